@@ -1,0 +1,81 @@
+"""Files appear whole or not at all, and one process at a time builds a shared one."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+from ablate.errors import DataError
+
+
+@contextlib.contextmanager
+def folder(target: Path) -> Iterator[Path]:
+    """A scratch folder beside ``target`` that becomes ``target`` when the block ends well, and vanishes otherwise.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with _disk_errors(target):
+            yield scratch
+            scratch.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_bytes(target: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write ``content`` so that ``target`` holds the old content or the new one at every moment, also after a crash.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(scratch, mode)
+            os.replace(scratch, target)
+        except BaseException:
+            os.unlink(scratch)
+            raise
+
+
+def write_text(target: Path, content: str, *, mode: int = 0o644) -> None:
+    """``write_bytes`` for text in UTF-8."""
+    write_bytes(target, content.encode(), mode=mode)
+
+
+@contextlib.contextmanager
+def lock(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
+    """Hold the lock ``target.lock`` among the processes of this machine; it frees itself when its holder dies."""
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock", timeout=timeout_s):
+        yield
+
+
+@contextlib.contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(f"{target.parent}: no space left to write {target.name}; free some, or set ABLATE_HOME") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DataError(f"{target.parent}: cannot write {target.name} ({error.strerror}); mend it or set ABLATE_HOME") from error
+        raise

@@ -1,0 +1,1 @@
+"""Records, labels, folds and prepared arrays."""

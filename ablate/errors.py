@@ -1,0 +1,85 @@
+"""Every error that a user can cause or meet, grouped by who acts on it.
+
+    AblateError
+    ├── SpecError           author of the study: the study file or an override is wrong            exit 2
+    ├── DataError           who keeps the data: records, metadata, prepared arrays, disk space     exit 3
+    │   └── SealedError     code that reads the test fold before or outside a confirmation
+    ├── CheckpointError     who keeps the weights: missing, misshaped or unsafe checkpoint         exit 3
+    ├── StoreError          operator of the database: credentials, schema, another spec            exit 4
+    │   ├── StoreUnavailable  the database is away: retried with back-off
+    │   └── LeaseLost       the lease ran out and the slot belongs to somebody else: result dropped
+    ├── LaunchError         who starts workers: an engine is missing, unreachable or too small     exit 5
+    └── TrialError          recorded with the attempt; the study goes on                           exit 1
+        ├── Diverged        loss or scores are not finite
+        ├── OutOfMemory     the device or the machine has too little memory
+        └── TrainerLost     the trainer process died or hung
+
+A message names the file, the key, the value, what was expected and what to do. Errors of other libraries are mapped once,
+where they enter, with ``raise ... from``. The command line catches ``AblateError`` only: a bug keeps its traceback.
+"""
+
+
+class AblateError(Exception):
+    """Root of the tree; ``exit_status`` is what the command line exits with."""
+
+    exit_status = 1
+
+
+class SpecError(AblateError):
+    """The study file, or an override of it, cannot be used."""
+
+    exit_status = 2
+
+
+class DataError(AblateError):
+    """Records, metadata or prepared arrays are missing, damaged or cannot be written."""
+
+    exit_status = 3
+
+
+class SealedError(DataError):
+    """The test fold was touched without a permit."""
+
+
+class CheckpointError(AblateError):
+    """A checkpoint is missing, damaged, of another shape or would execute code."""
+
+    exit_status = 3
+
+
+class StoreError(AblateError):
+    """The store refuses: wrong credentials, another schema, another spec under the same name."""
+
+    exit_status = 4
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached now; callers retry with back-off."""
+
+
+class LeaseLost(StoreError):
+    """The lease of a slot ran out and was given to another agent; the late result is dropped."""
+
+
+class LaunchError(AblateError):
+    """Workers cannot be started as asked."""
+
+    exit_status = 5
+
+
+class TrialError(AblateError):
+    """One trial cannot be finished; recorded with its attempt, and the study goes on."""
+
+    exit_status = 1
+
+
+class Diverged(TrialError):
+    """The loss or a score is not finite."""
+
+
+class OutOfMemory(TrialError):
+    """The device or the machine has too little memory for this trial."""
+
+
+class TrainerLost(TrialError):
+    """The trainer process died or made no progress for too long."""

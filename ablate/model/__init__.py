@@ -1,0 +1,1 @@
+"""Encoders, drop path and checkpoints."""

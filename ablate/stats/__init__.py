@@ -1,0 +1,1 @@
+"""Scores, contrasts, intervals and importances; numpy and scipy only."""

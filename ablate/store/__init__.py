@@ -1,0 +1,1 @@
+"""Studies, slots, leases and results in Postgres."""

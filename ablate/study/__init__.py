@@ -1,0 +1,1 @@
+"""What a study file asks: spec, space, plan, search, confirmation."""

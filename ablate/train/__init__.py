@@ -1,0 +1,1 @@
+"""Post-training as a library: knows neither Optuna nor the database."""

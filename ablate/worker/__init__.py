@@ -1,0 +1,1 @@
+"""Claims a slot, trains in a child process, tells the result."""
