@@ -1,0 +1,169 @@
+"""The encoders there are: their names, shapes and shipped weights. No torch here, so that a study can ask cheaply."""
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from ablate import digest
+from ablate.errors import CheckpointError, SpecError
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+EMBEDDED = ("embedded", "synthetic")  # names of weights that come with the package
+ENTRY_POINTS = "ablate.encoders"
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Which encoder, with which weights.
+
+    Args:
+        name: a name of ``CATALOGUE``, or of an entry point in the group ``ablate.encoders``.
+        weights: ``embedded``, ``synthetic``, ``random``, or the path of a checkpoint.
+    """
+
+    name: str = "net1d_small"
+    weights: str = "embedded"
+
+
+@dataclass(frozen=True)
+class Input:
+    """The records that an encoder takes.
+
+    Args:
+        n_samples: None where any length will do.
+    """
+
+    fs_hz: int
+    n_leads: int
+    n_samples: int | None = None
+
+
+@dataclass(frozen=True)
+class Net1DShape:
+    """Widths and depths of a Net1D; the first convolution and each stage halve the samples."""
+
+    stem_width: int
+    stage_widths: tuple[int, ...]
+    stage_depths: tuple[int, ...]
+    group_width: int
+    kernel_size: int = 16
+    n_classes: int = 0  # of the authors' own head, which only its checkpoint has
+    kind: Literal["net1d"] = "net1d"
+
+    @property
+    def n_features(self) -> int:
+        """Width of the last stage."""
+        return self.stage_widths[-1]
+
+
+@dataclass(frozen=True)
+class VitShape:
+    """A 1-D vision transformer over patches in time."""
+
+    width: int
+    depth: int
+    n_heads: int
+    patch_samples: int
+    kind: Literal["vit"] = "vit"
+
+    @property
+    def n_features(self) -> int:
+        """Width of a token."""
+        return self.width
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One encoder of the catalogue."""
+
+    input: Input
+    shape: Net1DShape | VitShape
+    about: str
+    channels_last: bool = False
+
+
+_FOUNDER = Net1DShape(64, (64, 160, 160, 400, 400, 1024, 1024), (2, 2, 2, 3, 3, 4, 4), 16, n_classes=150)
+
+CATALOGUE: Mapping[str, Entry] = {
+    "net1d_small": Entry(
+        Input(100, 12),
+        Net1DShape(16, (16, 32, 64, 96), (1, 2, 2, 2), 16),
+        "small Net1D, a stand-in for ECGFounder that trains on a laptop; weights come with the package",
+        channels_last=True,
+    ),
+    "vit_small": Entry(
+        Input(100, 12, 1000),
+        VitShape(96, 6, 4, 25),
+        "1-D vision transformer in the manner of ST-MEM and MERL",
+    ),
+    "ecgfounder": Entry(Input(500, 12), _FOUNDER, "ECGFounder, 12 leads (12_lead_ECGFounder.pth)"),
+    "ecgfounder_1lead": Entry(Input(500, 1), _FOUNDER, "ECGFounder, 1 lead (1_lead_ECGFounder.pth)"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every encoder that can be named: the catalogue's, then those of installed packages."""
+    return (*CATALOGUE, *sorted(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)))
+
+
+def entry(name: str) -> Entry | None:
+    """The catalogue's entry, or None for an entry point.
+
+    Raises:
+        SpecError: nothing has that name.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    if name in names():
+        return None
+    raise SpecError(
+        f"encoder.name = {name!r}: expected one of {', '.join(names())}; `ablate encoder list` describes them"
+    )
+
+
+def weights_file(spec: EncoderSpec) -> Path | None:
+    """The file that holds the weights, or None when they are random.
+
+    Raises:
+        CheckpointError: there is no such file, or no weights of that name come with the package for this encoder.
+    """
+    if spec.weights == "random":
+        return None
+    if spec.weights in EMBEDDED:
+        file = WEIGHTS_DIR / f"{spec.name}_{spec.weights}.safetensors"
+        if not file.is_file():
+            raise CheckpointError(
+                f"encoder.weights = {spec.weights!r}: none come with the package for {spec.name}; expected 'random' or a checkpoint's path"
+            )
+        return file
+    file = Path(spec.weights).expanduser()
+    if not file.is_file():
+        raise CheckpointError(
+            f"encoder.weights = {spec.weights!r}: no such file; expected embedded, synthetic, random or a checkpoint's path"
+        )
+    return file
+
+
+def encoder_digest(spec: EncoderSpec, *, seed: int = 0) -> str:
+    """Digest of all that decides what the encoder computes: its architecture and its weights.
+
+    Args:
+        spec: which encoder.
+        seed: of random weights; others do not depend on it.
+
+    Raises:
+        SpecError: nothing has that name.
+        CheckpointError: the weights' file is missing.
+    """
+    found = entry(spec.name)
+    file = weights_file(spec)
+    about = asdict(found) if found else {"entry_point": spec.name, "version": _version_of(spec.name)}
+    about.pop("about", None)
+    return digest.of_json({"name": spec.name, **about, "weights": digest.of_file(file) if file else f"random {seed}"})
+
+
+def _version_of(name: str) -> str:
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS, name=name)
+    return " ".join(f"{point.value} {point.dist.version if point.dist else ''}" for point in points)

@@ -1,0 +1,97 @@
+"""The role of an encoder, the classifier around it, and how one is built from its spec."""
+
+import importlib.metadata
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ablate import seeds
+from ablate.errors import CheckpointError, SpecError
+from ablate.model import catalogue
+from ablate.model.catalogue import EncoderSpec, Net1DShape, encoder_digest
+from ablate.model.drop_path import DropPath
+from ablate.model.net1d import Net1D
+
+__all__ = ["Classifier", "Encoder", "EncoderSpec", "encoder_digest", "load_encoder"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A torch module that turns records into features."""
+
+    n_features: int
+    fs_hz: int
+    n_leads: int
+    n_samples: int | None  # None: any length
+
+    def __call__(self, x: Float[Tensor, "batch lead sample"]) -> Float[Tensor, "batch feature"]:
+        """Features of each record, independent of the others in the batch."""
+        ...
+
+    def stages(self) -> list[list[nn.Parameter]]:
+        """Trainable parameters from input to output, each exactly once."""
+        ...
+
+    def drop_path_layers(self) -> list[DropPath]:
+        """Residual blocks that can be dropped, from input to output."""
+        ...
+
+
+class EncoderModule(nn.Module):
+    """For the type checker: an encoder that is also a module."""
+
+    n_features: int
+
+
+class Classifier(nn.Module):
+    """An encoder, dropout on its features and a linear head."""
+
+    def __init__(self, encoder: Encoder, n_classes: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = cast(EncoderModule, encoder)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.n_features, n_classes)
+
+    def forward(self, x: Float[Tensor, "batch lead sample"]) -> Float[Tensor, "batch class"]:
+        """Logits of each class."""
+        return cast(Tensor, self.head(self.dropout(self.encoder(x))))
+
+
+def load_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
+    """The encoder that ``spec`` names, in eval mode, on the CPU.
+
+    Args:
+        spec: which encoder with which weights.
+        seed: of random weights.
+
+    Raises:
+        SpecError: nothing has that name.
+        CheckpointError: the weights are missing, damaged, unsafe or of another shape.
+    """
+    file = catalogue.weights_file(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive(seed, "encoder"))
+        encoder = _build(spec.name)
+    if file is not None:
+        raise CheckpointError(f"{file}: not yet")
+    return cast(Encoder, cast(nn.Module, encoder).eval())
+
+
+def _build(name: str) -> Encoder:
+    found = catalogue.entry(name)
+    if found is None:
+        return _from_entry_point(name)
+    assert isinstance(found.shape, Net1DShape)
+    return Net1D(found.shape, found.input, channels_last=found.channels_last)
+
+
+def _from_entry_point(name: str) -> Encoder:
+    (point,) = importlib.metadata.entry_points(group=catalogue.ENTRY_POINTS, name=name)
+    encoder = point.load()()
+    if not isinstance(encoder, nn.Module) or not isinstance(encoder, Encoder):
+        raise SpecError(
+            f"encoder.name = {name!r}: {point.value} gives no encoder; expected a torch module with the attributes of ablate.model.encoder.Encoder"
+        )
+    return encoder
