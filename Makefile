@@ -1,0 +1,43 @@
+# One verb for each chore, the same here and in CI. Needs Python 3.11 - 3.13 and nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test test-slow lint chaos bench fuzz constraints clean
+
+run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
+	$(BIN)/ablate run --study sd_vs_lp --workers 4
+	$(BIN)/ablate report --study sd_vs_lp
+
+test: $(VENV)/.tested lint  ## everything that CI runs
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.tested  ## what takes longer than CI has
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chaos: $(VENV)/.tested  ## thirty faults in each of twenty studies; none may lose or change a result
+	$(BIN)/python -m pytest tests/acceptance/test_chaos.py -m "slow or not slow" --chaos-seeds 20
+
+bench: $(VENV)/.tested
+	$(BIN)/python -m benchmarks
+
+# torch comes first and pinned: a plain "torch" would bring several gigabytes for CUDA where none may be.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) torch==2.13.0
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(INSTALL) --group test 2>/dev/null || $(INSTALL) $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['test'])")
+	touch $@
+
+clean:
+	rm -rf $(VENV) .ablate

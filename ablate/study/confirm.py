@@ -1,0 +1,74 @@
+"""The confirmation: params chosen on validation scores, sealed before the first look at the test fold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ablate.errors import StoreError
+from ablate.store.slot import Slot
+from ablate.store.store import Store
+from ablate.study.plan import CONFIRM, SEARCH, chain, contexts
+from ablate.study.search import History, settled, start_values
+from ablate.study.space import Scalar
+from ablate.study.spec import Spec
+
+
+def confirm_params(spec: Spec, seal: Mapping[str, Any], slot: Slot) -> dict[str, Scalar]:
+    """Params of a confirming slot: those that the seal holds for its arm and context."""
+    chosen = seal["chosen"].get(chain(slot.arm, slot.context))
+    if chosen is None:
+        raise StoreError(f"{spec.name}: the seal holds no params for {slot.arm} at {slot.context}; every search trial failed")
+    return dict(chosen["params"])
+
+
+def advance(store: Store, spec: Spec) -> bool:
+    """Seal the study if its search is over and that has not been done; whether it was done now.
+
+    Any worker may call this at any time: the seal is written once, and what it says follows from the search alone.
+    """
+    if not spec.budget.replicates or store.study(spec.name).seal is not None:
+        return False
+    unfinished = {"waiting", "leased"}
+    if any(slot.phase == SEARCH and str(slot.state) in unfinished for slot in store.slots(spec.name)):
+        return False
+    return store.seal(spec.name, seal_document(spec, histories(store, spec)))
+
+
+def histories(store: Store, spec: Spec) -> dict[str, History]:
+    """All finished search trials, by arm and context."""
+    chains = [chain(arm, context) for context in contexts(spec) for arm in spec.arms]
+    return {name: store.history(spec.name, name, below_generation=spec.budget.search_trials + 1) for name in chains}
+
+
+def seal_document(spec: Spec, finished: Mapping[str, History]) -> dict[str, Any]:
+    """What is decided before the test fold is opened: chosen params, contrasts and margins."""
+    chosen = {}
+    for context in contexts(spec):
+        for arm in spec.arms:
+            choice = choose(spec, arm, context, finished[chain(arm, context)])
+            if choice is not None:
+                chosen[chain(arm, context)] = choice
+    return {
+        "chosen": chosen,
+        "contrasts": [{"name": contrast.name, "weights": contrast.weights()} for contrast in spec.contrasts],
+        "margin": spec.margin.model_dump(),
+        "select": spec.objectives.select,
+        "replicates": spec.budget.replicates,
+        "spec_digest": spec.digest(),
+    }
+
+
+def choose(spec: Spec, arm: str, context: Mapping[str, Any], history: History) -> dict[str, Any] | None:
+    """The best finished search trial, or the recipe's start values where nothing is searched.
+
+    Returns:
+        ``params`` and ``score``; None if there was a search and all of it failed.
+    """
+    if not spec.budget.search_trials:
+        fixed = settled(spec, arm, context)
+        searched = {name: domain for name, domain in spec.arm_space(arm).items() if name not in fixed}
+        return {"params": fixed | start_values(searched), "score": None, "n_trials": 0}
+    if not history:
+        return None
+    select = spec.objectives.select
+    params, scores = max(history, key=lambda trial: trial[1][select])
+    return {"params": dict(params), "score": scores[select], "n_trials": len(history)}

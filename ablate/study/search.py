@@ -1,0 +1,119 @@
+"""The search: params for each trial of an arm, the same way for every arm.
+
+A proposal depends only on the spec, the trial's index and the results of earlier generations of the same arm and
+context. Why: then the same study gives the same trials with one worker or with forty, and no arm's search learns from
+another's. The price is that a generation waits for the one before; arms and contexts fill that time.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ablate import seeds
+from ablate.store.slot import Slot
+from ablate.study.space import Choices, Domain, Interval, Scalar, point
+from ablate.study.spec import Spec
+from ablate.train.params import Params
+
+History = Sequence[tuple[Mapping[str, Any], Mapping[str, float]]]
+
+
+def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
+    """Params of a search trial: what the spec fixes, the context, and what the sampler proposes.
+
+    Args:
+        spec: the study.
+        slot: a slot of its search phase.
+        history: (params, scores) of the finished trials of earlier generations of this arm and context.
+    """
+    space = spec.arm_space(slot.arm)
+    fixed = settled(spec, slot.arm, slot.context)
+    searched = {name: domain for name, domain in space.items() if name not in fixed}
+    if spec.search.sampler == "latin":
+        return fixed | _latin(spec, searched, index=slot.index, n=spec.budget.search_trials)
+    if slot.index == 0:
+        return fixed | start_values(searched)
+    if slot.generation == 0 or not history or not searched:
+        return fixed | _latin(spec, searched, index=slot.index, n=spec.budget.generation)
+    return fixed | _tpe(spec, slot, searched, history)
+
+
+def settled(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:
+    """What nobody searches in an arm: the spec's fixed params, the arm's own single values, and the context."""
+    chosen = {name: point(domain) for name, domain in {**spec.fixed, **spec.arm_space(arm)}.items()}
+    return {name: value for name, value in chosen.items() if value is not None} | dict(context)
+
+
+def start_values(searched: Mapping[str, Domain]) -> dict[str, Scalar]:
+    """The recipe's defaults where the arm allows them, else the nearest value or the first choice."""
+    return {name: _nearest(getattr(Params(), name), domain) for name, domain in searched.items()}
+
+
+def _nearest(default: Any, domain: Domain) -> Scalar:
+    if isinstance(domain, Choices):
+        return default if default in domain else domain.values[0]
+    nearest = min(max(default, domain.low), domain.high)
+    if nearest == 0 or (nearest == domain.low and default < domain.low):
+        return _at(0.5, domain)  # a component that is on starts from the middle of its range, not from hardly-on
+    return int(nearest) if domain.integer else float(nearest)
+
+
+def _latin(spec: Spec, searched: Mapping[str, Domain], *, index: int, n: int) -> dict[str, Scalar]:
+    """Trial ``index`` of a Latin hypercube of ``n``; a parameter that two arms share takes the same values in both.
+
+    Source: McKay, Beckman and Conover 1979; a stream for each parameter instead of one for all keeps arms alike.
+    """
+    params = {}
+    for name, domain in searched.items():
+        random = np.random.default_rng(seeds.derive(spec.seed, "latin", name))
+        cell, within = random.permutation(n)[index], random.random(n)[index]
+        params[name] = _at((cell + within) / n, domain)
+    return params
+
+
+def _at(share: float, domain: Domain) -> Scalar:
+    """The value below which ``share`` of the domain lies."""
+    if isinstance(domain, Choices):
+        return domain.values[min(int(share * len(domain.values)), len(domain.values) - 1)]
+    if domain.integer and not domain.log:
+        return min(int(domain.low + share * (domain.high - domain.low + 1)), int(domain.high))
+    if domain.log:
+        value = domain.low * math.exp(share * math.log(domain.high / domain.low))
+        return round(value) if domain.integer else value
+    return domain.low + share * (domain.high - domain.low)
+
+
+def _tpe(spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: History) -> dict[str, Scalar]:
+    """Optuna's tree-structured Parzen estimator over the history of this arm and context alone."""
+    import optuna  # noqa: PLC0415  (0.5 s that reading a spec need not wait for)
+
+    distributions = {name: _distribution(domain) for name, domain in searched.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=0, multivariate=True, seed=seeds.derive(spec.seed, "tpe", slot.key) % 2**32
+        )
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    memory = optuna.create_study(direction="maximize", sampler=sampler)
+    for params, scores in history:
+        memory.add_trial(
+            optuna.trial.create_trial(
+                params={name: params[name] for name in searched},
+                distributions=distributions,
+                value=scores[spec.objectives.select],
+            )
+        )
+    return dict(memory.ask(distributions).params)
+
+
+def _distribution(domain: Domain) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: PLC0415
+
+    if isinstance(domain, Interval) and domain.integer:
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
+    if isinstance(domain, Interval):
+        return FloatDistribution(domain.low, domain.high, log=domain.log)
+    return CategoricalDistribution(domain.values)

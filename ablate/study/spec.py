@@ -1,0 +1,308 @@
+"""The study file: a question, what is searched, what is compared, and how much may be spent.
+
+A spec is TOML, read into a frozen model that knows every key. Where something is wrong, the error names the file, the
+key, the value, what was expected and what to do.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ablate import digest
+from ablate.ecg.task import TASKS
+from ablate.errors import SpecError
+from ablate.study.design import Design
+from ablate.study.space import Domain, Domains, Scalar, is_within, known_domain, restrict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class DataSpec(_Frozen):
+    """Which records and labels."""
+
+    source: Literal["synthetic", "ptbxl"]
+    task: str
+    fs_hz: Literal[100, 500] = 100
+    preprocessing: Literal["none", "ecgfounder"] = "none"
+    n_records: int | None = Field(default=None, ge=200, le=100_000)
+    seed: int = Field(default=1, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> "DataSpec":
+        if self.task not in TASKS:
+            raise ValueError(f"task: {self.task!r} is unknown; there are: {', '.join(TASKS)}")
+        if (self.n_records is None) == (self.source == "synthetic"):
+            raise ValueError("n_records: belongs to source = 'synthetic', and is needed there")
+        return self
+
+
+class EncoderChoice(_Frozen):
+    """Which pre-trained encoder, and in which precision it is trained."""
+
+    name: str
+    weights: str = "embedded"
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Budget(_Frozen):
+    """How many trials: ``search_trials`` for each arm and context, then ``replicates`` paired blocks.
+
+    Attributes:
+        generation: search trials of one arm that are proposed from the same knowledge. A later generation waits for the
+            earlier one, so proposals do not depend on how many workers there are.
+        max_attempts: how often a slot that fails for its own fault is tried.
+    """
+
+    search_trials: int = Field(default=0, ge=0, le=10_000)
+    replicates: int = Field(default=0, ge=0, le=1_000)
+    generation: int = Field(default=4, ge=1)
+    max_attempts: int = Field(default=3, ge=1, le=10)
+
+
+class Search(_Frozen):
+    """How trials are proposed: ``tpe`` maximises the selection objective, ``latin`` covers the space evenly."""
+
+    sampler: Literal["tpe", "latin"] = "tpe"
+    early_stopping: bool = False
+
+
+class Objectives(_Frozen):
+    """Which validation score selects an arm's params."""
+
+    select: Literal["val_auroc", "val_auprc"] = "val_auroc"
+
+
+class ContrastSpec(_Frozen):
+    """A declared comparison: ``arm`` minus ``baseline``, or a weighted ``combination`` of arms."""
+
+    name: str
+    arm: str | None = None
+    baseline: str | None = None
+    combination: dict[str, float] | None = None
+
+    def weights(self) -> dict[str, float]:
+        """Weight of each arm; they sum to zero."""
+        if self.combination is not None:
+            return dict(self.combination)
+        return {str(self.arm): 1.0, str(self.baseline): -1.0}
+
+    @model_validator(mode="after")
+    def _check(self) -> "ContrastSpec":
+        pair = self.arm is not None and self.baseline is not None
+        if pair == (self.combination is not None) or (self.arm is None) != (self.baseline is None):
+            raise ValueError("give either arm and baseline, or combination = {arm = weight, …}")
+        if abs(sum(self.weights().values())) > 1e-9:
+            raise ValueError("the weights of a combination must sum to 0")
+        if pair and self.arm == self.baseline:
+            raise ValueError(f"arm and baseline are both {self.arm!r}")
+        return self
+
+
+class Margin(_Frozen):
+    """Differences smaller than these count as equivalent."""
+
+    auroc: float = Field(default=0.005, gt=0, lt=0.5)
+    auprc: float = Field(default=0.01, gt=0, lt=0.5)
+
+
+class Spec(_Frozen):
+    """One study, checked."""
+
+    name: str
+    question: str
+    notes: str = ""
+    seed: int = Field(default=0, ge=0)
+    data: DataSpec
+    encoder: EncoderChoice
+    fixed: Domains = Field(default_factory=dict)
+    space: Domains
+    arms: dict[str, Domains] = Field(default_factory=dict)
+    design: Design | None = None
+    context: dict[str, Annotated[tuple[Scalar, ...], Field(strict=False)]] = Field(default_factory=dict)
+    budget: Budget
+    search: Search = Search()
+    objectives: Objectives = Objectives()
+    contrasts: tuple[ContrastSpec, ...] = Field(default=(), strict=False)
+    margin: Margin = Margin()
+
+    def arm_space(self, arm: str) -> dict[str, Domain]:
+        """What the sampler may choose from in ``arm``, fixed values of the arm included."""
+        return restrict(self.space, self.arms[arm])
+
+    def document(self) -> dict[str, Any]:
+        """As stored: plain JSON values, every default written out."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Digest of everything that decides results or verdicts; prose may be mended later."""
+        return digest.of_json({key: value for key, value in self.document().items() if key not in ("question", "notes")})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or "design" not in raw or not isinstance(raw["design"], dict):
+            return raw
+        if "arms" in raw:
+            raise ValueError("design: generates the arms; write either [arms] or [design]")
+        design = Design.model_validate(raw["design"], strict=False)
+        arms, contrasts = design.expand()
+        return {"contrasts": contrasts, **raw, "design": design, "arms": arms}
+
+    @model_validator(mode="after")
+    def _check(self) -> "Spec":
+        for check in (_check_space, _check_arms, _check_context, _check_budget, _check_contrasts):
+            check(self)
+        if not self.contrasts and len(self.arms) > 1:
+            baseline, *others = self.arms
+            pairs = tuple(ContrastSpec(name=f"{arm} - {baseline}", arm=arm, baseline=baseline) for arm in others)
+            object.__setattr__(self, "contrasts", pairs)  # the one default that depends on other keys
+        return self
+
+
+def _check_space(spec: Spec) -> None:
+    if not spec.space:
+        raise ValueError("space: is empty; name at least one hyper-parameter to search, such as drop_path_rate")
+    twice = set(spec.space) & set(spec.fixed)
+    if twice:
+        raise ValueError(f"fixed.{sorted(twice)[0]}: is in [space] too; keep one of them")
+    if "data_fraction" in spec.space and (spec.search.sampler != "latin" or spec.budget.replicates):
+        raise ValueError(
+            "space.data_fraction: may be covered but not maximised over; "
+            "set search.sampler = 'latin' and budget.replicates = 0, or move it to [context]"
+        )
+
+
+def _check_arms(spec: Spec) -> None:
+    if not spec.arms:
+        raise ValueError("arms: there is none; write at least one, such as [arms.all]")
+    for arm, domains in spec.arms.items():
+        if not arm.replace("_", "").replace("+", "").replace("-", "").isalnum():
+            raise ValueError(f"arms.{arm}: a name has letters, digits, _, + and - only")
+        for name, domain in domains.items():
+            if name not in spec.space:
+                raise ValueError(f"arms.{arm}.{name}: is not in [space]; an arm restricts the space, so add it there")
+            if not is_within(domain, spec.space[name]):
+                raise ValueError(f"arms.{arm}.{name}: {domain} is outside the space, {spec.space[name]}")
+
+
+def _check_context(spec: Spec) -> None:
+    for name, values in spec.context.items():
+        if name in spec.space or name in spec.fixed:
+            raise ValueError(f"context.{name}: is in [space] or [fixed] too; keep one of them")
+        if not values or len(set(values)) != len(values):
+            raise ValueError(f"context.{name}: expected a list of one or more different values")
+        for value in values:
+            if value not in known_domain(name):
+                raise ValueError(f"context.{name}: {value!r} is outside what {name} may be: {known_domain(name)}")
+
+
+def _check_budget(spec: Spec) -> None:
+    if not spec.budget.search_trials + spec.budget.replicates:
+        raise ValueError("budget: search_trials and replicates are both 0, so there is nothing to do")
+
+
+def _check_contrasts(spec: Spec) -> None:
+    names = [contrast.name for contrast in spec.contrasts]
+    if len(set(names)) != len(names):
+        raise ValueError("contrasts: two have the same name")
+    for contrast in spec.contrasts:
+        for arm in contrast.weights():
+            if arm not in spec.arms:
+                raise ValueError(f"contrasts.{contrast.name}: no arm {arm!r}{_nearest(arm, list(spec.arms))}")
+
+
+def load_spec(study: str, *, overrides: Sequence[str] = ()) -> Spec:
+    """The spec of ``study``, a name in studies/ or a path, changed by ``key=value`` overrides.
+
+    Overrides make another study, which gets a name of its own: the file's, ``@`` and a digest of the changes.
+
+    Raises:
+        SpecError: no such file, no TOML, or a key that cannot be used.
+    """
+    path = find_study(study)
+    raw = _read(path)
+    for override in overrides:
+        _apply(raw, override)
+    changed = f"@{digest.of_json(sorted(overrides))[:6]}" if overrides else ""
+    raw["name"] = path.stem + changed
+    try:
+        return Spec.model_validate(raw)
+    except ValidationError as error:
+        raise SpecError(f"{path}: {_explain(error, raw)}") from error
+
+
+def find_study(study: str) -> Path:
+    """Path of a study file, given its name or its path.
+
+    Raises:
+        SpecError: neither is there.
+    """
+    given = Path(study)
+    shipped = Path(__file__).parents[1] / "studies"
+    folders = [Path("studies"), shipped if shipped.is_dir() else shipped.parents[1] / "studies"]
+    candidates = [given] if given.suffix == ".toml" else [folder / f"{study}.toml" for folder in folders]
+    for path in candidates:
+        if path.is_file():
+            return path
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+    raise SpecError(f"{candidates[0]}: no such study file{_nearest(study, names)}; there are: {', '.join(names)}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: is not TOML: {error}") from error
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise SpecError(f"--set {override}: expected key=value, such as budget.replicates=5")
+    *path, last = key.split(".")
+    table = raw
+    for part in path:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise SpecError(f"--set {override}: {part} is a value, not a table")
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = text
+
+
+def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
+    """The first thing that is wrong, as one line: key, value, what was expected, what to do."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_nearest(str(first['loc'][-1]), _known_keys(first['loc'][:-1]))}; remove or rename it"
+    if first["type"] == "missing":
+        return f"{key}: is missing; add it"
+    if first["type"] == "value_error":
+        text = str(first["ctx"]["error"])
+        return f"{key}.{text}" if key else text
+    return f"{key} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    model: Any = Spec
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return [name for name in model.model_fields if (path or name != "name")]
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else (f"; known here: {', '.join(known)}" if known else "")
