@@ -14,8 +14,8 @@
         ├── OutOfMemory     the device or the machine has too little memory
         └── TrainerLost     the trainer process died or hung
 
-A message names the file, the key, the value, what was expected and what to do. Errors of other libraries are mapped once,
-where they enter, with ``raise ... from``. The command line catches ``AblateError`` only: a bug keeps its traceback.
+A message names the file, the key, the value, what was expected and what to do. Errors of other libraries are mapped
+once, where they enter, with ``raise ... from``. The command line catches ``AblateError`` only: a bug keeps its traceback.
 """
 
 

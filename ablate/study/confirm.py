@@ -6,7 +6,7 @@ from typing import Any
 from ablate.errors import StoreError
 from ablate.store.slot import Slot
 from ablate.store.store import Store
-from ablate.study.plan import CONFIRM, SEARCH, chain, contexts
+from ablate.study.plan import SEARCH, chain, contexts
 from ablate.study.search import History, settled, start_values
 from ablate.study.space import Scalar
 from ablate.study.spec import Spec
@@ -16,7 +16,9 @@ def confirm_params(spec: Spec, seal: Mapping[str, Any], slot: Slot) -> dict[str,
     """Params of a confirming slot: those that the seal holds for its arm and context."""
     chosen = seal["chosen"].get(chain(slot.arm, slot.context))
     if chosen is None:
-        raise StoreError(f"{spec.name}: the seal holds no params for {slot.arm} at {slot.context}; every search trial failed")
+        raise StoreError(
+            f"{spec.name}: the seal holds no params for {slot.arm} at {slot.context}; every search trial failed"
+        )
     return dict(chosen["params"])
 
 

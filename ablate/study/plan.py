@@ -27,7 +27,9 @@ def plan(spec: Spec) -> list[PlannedSlot]:
 
 def contexts(spec: Spec) -> list[dict[str, Any]]:
     """Every combination of the declared factors, largest values first; one empty context where there are none."""
-    values = [sorted(given, key=lambda value: (str(type(value)), value), reverse=True) for given in spec.context.values()]
+    values = [
+        sorted(given, key=lambda value: (str(type(value)), value), reverse=True) for given in spec.context.values()
+    ]
     return [dict(zip(spec.context, combination, strict=True)) for combination in product(*values)]
 
 
@@ -48,9 +50,7 @@ def _confirm(spec: Spec) -> Iterator[PlannedSlot]:
         yield _slot(spec, CONFIRM, arm, context, replicate, generation=0)
 
 
-def _slot(
-    spec: Spec, phase: str, arm: str, context: Mapping[str, Any], index: int, *, generation: int
-) -> PlannedSlot:
+def _slot(spec: Spec, phase: str, arm: str, context: Mapping[str, Any], index: int, *, generation: int) -> PlannedSlot:
     place = ",".join(f"{name}={value}" for name, value in context.items()) or "-"
     order = (phase == CONFIRM) * 1_000_000_000 + generation * 10_000_000 + index * 10_000
     within = contexts(spec).index(dict(context)) * len(spec.arms) + list(spec.arms).index(arm)

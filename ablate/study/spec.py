@@ -1,22 +1,17 @@
-"""The study file: a question, what is searched, what is compared, and how much may be spent.
+"""The spec: a question, what is searched, what is compared, and how much may be spent.
 
-A spec is TOML, read into a frozen model that knows every key. Where something is wrong, the error names the file, the
-key, the value, what was expected and what to do.
+A frozen model that knows every key; ``file`` reads it from TOML and words its errors.
 """
 
-import difflib
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ablate import digest
 from ablate.ecg.task import TASKS
-from ablate.errors import SpecError
 from ablate.study.design import Design
 from ablate.study.space import Domain, Domains, Scalar, is_within, known_domain, restrict
+from ablate.study.wording import nearest
 
 
 class _Frozen(BaseModel):
@@ -141,7 +136,13 @@ class Spec(_Frozen):
 
     def digest(self) -> str:
         """Digest of everything that decides results or verdicts; prose may be mended later."""
-        return digest.of_json({key: value for key, value in self.document().items() if key not in ("question", "notes")})
+        prose = {"question", "notes", "design"}  # a design is nothing but the arms and contrasts that it made
+        return digest.of_json({key: value for key, value in self.document().items() if key not in prose})
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Spec":
+        """The spec that the store holds."""
+        return cls.model_validate({**document, "design": None})
 
     @model_validator(mode="before")
     @classmethod
@@ -170,7 +171,7 @@ def _check_space(spec: Spec) -> None:
         raise ValueError("space: is empty; name at least one hyper-parameter to search, such as drop_path_rate")
     twice = set(spec.space) & set(spec.fixed)
     if twice:
-        raise ValueError(f"fixed.{sorted(twice)[0]}: is in [space] too; keep one of them")
+        raise ValueError(f"fixed.{min(twice)}: is in [space] too; keep one of them")
     if "data_fraction" in spec.space and (spec.search.sampler != "latin" or spec.budget.replicates):
         raise ValueError(
             "space.data_fraction: may be covered but not maximised over; "
@@ -214,95 +215,4 @@ def _check_contrasts(spec: Spec) -> None:
     for contrast in spec.contrasts:
         for arm in contrast.weights():
             if arm not in spec.arms:
-                raise ValueError(f"contrasts.{contrast.name}: no arm {arm!r}{_nearest(arm, list(spec.arms))}")
-
-
-def load_spec(study: str, *, overrides: Sequence[str] = ()) -> Spec:
-    """The spec of ``study``, a name in studies/ or a path, changed by ``key=value`` overrides.
-
-    Overrides make another study, which gets a name of its own: the file's, ``@`` and a digest of the changes.
-
-    Raises:
-        SpecError: no such file, no TOML, or a key that cannot be used.
-    """
-    path = find_study(study)
-    raw = _read(path)
-    for override in overrides:
-        _apply(raw, override)
-    changed = f"@{digest.of_json(sorted(overrides))[:6]}" if overrides else ""
-    raw["name"] = path.stem + changed
-    try:
-        return Spec.model_validate(raw)
-    except ValidationError as error:
-        raise SpecError(f"{path}: {_explain(error, raw)}") from error
-
-
-def find_study(study: str) -> Path:
-    """Path of a study file, given its name or its path.
-
-    Raises:
-        SpecError: neither is there.
-    """
-    given = Path(study)
-    shipped = Path(__file__).parents[1] / "studies"
-    folders = [Path("studies"), shipped if shipped.is_dir() else shipped.parents[1] / "studies"]
-    candidates = [given] if given.suffix == ".toml" else [folder / f"{study}.toml" for folder in folders]
-    for path in candidates:
-        if path.is_file():
-            return path
-    names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
-    raise SpecError(f"{candidates[0]}: no such study file{_nearest(study, names)}; there are: {', '.join(names)}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: is not TOML: {error}") from error
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _apply(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not all(key.split(".")):
-        raise SpecError(f"--set {override}: expected key=value, such as budget.replicates=5")
-    *path, last = key.split(".")
-    table = raw
-    for part in path:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise SpecError(f"--set {override}: {part} is a value, not a table")
-    try:
-        table[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        table[last] = text
-
-
-def _explain(error: ValidationError, raw: Mapping[str, Any]) -> str:
-    """The first thing that is wrong, as one line: key, value, what was expected, what to do."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_nearest(str(first['loc'][-1]), _known_keys(first['loc'][:-1]))}; remove or rename it"
-    if first["type"] == "missing":
-        return f"{key}: is missing; add it"
-    if first["type"] == "value_error":
-        text = str(first["ctx"]["error"])
-        return f"{key}.{text}" if key else text
-    return f"{key} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _known_keys(path: Sequence[Any]) -> list[str]:
-    model: Any = Spec
-    for part in path:
-        annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return [name for name in model.model_fields if (path or name != "name")]
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else (f"; known here: {', '.join(known)}" if known else "")
+                raise ValueError(f"contrasts.{contrast.name}: no arm {arm!r}{nearest(arm, list(spec.arms))}")

@@ -1,0 +1,47 @@
+"""The records that a study asks for, prepared on this machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ablate import settings
+from ablate.ecg.array import prepare
+from ablate.ecg.ptbxl import PtbXl
+from ablate.ecg.source import Source
+from ablate.ecg.synthetic import Synthetic
+from ablate.study.spec import Spec
+
+
+def source_of(spec: Spec, *, data_dir: Path | None = None) -> Source:
+    """Where the study's records come from.
+
+    Args:
+        spec: the study.
+        data_dir: folder of PTB-XL; ``ABLATE_DATA`` where not given, not needed for a synthetic cohort.
+
+    Raises:
+        DataError: PTB-XL is asked for and its folder is not known or holds something else.
+    """
+    if spec.data.source == "synthetic":
+        return Synthetic(n_records=spec.data.n_records or 0, seed=spec.data.seed, fs_hz=spec.data.fs_hz)
+    return PtbXl(settings.data_dir(data_dir))
+
+
+def prepare_cohort(
+    spec: Spec,
+    *,
+    data_dir: Path | None = None,
+    n_processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Folder of the study's prepared arrays, built unless it is there.
+
+    Raises:
+        DataError: records are missing or damaged, or the arrays cannot be written.
+    """
+    return prepare(
+        source_of(spec, data_dir=data_dir),
+        fs_hz=spec.data.fs_hz,
+        preprocessing=spec.data.preprocessing,
+        n_processes=n_processes,
+        progress=progress,
+    )

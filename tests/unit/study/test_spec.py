@@ -1,0 +1,94 @@
+"""Study files: what is accepted, and the one line that each mistake gets."""
+
+from pathlib import Path
+
+import pytest
+
+from ablate.errors import SpecError
+from ablate.study.file import load_spec
+
+SHIPPED = sorted(path.stem for path in Path("studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_study_loads(name: str) -> None:
+    spec = load_spec(name)
+    assert spec.name == name
+    assert spec.question.endswith("?")
+    assert load_spec(name).digest() == spec.digest()
+
+
+def test_a_path_is_as_good_as_a_name(tmp_path: Path) -> None:
+    copy = tmp_path / "mine.toml"
+    copy.write_text(Path("studies/sd_vs_lp.toml").read_text())
+    assert load_spec(str(copy)).name == "mine"
+    assert load_spec(str(copy)).arms == load_spec("sd_vs_lp").arms
+
+
+def test_an_override_makes_another_study_with_a_name_of_its_own() -> None:
+    plain, changed = load_spec("sd_vs_lp"), load_spec("sd_vs_lp", overrides=["budget.replicates=3"])
+    assert changed.budget.replicates == 3
+    assert changed.name.startswith("sd_vs_lp@")
+    assert changed.digest() != plain.digest()
+    assert load_spec("sd_vs_lp", overrides=["budget.replicates=3"]).name == changed.name
+
+
+def test_prose_may_be_mended_without_making_another_study() -> None:
+    changed = load_spec("sd_vs_lp", overrides=["question='Is it?'"])
+    assert changed.model_copy(update={"name": "sd_vs_lp"}).digest() == load_spec("sd_vs_lp").digest()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("budget.replicats=3", ["budget.replicats", "unknown key", "'replicates'"]),
+        ("surprise=1", ["surprise", "unknown key"]),
+        ("budget.replicates='ten'", ["budget.replicates", "'ten'", "integer"]),
+        ("arms.ft.ft_lr=0.5", ["arms.ft.ft_lr", "0.5", "outside the space"]),
+        ("arms.ft.layer_decay=0.9", ["arms.ft.layer_decay", "not in [space]"]),
+        ("space.drop_path_rate.high=1.5", ["space.drop_path_rate", "1.5", "outside"]),
+        ("space.ft_lr.low=1", ["space.ft_lr", "low 1 is above high"]),
+        ("space.ft_lr={low=0, high=1, log=true}", ["space.ft_lr", "above 0"]),
+        ("space={}", ["space", "empty"]),
+        ("arms={}", ["arms", "none"]),
+        ("data.task='heart'", ["data.task", "'heart'", "superdiagnostic"]),
+        ("context.data_fraction=[2.0]", ["context.data_fraction", "2.0"]),
+        ("context.data_fraction=[]", ["context.data_fraction", "one or more"]),
+        ("fixed.ft_lr=1e-3", ["fixed.ft_lr", "[space]"]),
+        ("fixed.magic=1", ["fixed.magic", "no hyper-parameter"]),
+        ("budget={search_trials=0, replicates=0}", ["budget", "nothing to do"]),
+        ("contrasts=[{name='x', arm='sd', baseline='nobody'}]", ["contrasts.x", "'nobody'"]),
+        ("contrasts=[{name='x', combination={sd=1.0, ft=1.0}}]", ["sum to 0"]),
+        ("space.data_fraction={low=0.1, high=1.0}", ["data_fraction", "[context]"]),
+    ],
+)
+def test_a_mistake_gets_one_line_with_file_key_and_value(override: str, words: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec("sd_vs_lp", overrides=[override])
+    message = str(caught.value)
+    assert message.startswith("studies/sd_vs_lp.toml: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_data_fraction_is_covered_but_never_maximised_over() -> None:
+    with pytest.raises(SpecError, match="not maximised over"):
+        load_spec("search", overrides=["search.sampler='tpe'"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"question = ", "is not TOML"), (b"\xff\xfe", "is not TOML"), (b"question = 'Why?'\n", "is missing; add it")],
+)
+def test_a_file_that_is_no_study(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError, match=words) as caught:
+        load_spec(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(SpecError, match="did you mean 'sd_vs_lp'"):
+        load_spec("sd_vs_pl")
