@@ -1,0 +1,128 @@
+"""The training, validation and test records of a task, and nested fractions of the training records."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float16, Int
+
+from ablate import digest
+from ablate.ecg.cohort import Cohort, read_sealed
+from ablate.ecg.seal import Permit, permitted
+from ablate.ecg.source import TEST_FOLD, TRAIN_FOLDS, VAL_FOLD
+from ablate.ecg.stratum import balanced_order
+from ablate.ecg.task import TASKS, class_labels
+from ablate.errors import DataError
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """One task on one cohort. Records without any label of the task are left out.
+
+    Without a permit nothing of the test fold is in here: ``signals`` ends before its rows, ``test_rows`` is empty and
+    ``test_labels`` is None.
+
+    Attributes:
+        classes: in alphabetical order; the whole set of the task, also those that no record here has.
+        train_rows: rows of ``signals``; so are ``val_rows`` and ``test_rows``.
+        digest: of cohort, task and classes.
+    """
+
+    classes: tuple[str, ...]
+    signals: Float16[np.ndarray, "record lead sample"]
+    fs_hz: int
+    train_rows: Int[np.ndarray, "train"]
+    val_rows: Int[np.ndarray, "val"]
+    test_rows: Int[np.ndarray, "test"]
+    train_labels: Bool[np.ndarray, "train class"]
+    val_labels: Bool[np.ndarray, "val class"]
+    test_labels: Bool[np.ndarray, "test class"] | None
+    train_patients: Int[np.ndarray, "train"]
+    val_patients: Int[np.ndarray, "val"]
+    test_patients: Int[np.ndarray, "test"]
+    digest: str
+
+
+def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> TaskData:
+    """Rows, labels and patients of ``task``: folds 1-8 to train, 9 to validate, and with a permit 10 to test.
+
+    Raises:
+        DataError: the task is not known, or a fold has no record with a label of it.
+        SealedError: never with a permit; see ``ablate.ecg.seal``.
+    """
+    if task not in TASKS:
+        raise DataError(f"task = {task!r} is not known; choose one of {', '.join(TASKS)}")
+    mapping = cohort.classes[task]
+    statements = np.asarray(cohort.statements[: cohort.n_open])
+    classes, labels = class_labels(statements, cohort.codes, mapping)
+    fold = cohort.fold[: cohort.n_open]
+    train, val = (np.flatnonzero(np.isin(fold, folds) & labels.any(axis=1)) for folds in (TRAIN_FOLDS, VAL_FOLD))
+    _check_split(cohort, task, "training (folds 1-8)", train)
+    _check_split(cohort, task, f"validation (fold {VAL_FOLD})", val)
+    test, test_labels = _test_split(cohort, task, permit) if permit else (np.empty(0, np.int64), None)
+    return TaskData(
+        classes=classes,
+        signals=cohort.signals if permit else cohort.signals[: cohort.n_open],
+        fs_hz=cohort.fs_hz,
+        train_rows=train,
+        val_rows=val,
+        test_rows=test,
+        train_labels=labels[train],
+        val_labels=labels[val],
+        test_labels=test_labels,
+        train_patients=cohort.patient_id[train],
+        val_patients=cohort.patient_id[val],
+        test_patients=cohort.patient_id[test],
+        digest=digest.of_json([cohort.digest, task, dict(mapping)]),
+    )
+
+
+def fraction(data: TaskData, *, data_fraction: float, seed: int) -> Int[np.ndarray, "part"]:
+    """Positions into ``data.train_rows``, ascending: about ``data_fraction`` of them, patients whole, labels balanced.
+
+    For one seed a smaller fraction is a subset of a larger one. A class may lose every positive in a small
+    fraction; see ``lost_classes``.
+
+    Args:
+        data: the task.
+        data_fraction: in (0, 1]; 1 gives all.
+        seed: another one draws another subset.
+
+    Raises:
+        DataError: the fraction is out of range or leaves no record.
+    """
+    n_records = len(data.train_rows)
+    if not 0 < data_fraction <= 1:
+        raise DataError(f"data_fraction = {data_fraction} is out of range; expected more than 0 and at most 1")
+    if round(data_fraction * n_records) == 0:
+        raise DataError(f"data_fraction = {data_fraction} leaves none of {n_records} training records; choose a larger one")
+    if data_fraction == 1:
+        return np.arange(n_records)
+    patients, patient_of = np.unique(data.train_patients, return_inverse=True)
+    labels = np.zeros((len(patients), len(data.classes)), bool)
+    np.logical_or.at(labels, patient_of, data.train_labels)
+    order = balanced_order(labels, seed=seed)
+    n_until = np.cumsum(np.bincount(patient_of)[order])
+    n_patients = 1 + int(np.argmin(np.abs(n_until - data_fraction * n_records)))
+    chosen = np.zeros(len(patients), bool)
+    chosen[order[:n_patients]] = True
+    return np.flatnonzero(chosen[patient_of])
+
+
+def lost_classes(data: TaskData, positions: Int[np.ndarray, "part"]) -> tuple[str, ...]:
+    """Classes of the task without a positive among these positions of ``train_rows``; they are kept, but not learned."""
+    positives = data.train_labels[positions].any(axis=0)
+    return tuple(name for name, has in zip(data.classes, positives, strict=True) if not has)
+
+
+def _test_split(cohort: Cohort, task: str, permit: Permit) -> tuple[np.ndarray, np.ndarray]:
+    with permitted(permit):
+        statements = read_sealed(cohort.folder)
+    _, labels = class_labels(statements, cohort.codes, cohort.classes[task])
+    labelled = np.flatnonzero(labels.any(axis=1))
+    _check_split(cohort, task, f"test (fold {TEST_FOLD})", labelled)
+    return labelled + cohort.n_open, labels[labelled]
+
+
+def _check_split(cohort: Cohort, task: str, split: str, rows: Int[np.ndarray, "n"]) -> None:
+    if not len(rows):
+        raise DataError(f"{cohort.folder}: no record for {split} has a label of task {task!r}; choose another task or more data")

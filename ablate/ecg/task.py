@@ -1,0 +1,96 @@
+"""Tasks: which statements of a record are its labels, and under which class each of them counts."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool
+
+from ablate.errors import DataError
+
+Task = Literal["all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"]
+TASKS: tuple[str, ...] = get_args(Task)
+
+Classes = Mapping[str, Mapping[str, str]]  # task -> statement code -> class
+
+_COLUMNS = ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One SCP-ECG statement: what kind it is, and where it stands in the diagnostic hierarchy."""
+
+    code: str
+    diagnostic: bool
+    form: bool
+    rhythm: bool
+    superclass: str = ""
+    subclass: str = ""
+
+
+def read_statements(path: Path) -> tuple[Statement, ...]:
+    """The table ``scp_statements.csv`` of PTB-XL, sorted by code.
+
+    Raises:
+        DataError: the file is missing, lacks a column, repeats a code, or leaves a diagnostic statement without class.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as PTB-XL's table of statements ({error})") from error
+    names = reader.fieldnames or []
+    if missing := [name for name in _COLUMNS if name not in names]:
+        raise DataError(f"{path}: column {missing[0]!r} is missing; expected scp_statements.csv of PTB-XL v1.0.3")
+    statements = sorted((_statement(path, row, row[names[0]]) for row in rows), key=lambda each: each.code)
+    for one, other in zip(statements, statements[1:], strict=False):
+        if one.code == other.code:
+            raise DataError(f"{path}: statement {one.code!r} is listed twice; keep one of the two lines")
+    return tuple(statements)
+
+
+def task_classes(statements: Iterable[Statement]) -> dict[str, dict[str, str]]:
+    """For each task, the class under which each statement counts; other statements are no label of that task."""
+    statements = tuple(statements)
+    return {
+        "all": {each.code: each.code for each in statements},
+        "diagnostic": {each.code: each.code for each in statements if each.diagnostic},
+        "subdiagnostic": {each.code: each.subclass for each in statements if each.diagnostic},
+        "superdiagnostic": {each.code: each.superclass for each in statements if each.diagnostic},
+        "form": {each.code: each.code for each in statements if each.form},
+        "rhythm": {each.code: each.code for each in statements if each.rhythm},
+    }
+
+
+def class_labels(
+    statements: Bool[np.ndarray, "record code"], codes: tuple[str, ...], classes: Mapping[str, str]
+) -> tuple[tuple[str, ...], Bool[np.ndarray, "record class"]]:
+    """Names of a task's classes in alphabetical order, and which of them each record has."""
+    names = tuple(sorted(set(classes.values())))
+    member = np.zeros((len(codes), len(names)), np.float32)
+    for position, code in enumerate(codes):
+        if code in classes:
+            member[position, names.index(classes[code])] = 1
+    return names, (statements.astype(np.float32) @ member) > 0
+
+
+def _statement(path: Path, row: Mapping[str, str], code: str) -> Statement:
+    diagnostic, form, rhythm = (_flag(path, row, code, name) for name in ("diagnostic", "form", "rhythm"))
+    superclass, subclass = row["diagnostic_class"] or "", row["diagnostic_subclass"] or ""
+    if not code:
+        raise DataError(f"{path}: a line has no statement code; expected it in the first column")
+    if diagnostic and not (superclass and subclass):
+        raise DataError(f"{path}: diagnostic statement {code!r} has no diagnostic_class or diagnostic_subclass")
+    return Statement(code, diagnostic, form, rhythm, superclass, subclass)
+
+
+def _flag(path: Path, row: Mapping[str, str], code: str, name: str) -> bool:
+    text = (row[name] or "").strip()
+    try:
+        return bool(text) and float(text) != 0
+    except ValueError as error:
+        raise DataError(f"{path}: statement {code!r} has {name} = {text!r}; expected 1.0 or nothing") from error
