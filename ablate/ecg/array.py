@@ -1,32 +1,24 @@
 """Prepared arrays: every record read, checked, filtered and scaled once, then mapped into memory by all who need it."""
 
-import contextlib
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 
 from ablate import atomic, digest, settings
 from ablate.ecg import cohort
+from ablate.ecg.chunk import Damage, Filler, Outcome, Recipe, Rows, fill_all
 from ablate.ecg.cohort import Cohort, open_cohort
-from ablate.ecg.preprocessing import VERSION, check_preprocessing, preprocess
-from ablate.ecg.source import DURATION_S, LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
+from ablate.ecg.preprocessing import VERSION, check_preprocessing
+from ablate.ecg.source import LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
 from ablate.errors import DataError
 
 __all__ = ["Cohort", "Damage", "Progress", "open_cohort", "prepare", "prepared_folder"]
 
-Damage = Literal["raise", "skip"]
 Progress = Callable[[int, int], None]  # records done, records in all
-
-_CHUNK = 128  # records that a process takes at once: some ten milliseconds of reading, a quarter of a second of filtering
 
 
 def prepare(
@@ -39,14 +31,14 @@ def prepare(
     progress: Progress | None = None,
     damaged: Damage = "raise",
 ) -> Path:
-    """Folder with the prepared arrays of ``source``; built once, by one process of this machine, and whole or not at all.
+    """Folder with the prepared arrays of ``source``; built once, by one process of a machine, whole or not at all.
 
     A folder that is there and whole is returned at once. Its name carries a digest of the source, the rate and the
     preprocessing, so that changed files are another folder; a damaged folder is built again.
 
-    A lead without any signal is kept and noted. A record that is missing, truncated, without any signal at all,
-    holds invalid samples or disagrees with its header or the metadata, is an error that names it, or with ``damaged="skip"`` is
-    left out and its reason kept.
+    A lead without any signal is kept and noted. A record that is missing, truncated, flat in every lead, holds
+    invalid samples or disagrees with its header or the metadata is an error that names it; with ``damaged="skip"``
+    it is left out and its reason kept.
 
     Args:
         source: where the records come from.
@@ -68,7 +60,7 @@ def prepare(
         return folder
     with atomic.lock(folder):
         if not _is_whole(folder):
-            _build(folder, source, _Recipe(fs_hz, preprocessing, damaged), n_processes, progress)
+            _build(folder, source, Recipe(fs_hz, preprocessing, damaged), n_processes, progress)
     return folder
 
 
@@ -80,29 +72,10 @@ def prepared_folder(
     Raises:
         DataError: the source's metadata cannot be read.
     """
-    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(), fs_hz, source.stored_hz(fs_hz), preprocessing, damaged])
+    stored_hz = source.stored_hz(fs_hz)
+    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(), fs_hz, stored_hz, preprocessing, damaged])
     parent = settings.home() / "prepared" if cache_dir is None else cache_dir
     return parent / f"{source.name}-{fs_hz}-{preprocessing}-{key[: digest.SHORT]}"
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    fs_hz: int
-    preprocessing: str
-    damaged: Damage
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(LEADS), self.fs_hz * DURATION_S
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What came of a chunk of records beside the rows written."""
-
-    digests: dict[int, bytes]
-    skipped: dict[int, str]
-    flat_leads: dict[int, tuple[str, ...]]
 
 
 def _is_whole(folder: Path) -> bool:
@@ -113,19 +86,29 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _build(folder: Path, source: Source, recipe: _Recipe, n_processes: int, progress: Progress | None) -> None:
+def _build(folder: Path, source: Source, recipe: Recipe, n_processes: int, progress: Progress | None) -> None:
     records = _sealed_last(source.records())
     check_folds(source.name, records.ecg_id, records.patient_id, records.fold)
     with atomic.folder(folder) as scratch:
-        signals = _Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *recipe.shape))
-        outcome = _fill(signals, source, records.ecg_id.tolist(), recipe, n_processes, progress)
-        kept = ~np.isin(records.ecg_id, list(outcome.skipped))
-        if not kept.any():
-            raise DataError(f"{source.name}: every record is damaged; the first: {next(iter(outcome.skipped.values()))}")
+        rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *recipe.shape))
+        outcome = Outcome({}, {}, {})
+        for part in fill_all(Filler(rows, source, recipe), records.ecg_id.tolist(), n_processes=n_processes):
+            outcome.add(part)
+            if progress is not None:
+                progress(len(outcome.digests) + len(outcome.skipped), len(records.ecg_id))
+        kept = _kept(source, records, outcome)
         if not kept.all():
-            signals.keep(np.flatnonzero(kept))
+            rows.keep(np.flatnonzero(kept))
         _write_labels(scratch, records, kept)
         cohort.write_meta(scratch, _meta(scratch, source, records, recipe, outcome))
+
+
+def _kept(source: Source, records: Records, outcome: Outcome) -> Bool[np.ndarray, "record"]:
+    kept = ~np.isin(records.ecg_id, list(outcome.skipped))
+    if not kept.any():
+        first = next(iter(outcome.skipped.values()))
+        raise DataError(f"{source.name}: every record is damaged; the first: {first}")
+    return kept
 
 
 def _sealed_last(records: Records) -> Records:
@@ -149,7 +132,7 @@ def _write_labels(scratch: Path, records: Records, kept: Bool[np.ndarray, "recor
     np.save(scratch / cohort.SEALED, statements[sealed])
 
 
-def _meta(scratch: Path, source: Source, records: Records, recipe: _Recipe, outcome: _Outcome) -> dict[str, Any]:
+def _meta(scratch: Path, source: Source, records: Records, recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
     stored_hz = source.stored_hz(recipe.fs_hz)
     content = hashlib.sha256(b"".join(outcome.digests[key] for key in sorted(outcome.digests))).hexdigest()
     choices = [VERSION, recipe.fs_hz, stored_hz, recipe.preprocessing, sorted(outcome.skipped)]
@@ -166,119 +149,3 @@ def _meta(scratch: Path, source: Source, records: Records, recipe: _Recipe, outc
         "flat_leads": {str(key): leads for key, leads in sorted(outcome.flat_leads.items())},
         "files": cohort.describe_files(scratch),
     }
-
-
-def _fill(
-    signals: "_Rows", source: Source, ecg_ids: Sequence[int], recipe: _Recipe, n_processes: int,
-    progress: Progress | None,
-) -> _Outcome:  # fmt: skip
-    total = _Outcome({}, {}, {})
-    for outcome in _map_chunks(signals, source, ecg_ids, recipe, n_processes):
-        total.digests.update(outcome.digests)
-        total.skipped.update(outcome.skipped)
-        total.flat_leads.update(outcome.flat_leads)
-        if progress is not None:
-            progress(len(total.digests) + len(total.skipped), len(ecg_ids))
-    return total
-
-
-def _map_chunks(
-    signals: "_Rows", source: Source, ecg_ids: Sequence[int], recipe: _Recipe, n_processes: int
-) -> Iterator[_Outcome]:
-    starts = range(0, len(ecg_ids), _CHUNK)
-    if n_processes <= 1 or len(starts) == 1:
-        yield from (_fill_chunk(signals, source, ecg_ids[at : at + _CHUNK], recipe, at) for at in starts)
-        return
-    # A fork server, since the caller may have threads of its own that a plain fork would leave in the middle of things.
-    with ProcessPoolExecutor(
-        n_processes, mp_context=get_context("forkserver"), initializer=_remember, initargs=(signals, source, recipe)
-    ) as pool:
-        going = [pool.submit(_fill_remembered, ecg_ids[at : at + _CHUNK], at) for at in starts]
-        try:
-            yield from (_result(each) for each in going)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _result(future: Future[_Outcome]) -> _Outcome:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise DataError("preparing: a reading process was killed (out of memory?); use fewer --processes") from error
-
-
-_remembered: tuple["_Rows", Source, _Recipe]
-
-
-def _remember(signals: "_Rows", source: Source, recipe: _Recipe) -> None:
-    global _remembered  # noqa: PLW0603  (given to a process of the pool once, not with every chunk)
-    _remembered = (signals, source, recipe)
-
-
-def _fill_remembered(ecg_ids: Sequence[int], first_row: int) -> _Outcome:
-    signals, source, recipe = _remembered
-    return _fill_chunk(signals, source, ecg_ids, recipe, first_row)
-
-
-def _fill_chunk(signals: "_Rows", source: Source, ecg_ids: Sequence[int], recipe: _Recipe, first_row: int) -> _Outcome:
-    rows = np.zeros((len(ecg_ids), *recipe.shape), np.float16)
-    outcome = _Outcome({}, {}, {})
-    stored_hz = source.stored_hz(recipe.fs_hz)
-    for row, ecg_id in zip(rows, ecg_ids, strict=True):
-        try:
-            signal = source.read(ecg_id, stored_hz)
-            flat = _flat_leads(source.name, ecg_id, signal)
-        except DataError as error:
-            if recipe.damaged == "raise":
-                raise
-            outcome.skipped[ecg_id] = str(error)
-            continue
-        row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=recipe.fs_hz, preprocessing=recipe.preprocessing)
-        outcome.digests[ecg_id] = hashlib.sha256(signal.tobytes()).digest() if source.reads_files else b""
-        if flat:
-            outcome.flat_leads[ecg_id] = flat
-    signals.write(first_row, rows)
-    return outcome
-
-
-def _flat_leads(where: str, ecg_id: int, signal: np.ndarray) -> tuple[str, ...]:
-    flat = tuple(LEADS[lead] for lead in np.flatnonzero(np.ptp(signal, axis=1) == 0))
-    if len(flat) == len(LEADS):
-        raise DataError(f"{where}: record {ecg_id} is flat in every lead; leave it out with --skip-damaged")
-    return flat
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A growing .npy file that several processes fill, each its own rows.
-
-    Space is taken beforehand and rows are written, not mapped: writing to a map of a full disk kills the process.
-    """
-
-    path: Path
-    shape: tuple[int, ...]
-    offset: int
-
-    @classmethod
-    def create(cls, path: Path, shape: tuple[int, ...]) -> "_Rows":
-        np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape).flush()
-        rows = cls(path, shape, path.stat().st_size - 2 * int(np.prod(shape)))
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        return rows
-
-    def write(self, first_row: int, rows: np.ndarray) -> None:
-        with self.path.open("r+b") as file:
-            file.seek(self.offset + first_row * 2 * int(np.prod(self.shape[1:])))
-            file.write(rows.tobytes())
-
-    def keep(self, kept: Int[np.ndarray, "row"]) -> None:
-        """Write the file again with these rows only."""
-        old = np.load(self.path, mmap_mode="r")
-        scratch = self.path.with_suffix(".kept")
-        new = _Rows.create(scratch, (len(kept), *self.shape[1:]))
-        for start in range(0, len(kept), _CHUNK):
-            new.write(start, old[kept[start : start + _CHUNK]])
-        with contextlib.suppress(AttributeError):
-            del old
-        scratch.replace(self.path)

@@ -124,9 +124,7 @@ def read_sealed(folder: Path) -> Bool[np.ndarray, "record code"]:
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Size and digest of each array in ``folder``, for ``meta.json``."""
-    return {
-        name: {"size": (folder / name).stat().st_size, "digest": _file_digest(folder / name)} for name in ARRAYS
-    }
+    return {name: {"size": (folder / name).stat().st_size, "digest": _file_digest(folder / name)} for name in ARRAYS}
 
 
 def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:

@@ -1,10 +1,10 @@
 """One synthetic heart: from conditions to the waves of its dipole, and from the dipole to twelve leads.
 
-Every wave is a Gaussian in time with a direction in space: the vector-cardiogram is their sum, and Dower's matrix gives the leads. Numbers
-are chosen to look right, not taken from a source, unless one is named.
+Every wave is a Gaussian in time with a direction in space: the vector-cardiogram is their sum, and Dower's matrix
+gives the leads. Numbers are chosen to look right, not taken from a source, unless one is named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,8 @@ DOWER = np.array([
 
 # The other limb leads from I and II: Einthoven and Goldberger, exact by definition of the electrodes.
 TO_TWELVE = np.zeros((12, 8))
-TO_TWELVE[[0, 1, *range(6, 12)], range(8)] = 1
-TO_TWELVE[2:6, :2] = [[-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]]
+TO_TWELVE[np.array([0, 1, 6, 7, 8, 9, 10, 11]), np.arange(8)] = 1
+TO_TWELVE[2:6, :2] = [[-1.0, 1.0], [-0.5, -0.5], [1.0, -0.5], [-0.5, 1.0]]
 
 _STRETCH = 5  # column of a wave: 1 where its delay follows the square root of the beat's length, as the T wave's does
 _P, _SEPTAL, _MAIN, _LATERAL, _BASAL, _T = range(6)
@@ -35,6 +35,14 @@ _NORMAL = np.array([
     [0.014, 0.012, 0.40, 0.08, 0.48, 0],
     [0.032, 0.011, -0.16, -0.14, 0.34, 0],
     [0.270, 0.048, 0.26, 0.20, -0.16, 1],
+])  # fmt: skip
+
+_LEFT_BLOCK = np.array([
+    [-0.015, 0.025, 0.20, 0.10, 0.25, 0],
+    [0.015, 0.025, 0.55, 0.25, 0.60, 0],
+    [0.050, 0.025, 0.60, 0.05, 0.55, 0],
+    [0.080, 0.025, 0.30, -0.10, 0.30, 0],
+    [0.270, 0.048, -0.35, -0.05, -0.38, 1],
 ])  # fmt: skip
 
 _ECTOPIC = np.array([
@@ -94,24 +102,25 @@ def draw_dipole(plan: Plan, times_s: Float[np.ndarray, "sample"]) -> Float[np.nd
     away = (times_s[None] - plan.waves[:, :1]) / plan.waves[:, 1:2]
     dipole = plan.waves[:, 2:].T.astype(np.float32) @ np.exp(-0.5 * np.square(away, dtype=np.float32))
     if plan.flutter_mv:
-        phase = plan.flutter_hz * times_s
-        swing = 2 * (phase % 1) - 1 if plan.is_saw else np.sin(2 * np.pi * phase + 1.5 * np.sin(2 * np.pi * 0.37 * times_s))
+        turns = plan.flutter_hz * times_s
+        wavering = 2 * np.pi * turns + 1.5 * np.sin(2 * np.pi * 0.37 * times_s)
+        swing = 2 * (turns % 1) - 1 if plan.is_saw else np.sin(wavering)
         dipole = dipole + plan.flutter_mv * np.outer([0.3, 0.8, -0.5], swing)
     return np.asarray(plan.rotation @ dipole)
 
 
 def _beat(has: Severities, anatomy: Anatomy, random: np.random.Generator) -> np.ndarray:
     """Waves of an ordinary beat under these conditions; the order of the changes is that of the excitation."""
-    beat = np.concatenate([_NORMAL, np.zeros((3, 6))])  # three more rows for waves that only some hearts have
-    beat[:, 2:5] *= np.exp(random.normal(0, 0.10, (9, 3)))
+    beat = np.concatenate([_NORMAL, np.zeros((4, 6))])  # four more rows for waves that only some hearts have
+    beat[:, 2:5] *= np.exp(random.normal(0, 0.10, (10, 3)))
     beat[_SEPTAL:_T, 1] *= np.exp(random.normal(0, 0.06))
     beat[_P, 0] += random.normal(0, 0.018)
-    extra = iter(range(6, 9))
+    spare = iter(range(6, 10))
     if "1AVB" in has:
         beat[_P, 0] = -random.uniform(0.205, 0.325)
     if {"AFIB", "AFLT", "PACE"} & has.keys():
         beat[_P, 2:5] = 0
-    _block(beat, has, extra)
+    _block(beat, has, spare)
     _infarct(beat, has)
     if "LVH" in has:
         beat[_SEPTAL:_T, 2:5] *= 1 + 0.75 * has["LVH"]
@@ -119,25 +128,22 @@ def _beat(has: Severities, anatomy: Anatomy, random: np.random.Generator) -> np.
     if "RVH" in has:
         beat[_MAIN, 2:5] += has["RVH"] * np.array([-1.1, 0.1, -0.9])
         beat[_LATERAL, 4] -= 0.5 * has["RVH"]
-    _repolarise(beat, has, extra)
+    _repolarise(beat, has, spare)
     if "LVOLT" in has:
         beat[:, 2:5] *= 1 - 0.5 - 0.2 * has["LVOLT"]
     if "PACE" in has:
-        beat[next(extra)] = [-0.045, 0.004, 0.5, 0.9, 0.1, 0]
+        beat[next(spare)] = [-0.045, 0.004, 0.5, 0.9, 0.1, 0]
     return beat[beat[:, 1] > 0]
 
 
-def _block(beat: np.ndarray, has: Severities, extra: "iter[int]") -> None:  # type: ignore[valid-type]
+def _block(beat: np.ndarray, has: Severities, spare: Iterator[int]) -> None:
     if "CLBBB" in has or "PACE" in has:
-        beat[_SEPTAL : _BASAL + 1, 1] = 0.025
-        beat[_SEPTAL : _BASAL + 1, 0] = [-0.015, 0.015, 0.050, 0.080]
-        beat[_SEPTAL : _BASAL + 1, 2:5] = [[0.20, 0.10, 0.25], [0.55, 0.25, 0.60], [0.60, 0.05, 0.55], [0.30, -0.1, 0.3]]
-        beat[_T, 2:5] = [-0.35, -0.05, -0.38]
+        beat[_SEPTAL : _T + 1] = _LEFT_BLOCK
         if "PACE" in has:
-            beat[_SEPTAL : _BASAL + 1, 3] -= 0.45
+            beat[_SEPTAL:_T, 3] -= 0.45
     if "CRBBB" in has or "IRBBB" in has:
         complete = "CRBBB" in has
-        beat[next(extra)] = [0.062, 0.019, -0.55, 0, -0.60, 0] if complete else [0.046, 0.011, -0.28, 0, -0.32, 0]
+        beat[next(spare)] = [0.062, 0.019, -0.55, 0, -0.60, 0] if complete else [0.046, 0.011, -0.28, 0, -0.32, 0]
     if "LAFB" in has:
         beat[_MAIN : _BASAL + 1, 3] -= (0.75 + 0.5 * has["LAFB"]) * np.array([1.0, 0.6, 0.3])
         beat[_SEPTAL, 3] += 0.15
@@ -145,14 +151,14 @@ def _block(beat: np.ndarray, has: Severities, extra: "iter[int]") -> None:  # ty
         beat[_SEPTAL:_T, 1] *= 1.35 + 0.35 * has["IVCD"]
     if "WPW" in has:
         beat[_P, 0] = -0.115
-        beat[next(extra)] = [-0.040, 0.017, 0.32, 0.12, -0.20, 0]
+        beat[next(spare)] = [-0.040, 0.017, 0.32, 0.12, -0.20, 0]
 
 
 def _infarct(beat: np.ndarray, has: Severities) -> None:
     """A dead wall lets the first forces point away from it, and its T wave turns."""
     for code, axis, side in (("IMI", 3, -1.0), ("ASMI", 4, 1.0), ("LMI", 2, -1.0)):
         if code in has:
-            beat[_SEPTAL, 2 + axis - 2] += side * 0.55 * has[code]
+            beat[_SEPTAL, axis] += side * 0.55 * has[code]
             beat[_SEPTAL, 1] *= 1.25
             beat[_MAIN, axis] += side * 0.25 * has[code]
             beat[_T, axis] += side * 0.45 * has[code]
@@ -161,7 +167,7 @@ def _infarct(beat: np.ndarray, has: Severities) -> None:
         beat[_SEPTAL, 1] *= 1.2
 
 
-def _repolarise(beat: np.ndarray, has: Severities, extra: "iter[int]") -> None:  # type: ignore[valid-type]
+def _repolarise(beat: np.ndarray, has: Severities, spare: Iterator[int]) -> None:
     if "NDT" in has:
         beat[_T, 2:5] *= 1 - 0.85 * has["NDT"]
     if "ISC_" in has:
@@ -172,7 +178,7 @@ def _repolarise(beat: np.ndarray, has: Severities, extra: "iter[int]") -> None: 
         beat[_T, 0] *= 1.15 + 0.25 * has["LNGQT"]
         beat[_T, 1] *= 1.15
     if "STD_" in has:
-        beat[next(extra, -1)] = [0.120, 0.040, *(has["STD_"] * np.array([-0.22, -0.12, 0.14])), 1]
+        beat[next(spare)] = [0.120, 0.040, *(has["STD_"] * np.array([-0.22, -0.12, 0.14])), 1]
 
 
 def _beats(has: Severities, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -220,10 +226,10 @@ def _waves(beat: np.ndarray, times_s: np.ndarray, is_ectopic: np.ndarray, gain: 
     """Moment, width and direction of every wave of the record."""
     lengths = np.sqrt(np.clip(np.diff(times_s, append=times_s[-1] + 0.85), 0.3, 1.6) / 0.85)
     parts = []
-    for shape, at, length in ((beat, times_s[~is_ectopic], lengths[~is_ectopic]), (_ECTOPIC, times_s[is_ectopic], lengths[is_ectopic])):
-        waves = np.broadcast_to(shape[:, :5], (len(at), len(shape), 5)).copy()
-        waves[..., 0] *= np.where(shape[:, _STRETCH] > 0, length[:, None], 1)
-        waves[..., 0] += at[:, None]
+    for shape, which in ((beat, ~is_ectopic), (_ECTOPIC, is_ectopic)):
+        waves = np.repeat(shape[None, :, :5], np.count_nonzero(which), axis=0)
+        waves[..., 0] *= np.where(shape[:, _STRETCH] > 0, lengths[which, None], 1)
+        waves[..., 0] += times_s[which, None]
         waves[..., 2:] *= gain
         parts.append(waves.reshape(-1, 5))
     return np.concatenate(parts)

@@ -36,7 +36,7 @@ def ecgfounder_filter(signal: Signal, fs_hz: int) -> Signal:
     from scipy import signal as dsp  # noqa: PLC0415
 
     filtered = np.asarray(signal, np.float64)
-    if NOTCH_HZ < fs_hz / 2:
+    if fs_hz > 2 * NOTCH_HZ:
         filtered = dsp.filtfilt(*dsp.iirnotch(NOTCH_HZ, NOTCH_QUALITY, fs_hz), filtered)
     filtered = dsp.filtfilt(*dsp.butter(BAND_ORDER, BAND_HZ, btype="bandpass", fs=fs_hz), filtered)
     window = int(MEDIAN_WINDOW_S * fs_hz) + 1

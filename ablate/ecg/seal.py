@@ -55,10 +55,10 @@ def _refuse_sealed(event: str, arguments: tuple[Any, ...]) -> None:
         return
     path = arguments[0]
     if isinstance(path, str | bytes | os.PathLike) and _is_sealed(os.fsdecode(path)):
-        raise SealedError(f"{os.fsdecode(path)}: holds the test fold's labels; only a confirmation with a permit may open it")
+        raise SealedError(
+            f"{os.fsdecode(path)}: has the test fold's labels; only a confirmation with a permit may open it"
+        )
 
 
 def _is_sealed(path: str) -> bool:
-    return os.path.basename(path) in SEALED_FILES or (
-        os.path.islink(path) and Path(os.path.realpath(path)).name in SEALED_FILES
-    )
+    return Path(path).name in SEALED_FILES or (Path(path).is_symlink() and Path(path).resolve().name in SEALED_FILES)

@@ -94,7 +94,9 @@ def fraction(data: TaskData, *, data_fraction: float, seed: int) -> Int[np.ndarr
     if not 0 < data_fraction <= 1:
         raise DataError(f"data_fraction = {data_fraction} is out of range; expected more than 0 and at most 1")
     if round(data_fraction * n_records) == 0:
-        raise DataError(f"data_fraction = {data_fraction} leaves none of {n_records} training records; choose a larger one")
+        raise DataError(
+            f"data_fraction = {data_fraction} leaves none of {n_records} training records; take a larger one"
+        )
     if data_fraction == 1:
         return np.arange(n_records)
     patients, patient_of = np.unique(data.train_patients, return_inverse=True)
@@ -109,7 +111,7 @@ def fraction(data: TaskData, *, data_fraction: float, seed: int) -> Int[np.ndarr
 
 
 def lost_classes(data: TaskData, positions: Int[np.ndarray, "part"]) -> tuple[str, ...]:
-    """Classes of the task without a positive among these positions of ``train_rows``; they are kept, but not learned."""
+    """Classes without a positive among these positions of ``train_rows``; they stay, but are not learned."""
     positives = data.train_labels[positions].any(axis=0)
     return tuple(name for name, has in zip(data.classes, positives, strict=True) if not has)
 
@@ -125,4 +127,5 @@ def _test_split(cohort: Cohort, task: str, permit: Permit) -> tuple[np.ndarray, 
 
 def _check_split(cohort: Cohort, task: str, split: str, rows: Int[np.ndarray, "n"]) -> None:
     if not len(rows):
-        raise DataError(f"{cohort.folder}: no record for {split} has a label of task {task!r}; choose another task or more data")
+        where = f"{cohort.folder}: task {task!r}"
+        raise DataError(f"{where} has no labelled record for {split}; choose another task or prepare more records")

@@ -7,9 +7,10 @@ from jaxtyping import Bool, Int
 def balanced_order(labels: Bool[np.ndarray, "item label"], *, seed: int) -> Int[np.ndarray, "item"]:
     """All items in an order whose every prefix has about the label rates of the whole.
 
-    Items are laid out in a row with equal label sets side by side, rarest labels first. Then neighbours are paired and a coin
-    sends one of each pair to the first half of the order and the other to the second; the halves are treated alike
-    until single items are left. Each prefix thus takes its share of every stretch of the row, hence of every label.
+    Items are laid out in a row with equal label sets side by side, rarest labels first. Then neighbours are paired,
+    and a coin sends one of each pair to the first half of the order and the other to the second; the halves are
+    treated alike until single items are left. Each prefix thus takes its share of every stretch of the row, hence of
+    every label.
 
     Source: own; local pivoting as in Grafström, Lundström, Schelin, "Spatially balanced sampling through the pivotal
     method" (2012), done level by level so that subsets nest, which iterative stratification (Sechidis 2011) does not.

@@ -1,7 +1,7 @@
 """A synthetic cohort in the shape of PTB-XL: patients with conditions, statements with errors, folds by patient.
 
-Made so that everything downstream is one path, and so that a study can be tried without any data. It is no substitute for
-real records: what raises a score here need not do so on people.
+Made so that everything downstream is one path, and so that a study can be tried without any data. It is no substitute
+for real records: what raises a score here need not do so on people.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ _STATEMENTS = {
     "BIGU": (0.012, "R", "", ""), "SR": (0.0, "R", "", ""), "NORM": (0.0, "D", "NORM", "NORM"),
     "IMI": (0.120, "D", "IMI", "MI"), "ASMI": (0.110, "D", "AMI", "MI"), "LMI": (0.030, "D", "LMI", "MI"),
     "LVH": (0.110, "D", "LVH", "HYP"), "RVH": (0.020, "D", "RVH", "HYP"), "NDT": (0.080, "B", "STTC", "STTC"),
-    "ISC_": (0.080, "D", "ISC_", "STTC"), "LNGQT": (0.020, "B", "STTC", "STTC"), "LAFB": (0.080, "D", "LAFB/LPFB", "CD"),
+    "ISC_": (0.080, "D", "ISC_", "STTC"), "LNGQT": (0.020, "B", "STTC", "STTC"),
+    "LAFB": (0.080, "D", "LAFB/LPFB", "CD"),
     "CLBBB": (0.030, "D", "CLBBB", "CD"), "CRBBB": (0.035, "D", "CRBBB", "CD"), "IRBBB": (0.050, "D", "IRBBB", "CD"),
     "1AVB": (0.045, "D", "_AVB", "CD"), "IVCD": (0.040, "D", "IVCD", "CD"), "WPW": (0.012, "D", "WPW", "CD"),
     "PVC": (0.060, "F", "", ""), "PAC": (0.030, "F", "", ""), "STD_": (0.060, "F", "", ""),
@@ -114,7 +115,9 @@ class Synthetic:
             DataError: no such record or rate.
         """
         if not 1 <= ecg_id <= self.n_records or fs_hz not in RATES_HZ:
-            raise DataError(f"synthetic: no record {ecg_id} at {fs_hz} Hz; records are 1 to {self.n_records}, at 100 or 500 Hz")
+            raise DataError(
+                f"synthetic: no record {ecg_id} at {fs_hz} Hz; there are 1 to {self.n_records}, at 100 or 500"
+            )
         random = self._random("record", ecg_id)
         plan = plan_record(*self._people.heart(ecg_id - 1), random)
         times_s = np.arange(int(DURATION_S * fs_hz), dtype=np.float32) / np.float32(fs_hz)
@@ -135,7 +138,11 @@ class Synthetic:
         truth = people.severity > 0
         groups = [truth[:, [CODES.index(code) for code in codes]].any(axis=1) for codes in _GROUPS.values()]
         return Targets(
-            np.arange(1, self.n_records + 1), LATENTS, latents.astype(np.float32), tuple(_GROUPS), np.stack(groups, axis=1)
+            ecg_id=np.arange(1, self.n_records + 1),
+            latent_names=LATENTS,
+            latents=latents.astype(np.float32),
+            group_names=tuple(_GROUPS),
+            groups=np.stack(groups, axis=1),
         )
 
     @cached_property

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -47,7 +48,7 @@ def read_statements(path: Path) -> tuple[Statement, ...]:
     if missing := [name for name in _COLUMNS if name not in names]:
         raise DataError(f"{path}: column {missing[0]!r} is missing; expected scp_statements.csv of PTB-XL v1.0.3")
     statements = sorted((_statement(path, row, row[names[0]]) for row in rows), key=lambda each: each.code)
-    for one, other in zip(statements, statements[1:], strict=False):
+    for one, other in pairwise(statements):
         if one.code == other.code:
             raise DataError(f"{path}: statement {one.code!r} is listed twice; keep one of the two lines")
     return tuple(statements)

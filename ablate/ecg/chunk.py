@@ -1,0 +1,168 @@
+"""Records to rows: reading, checking and filtering a stretch of records, in this process or several."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float16, Float32, Int
+
+from ablate.ecg.preprocessing import preprocess
+from ablate.ecg.source import DURATION_S, LEADS, Source
+from ablate.errors import DataError
+
+Damage = Literal["raise", "skip"]
+
+N_RECORDS = 128  # in a chunk: enough to pay for handing it to a process, few enough to show progress
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to every record."""
+
+    fs_hz: int
+    preprocessing: str
+    damaged: Damage
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Leads and samples of a prepared record."""
+        return len(LEADS), self.fs_hz * DURATION_S
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of some records beside their rows, by ecg_id; ``digests`` are of what was read."""
+
+    digests: dict[int, bytes]
+    skipped: dict[int, str]
+    flat_leads: dict[int, tuple[str, ...]]
+
+    def add(self, other: "Outcome") -> None:
+        """Take in what came of other records."""
+        self.digests.update(other.digests)
+        self.skipped.update(other.skipped)
+        self.flat_leads.update(other.flat_leads)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A .npy file of float16 that several processes fill, each its own rows.
+
+    Its space is taken beforehand, and rows are written, not mapped: writing to a map of a full disk kills the process.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    offset: int
+
+    @classmethod
+    def create(cls, path: Path, shape: tuple[int, ...]) -> "Rows":
+        """A file of zeros, or OSError where the disk has no space for all of it."""
+        with path.open("xb") as file:
+            header = {"descr": np.dtype(np.float16).str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_2_0(file, header)
+            offset = file.tell()
+            os.posix_fallocate(file.fileno(), offset, 2 * int(np.prod(shape)))
+        return cls(path, shape, offset)
+
+    def write(self, first_row: int, rows: Float16[np.ndarray, "row lead sample"]) -> None:
+        """Put ``rows`` where they belong."""
+        with self.path.open("r+b") as file:
+            file.seek(self.offset + first_row * 2 * int(np.prod(self.shape[1:])))
+            file.write(rows.tobytes())
+
+    def keep(self, kept: Int[np.ndarray, "row"]) -> None:
+        """Write the file anew with these rows only."""
+        old = np.load(self.path, mmap_mode="r")
+        new = Rows.create(self.path.with_suffix(".kept"), (len(kept), *self.shape[1:]))
+        for start in range(0, len(kept), N_RECORDS):
+            new.write(start, old[kept[start : start + N_RECORDS]])
+        new.path.replace(self.path)
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Knows how to fill rows with the records of a source; travels to other processes."""
+
+    rows: Rows
+    source: Source
+    recipe: Recipe
+
+    def fill(self, ecg_ids: Sequence[int], first_row: int) -> Outcome:
+        """Read these records and write them from ``first_row`` on.
+
+        Raises:
+            DataError: a record is damaged, and damage is not to be skipped.
+        """
+        chunk = np.zeros((len(ecg_ids), *self.recipe.shape), np.float16)
+        outcome = Outcome({}, {}, {})
+        for row, ecg_id in zip(chunk, ecg_ids, strict=True):
+            try:
+                self._fill_row(row, ecg_id, outcome)
+            except DataError as error:
+                if self.recipe.damaged == "raise":
+                    raise
+                outcome.skipped[ecg_id] = str(error)
+        self.rows.write(first_row, chunk)
+        return outcome
+
+    def _fill_row(self, row: Float16[np.ndarray, "lead sample"], ecg_id: int, outcome: Outcome) -> None:
+        fs_hz, stored_hz = self.recipe.fs_hz, self.source.stored_hz(self.recipe.fs_hz)
+        signal = self.source.read(ecg_id, stored_hz)
+        if flat := _flat_leads(self.source.name, ecg_id, signal):
+            outcome.flat_leads[ecg_id] = flat
+        row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=fs_hz, preprocessing=self.recipe.preprocessing)
+        outcome.digests[ecg_id] = hashlib.sha256(signal.tobytes()).digest() if self.source.reads_files else b""
+
+
+def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Iterator[Outcome]:
+    """Fill the rows of all records, chunk by chunk, and tell what came of each chunk.
+
+    Raises:
+        DataError: as ``Filler.fill``, or a process was killed.
+    """
+    starts = range(0, len(ecg_ids), N_RECORDS)
+    if n_processes <= 1 or len(starts) == 1:
+        yield from (filler.fill(ecg_ids[at : at + N_RECORDS], at) for at in starts)
+        return
+    # A fork server, since the caller may have threads, which a plain fork would leave in the middle of things.
+    context = get_context("forkserver")
+    with ProcessPoolExecutor(n_processes, context, initializer=_remember, initargs=(filler,)) as pool:
+        going = [pool.submit(_fill_remembered, ecg_ids[at : at + N_RECORDS], at) for at in starts]
+        try:
+            yield from (_result(each) for each in going)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_remembered: Filler
+
+
+def _remember(filler: Filler) -> None:
+    global _remembered  # noqa: PLW0603  (given to a process once, not with every chunk)
+    _remembered = filler
+
+
+def _fill_remembered(ecg_ids: Sequence[int], first_row: int) -> Outcome:
+    return _remembered.fill(ecg_ids, first_row)
+
+
+def _result(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise DataError("a process that prepared records was killed (out of memory?); use fewer processes") from error
+
+
+def _flat_leads(where: str, ecg_id: int, signal: Float32[np.ndarray, "lead sample"]) -> tuple[str, ...]:
+    flat = tuple(LEADS[lead] for lead in np.flatnonzero((signal == signal[:, :1]).all(axis=1)))
+    if len(flat) == len(LEADS):
+        raise DataError(f"{where}: record {ecg_id} is flat in every lead; leave it out with --skip-damaged")
+    return flat
