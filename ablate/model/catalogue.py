@@ -89,7 +89,7 @@ _FOUNDER = Net1DShape(64, (64, 160, 160, 400, 400, 1024, 1024), (2, 2, 2, 3, 3, 
 CATALOGUE: Mapping[str, Entry] = {
     "net1d_small": Entry(
         Input(100, 12),
-        Net1DShape(16, (16, 32, 64, 96), (1, 2, 2, 2), 16),
+        Net1DShape(16, (16, 32, 64, 96, 128), (1, 1, 2, 2, 1), 16, kernel_size=8),
         "small Net1D, a stand-in for ECGFounder that trains on a laptop; weights come with the package",
         channels_last=True,
     ),

@@ -55,11 +55,16 @@ class Net1D(nn.Module):
     def stages(self) -> list[list[nn.Parameter]]:
         """Trainable parameters from input to output: the first convolution, then each stage."""
         parts = [self.first_conv, *self.stage_list]
-        return [[p for name, p in part.named_parameters() if not _is_norm(name)] for part in parts]
+        return [[p for name, p in part.named_parameters() if not self.is_unused(name)] for part in parts]
 
     def drop_path_layers(self) -> list[DropPath]:
         """One layer for each residual block, from input to output."""
         return [block.drop_path for block in self._blocks()]
+
+    @staticmethod
+    def is_unused(key: str) -> bool:
+        """Whether a checkpoint's entry belongs to a BatchNorm layer, which the network never applies."""
+        return any(part == "first_bn" or part[:-1] == "bn" for part in key.split("."))
 
     def _blocks(self) -> "list[_Block]":
         return [cast(_Block, block) for stage in self.stage_list for block in cast(_Stage, stage).block_list]
@@ -103,7 +108,8 @@ class _Block(nn.Module):
         self.drop_path = DropPath()
 
     def forward(self, x: Float[Tensor, "batch channel 1 sample"]) -> Float[Tensor, "batch width 1 shorter"]:
-        return cast(Tensor, self.drop_path(x, self._shortcut(x), self._branch))
+        out: Tensor = self.drop_path(x, self._shortcut(x), self._branch)
+        return out
 
     def _branch(self, x: Tensor) -> Tensor:
         out = self.conv1(F.silu(x) if self.activate else x)
@@ -156,6 +162,3 @@ class _UnusedNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(width))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
-
-def _is_norm(name: str) -> bool:
-    return any(part.startswith("bn") or part.endswith("_bn") for part in name.split("."))
