@@ -65,7 +65,8 @@ def lock(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
     """Hold the lock ``target.lock`` among the processes of this machine; it frees itself when its holder dies."""
     with _disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock", timeout=timeout_s):
+        held = FileLock(f"{target}.lock", timeout=timeout_s).acquire()
+    with held:
         yield
 
 
@@ -75,7 +76,11 @@ def _disk_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"{target.parent}: no space left to write {target.name}; free some, or set ABLATE_HOME") from error
+            raise DataError(
+                f"{target.parent}: no space left to write {target.name}; free some, or set ABLATE_HOME"
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise DataError(f"{target.parent}: cannot write {target.name} ({error.strerror}); mend it or set ABLATE_HOME") from error
+            raise DataError(
+                f"{target.parent}: cannot write {target.name} ({error.strerror}); mend it or set ABLATE_HOME"
+            ) from error
         raise
