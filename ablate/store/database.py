@@ -1,0 +1,178 @@
+"""Access to Postgres: few connections, every call retried through outages, errors mapped into our own tree."""
+
+import json
+import math
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, Self, TypeVar
+
+import sqlalchemy as sa
+import tenacity
+from sqlalchemy.engine import URL, Connection, Engine, Row, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from ablate.errors import StoreError, StoreUnavailable
+
+T = TypeVar("T")
+Values = dict[str, Any]
+
+PATIENCE_S = 30.0
+_TRANSIENT_CLASSES = ("08", "40", "53", "57")  # connection, serialisation and deadlock, resources, operator intervention
+_REFUSALS = re.compile(
+    r"password authentication failed|no password supplied|authentication failed|database \"[^\"]*\" does not exist"
+    r"|role \"[^\"]*\" does not exist|no pg_hba\.conf entry|failed to resolve host|could not translate host name"
+    r"|permission denied for database|is not permitted to log in|SSL.*(required|not support)|certificate",
+    re.IGNORECASE,
+)
+
+
+class Database:
+    """A Postgres database that may be away for a while.
+
+    At most three connections, and one when at rest; ``disconnect`` closes that one too.
+    """
+
+    def __init__(self, url: str, *, patience_s: float = PATIENCE_S, application_name: str = "ablate") -> None:
+        self.url = _parse(url)
+        self.patience_s = patience_s
+        self._engine = _engine(self.url, application_name)
+        self._lone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._statements: dict[str, sa.TextClause] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def shown(self) -> str:
+        """Address fit for people's eyes: no password."""
+        return str(self.url.difference_update_query(["password", "sslpassword", "passfile"]))
+
+    def patient(self, patience_s: float) -> Self:
+        """The same connections with another patience."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.patience_s = patience_s
+        return other
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do ``work`` in one transaction; it may be called again after an outage, so it must bear that.
+
+        Raises:
+            StoreUnavailable: no answer within the patience.
+            StoreError: the database refuses.
+        """
+
+        def attempt() -> T:
+            with self._engine.begin() as connection:
+                return work(connection)
+
+        return self._retried(attempt)
+
+    def rows(self, statement: str, **values: Any) -> Sequence[Row[Any]]:
+        """Rows of one statement, which is a transaction of its own and may be sent again after an outage.
+
+        Raises:
+            StoreUnavailable: no answer within the patience.
+            StoreError: the database refuses.
+        """
+
+        def attempt() -> Sequence[Row[Any]]:
+            with self._lone.connect() as connection:
+                result = connection.execute(self._text(statement), values)
+                return result.all() if result.returns_rows else ()
+
+        return self._retried(attempt)
+
+    def disconnect(self) -> None:
+        """Close the resting connections; the next call opens one again."""
+        self._engine.dispose()
+
+    def _text(self, statement: str) -> sa.TextClause:
+        known = self._statements.get(statement)
+        if known is None:
+            known = self._statements[statement] = sa.text(statement)
+        return known
+
+    def _retried(self, attempt: Callable[[], T]) -> T:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_transient),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=5),
+            stop=tenacity.stop_after_delay(self.patience_s),
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except (DBAPIError, PoolTimeout) as error:
+            self._raise(error)
+
+    def _raise(self, error: DBAPIError | PoolTimeout) -> NoReturn:
+        said = _first_line(error)
+        if is_transient(error):
+            remedy = "is it running? `ablate storage status` or check --storage"
+            raise StoreUnavailable(f"storage {self.shown}: no answer within {self.patience_s:g} s ({said}); {remedy}") from error
+        if getattr(error.orig if isinstance(error, DBAPIError) else None, "sqlstate", None) == "42P01":
+            raise StoreError(f"storage {self.shown}: holds no tables of ablate; `ablate run` creates them") from error
+        if _REFUSALS.search(said):
+            raise StoreError(f"storage {self.shown}: refused ({said}); check --storage, PGPASSWORD or ~/.pgpass") from error
+        raise error
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed a little later: connection lost or refused, restart, deadlock, too many clients."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate is not None:
+        return sqlstate[:2] in _TRANSIENT_CLASSES and sqlstate != "53100"  # a full disk does not empty itself
+    if error.connection_invalidated:
+        return True
+    is_operational = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+    return is_operational and not _REFUSALS.search(str(error.orig))
+
+
+def to_json(value: Any) -> str:
+    """JSON in which a number that is not finite is null, since JSON has no word for it."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise StoreError("--storage: not a database address; expected postgresql://user@host:port/database") from error
+    if parsed.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise StoreError(f"--storage: {parsed.drivername} is not supported; expected postgresql://user@host:port/database")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _engine(url: URL, application_name: str) -> Engine:
+    settings = {"application_name": application_name, "connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10,
+                "keepalives_count": 3, "tcp_user_timeout": 30_000}  # fmt: skip
+    return sa.create_engine(
+        url,
+        pool_size=1,
+        max_overflow=2,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={key: value for key, value in settings.items() if key not in url.query},
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,256 @@
+"""Leases: who fills which slot, until when, by the database's clock.
+
+Each change of a slot is one statement, hence one transaction and one round trip. Locks are always taken on the slot
+before its lease. The fencing token in ``ablate_slot.token`` grows with each lease, and whoever tells a result under an
+older token is refused in the transaction that would write it.
+"""
+
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Row
+
+from ablate.errors import LeaseLost
+from ablate.store.database import Database, to_json
+from ablate.store.result import columns_of
+from ablate.store.slot import COUNTED, FINAL, Agent, Claim, Slot, SlotState
+
+MAX_LOSSES = 25  # a slot that takes this many machines with it is taken for the cause
+_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
+
+SLOT_COLUMNS = "id, key, phase, arm, context, index, generation, chain, seed, params, state, token, failures, reason"
+
+_CLAIM = f"""
+WITH picked AS (
+    SELECT s.id FROM ablate_slot s JOIN ablate_study y ON y.id = s.study_id
+    WHERE s.study_id = :study AND s.state = 'waiting' AND s.phase = ANY(:phases) AND s.not_before <= clock_timestamp()
+      AND y.stop_requested_at IS NULL
+      AND (s.phase <> 'confirm' OR y.sealed_at IS NOT NULL)
+      -- params of a generation depend on the results of the ones before it in the same chain, on all of them
+      AND NOT EXISTS (
+          SELECT FROM ablate_slot earlier
+          WHERE earlier.study_id = s.study_id AND earlier.chain = s.chain AND earlier.generation < s.generation
+            AND earlier.state IN ('waiting', 'leased'))
+      -- the answer to this very claim was lost on the way: the slot is ours already
+      AND NOT EXISTS (SELECT FROM ablate_lease WHERE nonce = :nonce)
+    ORDER BY s.priority, s.ordinal
+    LIMIT 1 FOR UPDATE OF s SKIP LOCKED
+), taken AS (
+    UPDATE ablate_slot s SET state = 'leased', token = s.token + 1, stale = true
+    FROM picked WHERE s.id = picked.id RETURNING s.*
+), seen AS (
+    INSERT INTO ablate_agent (id, study_id, host, pid, device, facts)
+    VALUES (:agent, :study, :host, :pid, :device, CAST(:facts AS json))
+    ON CONFLICT (id) DO UPDATE SET seen_at = now(), ended_at = NULL
+), leased AS (
+    INSERT INTO ablate_lease (slot_id, study_id, token, nonce, agent_id, lease_s, deadline)
+    SELECT id, study_id, token, :nonce, :agent, :lease_s, clock_timestamp() + make_interval(secs => :lease_s) FROM taken
+), begun AS (
+    INSERT INTO ablate_attempt (slot_id, token, agent_id, host, device)
+    SELECT id, token, :agent, :host, :device FROM taken
+)
+SELECT {SLOT_COLUMNS},
+       ARRAY(SELECT coalesce(a.outcome, 'lost') FROM ablate_attempt a WHERE a.slot_id = taken.id ORDER BY a.token) AS outcomes
+FROM taken
+"""
+
+_CLAIMED = f"""
+SELECT {", ".join(f"s.{name}" for name in SLOT_COLUMNS.split(", "))},
+       ARRAY(SELECT coalesce(a.outcome, 'lost') FROM ablate_attempt a
+             WHERE a.slot_id = s.id AND a.token < s.token ORDER BY a.token) AS outcomes
+FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id WHERE l.nonce = :nonce
+"""
+
+_RENEW = """
+WITH renewed AS (
+    UPDATE ablate_lease
+    SET deadline = clock_timestamp() + make_interval(secs => lease_s), progress = coalesce(CAST(:progress AS json), progress)
+    WHERE slot_id = :slot AND token = :token RETURNING study_id
+), seen AS (
+    UPDATE ablate_agent SET seen_at = now() WHERE id = :agent
+)
+SELECT y.stop_requested_at IS NOT NULL AS stop FROM renewed JOIN ablate_study y ON y.id = renewed.study_id
+"""
+
+_SET_PARAMS = """
+UPDATE ablate_slot SET params = CAST(:params AS json), stale = true
+WHERE id = :slot AND token = :token AND state = 'leased' RETURNING id
+"""
+
+_FINISH = """
+WITH filled AS (
+    -- 'waiting': the lease ran out, but nobody has taken the slot since, so the late result is as good as any
+    UPDATE ablate_slot SET state = 'done', reason = NULL, stale = true
+    WHERE id = :slot AND token = :token AND state IN ('leased', 'waiting') RETURNING id, study_id
+), freed AS (
+    DELETE FROM ablate_lease l USING filled WHERE l.slot_id = filled.id
+), ended AS (
+    UPDATE ablate_attempt a SET ended_at = now(), outcome = 'done', message = NULL
+    FROM filled WHERE a.slot_id = filled.id AND a.token = :token
+), told AS (
+    INSERT INTO ablate_result (slot_id, token, scores, epochs, class_scores, seconds, digests, facts)
+    SELECT id, :token, CAST(:scores AS json), CAST(:epochs AS json), CAST(:class_scores AS json),
+           CAST(:seconds AS json), CAST(:digests AS json), CAST(:facts AS json)
+    FROM filled
+), kept AS (
+    INSERT INTO ablate_artifact (study_id, slot_id, name, content)
+    SELECT filled.study_id, filled.id, a.name, a.content
+    FROM filled, unnest(CAST(:names AS text[]), CAST(:contents AS bytea[])) AS a (name, content)
+)
+SELECT id FROM filled
+"""
+
+_END = """
+WITH hit AS (
+    UPDATE ablate_slot s
+    SET failures = s.failures + :counts, losses = s.losses + :lost, reason = :reason, stale = true,
+        not_before = clock_timestamp() + make_interval(secs => :backoff_s * power(2, least(s.failures, 10))),
+        state = CASE WHEN :final OR (:counts = 1 AND s.failures + 1 >= y.max_attempts) OR s.losses + :lost >= :max_losses
+                     THEN 'failed' ELSE 'waiting' END
+    FROM ablate_study y
+    WHERE y.id = s.study_id AND s.id = :slot AND s.token = :token AND s.state = 'leased' RETURNING s.id, s.state
+), freed AS (
+    DELETE FROM ablate_lease l USING hit WHERE l.slot_id = hit.id
+), ended AS (
+    UPDATE ablate_attempt a SET ended_at = now(), outcome = :outcome, message = :message
+    FROM hit WHERE a.slot_id = hit.id AND a.token = :token
+)
+SELECT state FROM hit
+"""
+
+_REAP = """
+WITH dead AS (
+    SELECT s.id FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id
+    WHERE l.study_id = :study AND l.deadline < clock_timestamp()
+      -- nobody could renew while the server was away: each gets one lease time to come back
+      AND pg_postmaster_start_time() + make_interval(secs => l.lease_s) < clock_timestamp()
+    FOR UPDATE OF s SKIP LOCKED
+), gone AS (
+    DELETE FROM ablate_lease l USING dead WHERE l.slot_id = dead.id AND l.deadline < clock_timestamp()
+    RETURNING l.slot_id, l.token, l.agent_id
+), ended AS (
+    UPDATE ablate_attempt a SET ended_at = now(), outcome = 'lease_expired', message = 'no sign of life from its agent'
+    FROM gone WHERE a.slot_id = gone.slot_id AND a.token = gone.token
+)
+UPDATE ablate_slot s
+SET losses = s.losses + 1, stale = true,
+    state = CASE WHEN s.losses + 1 >= :max_losses THEN 'failed' ELSE 'waiting' END,
+    reason = CASE WHEN s.losses + 1 >= :max_losses THEN 'lost with its agent ' || (s.losses + 1) || ' times' ELSE 'lease_expired' END
+FROM gone WHERE s.id = gone.slot_id AND s.state = 'leased' AND s.token = gone.token
+RETURNING s.id
+"""
+
+_STANDING = """
+SELECT s.key, s.token, s.state, a.outcome
+FROM ablate_slot s LEFT JOIN ablate_attempt a ON a.slot_id = s.id AND a.token = :token WHERE s.id = :slot
+"""
+
+
+def claim(database: Database, study_id: int, study: str, agent: Agent, *, lease_s: float, phases: Sequence[str]) -> Claim | None:
+    """Take the next open slot for ``agent``; None when there is none now."""
+    values = {
+        "study": study_id, "phases": list(phases), "nonce": secrets.token_hex(12), "lease_s": float(lease_s),
+        "agent": agent.id, "host": agent.host, "pid": agent.pid, "device": agent.device, "facts": to_json(agent.facts),
+    }  # fmt: skip
+    rows = database.rows(_CLAIM, **values) or database.rows(_CLAIMED, nonce=values["nonce"])
+    if not rows and reap(database, study_id):
+        rows = database.rows(_CLAIM, **values)
+    if not rows:
+        return None
+    row = rows[0]
+    return Claim(study=study, slot=slot_of(row), token=row.token, agent=agent, lease_s=lease_s, outcomes=tuple(row.outcomes))
+
+
+def renew(database: Database, held: Claim, progress: Mapping[str, Any] | None) -> bool:
+    """Extend the lease by its length from now; True when the study was asked to stop.
+
+    Raises:
+        LeaseLost: the slot belongs to somebody else, is done or was cancelled.
+    """
+    text = None if progress is None else to_json(dict(progress))
+    rows = database.rows(_RENEW, slot=held.slot.id, token=held.token, agent=held.agent.id, progress=text)
+    if not rows:
+        raise _lost(database, held, "cannot be renewed")
+    return bool(rows[0].stop)
+
+
+def set_params(database: Database, held: Claim, params: Mapping[str, Any]) -> None:
+    """Store the params of a claimed slot.
+
+    Raises:
+        LeaseLost: the slot belongs to somebody else.
+    """
+    if not database.rows(_SET_PARAMS, slot=held.slot.id, token=held.token, params=to_json(dict(params))):
+        raise _lost(database, held, "its params are dropped")
+
+
+def finish(database: Database, held: Claim, result: Mapping[str, Any], artifacts: Mapping[str, bytes]) -> None:
+    """Store the result of the slot, once and for all; telling the same result again changes nothing.
+
+    Raises:
+        LeaseLost: a later lease was given, or the slot is finished otherwise: the result is dropped.
+    """
+    columns = {name: to_json(value) for name, value in columns_of(result).items()}
+    rows = database.rows(
+        _FINISH, slot=held.slot.id, token=held.token, names=list(artifacts), contents=list(artifacts.values()), **columns
+    )
+    if not rows and not _ended(database, held, "done"):
+        raise _lost(database, held, "its result is dropped")
+
+
+def fail(database: Database, held: Claim, kind: str, message: str, *, counts: bool | None = None) -> SlotState:
+    """End the attempt by failure; gives where the slot stands then: FAILED for good, or WAITING for another attempt.
+
+    Raises:
+        LeaseLost: the attempt was ended by somebody else.
+    """
+    is_counted = kind in COUNTED if counts is None else counts
+    backoff_s = min(_BACKOFF_S * random.uniform(0.5, 1.5), _MAX_BACKOFF_S) if is_counted else 0.0  # noqa: S311
+    return _end(database, held, outcome=kind, message=message, reason=f"{kind}: {message}", counts=int(is_counted),
+                lost=int(not is_counted), final=kind in FINAL, backoff_s=backoff_s)  # fmt: skip
+
+
+def release(database: Database, held: Claim, reason: str) -> None:
+    """Give the slot back unfilled and at once, without blame.
+
+    Raises:
+        LeaseLost: the attempt was ended by somebody else.
+    """
+    _end(database, held, outcome="released", message=reason, reason=f"released: {reason}", counts=0, lost=0, final=False, backoff_s=0.0)
+
+
+def reap(database: Database, study_id: int) -> int:
+    """Take back the slots whose leases ran out; gives their number."""
+    return len(database.rows(_REAP, study=study_id, max_losses=MAX_LOSSES))
+
+
+def slot_of(row: Row[Any]) -> Slot:
+    """A slot from a row of ``SLOT_COLUMNS``."""
+    return Slot(
+        id=row.id, key=row.key, phase=row.phase, arm=row.arm, context=row.context, index=row.index,
+        generation=row.generation, chain=row.chain, seed=row.seed, params=row.params, state=SlotState(row.state),
+        attempts=row.token, failures=row.failures, reason=row.reason,
+    )  # fmt: skip
+
+
+def _end(database: Database, held: Claim, **values: Any) -> SlotState:
+    rows = database.rows(_END, slot=held.slot.id, token=held.token, max_losses=MAX_LOSSES, **values)
+    if rows:
+        return SlotState(rows[0].state)
+    if _ended(database, held, values["outcome"]):
+        return SlotState.WAITING
+    raise _lost(database, held, "its end is not recorded")
+
+
+def _ended(database: Database, held: Claim, outcome: str) -> bool:
+    """Whether this very attempt ended so already: the answer to an earlier call was lost on the way."""
+    rows = database.rows(_STANDING, slot=held.slot.id, token=held.token)
+    return bool(rows) and rows[0].outcome == outcome
+
+
+def _lost(database: Database, held: Claim, consequence: str) -> LeaseLost:
+    rows = database.rows(_STANDING, slot=held.slot.id, token=held.token)
+    stands = f"it is {rows[0].state} under lease {rows[0].token}" if rows else "it is gone"
+    return LeaseLost(f"slot {held.slot.key}: lease {held.token} of agent {held.agent.id} is lost ({stands}); {consequence}")

@@ -1,0 +1,95 @@
+"""Versions of the store's tables: created in an empty database, upgraded on request, refused when too new."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ablate.errors import StoreError
+from ablate.store.database import Database
+
+HEAD = "0001"
+VERSION_TABLE = "ablate_version"
+_LOCK = 0x61626C61  # "abla": of everybody who creates or changes tables
+
+
+def current(connection: Connection) -> str | None:
+    """Version of the tables in the database, None when it holds none."""
+    if connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
+        return None
+    version: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return version
+
+
+def create(database: Database) -> None:
+    """Create our tables and Optuna's unless they are there; any number of processes may do so at once.
+
+    Raises:
+        StoreError: the tables are of another version.
+    """
+
+    def work(connection: Connection) -> None:
+        version = current(connection)
+        if version is not None:
+            return check(database, version)
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if current(connection) is None:
+            _create_optuna(database)
+            _migrate(connection)
+        return None
+
+    database.transact(work)
+
+
+def upgrade(database: Database) -> tuple[str | None, str]:
+    """Bring the tables to this version; gives the version before and after.
+
+    Raises:
+        StoreError: the tables are newer than this ablate.
+    """
+
+    def work(connection: Connection) -> str | None:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        version = current(connection)
+        if version is not None and version > HEAD:
+            check(database, version)
+        if version is None:
+            _create_optuna(database)
+        if version != HEAD:
+            _migrate(connection)
+        return version
+
+    return database.transact(work), HEAD
+
+
+def check(database: Database, version: str | None) -> None:
+    """Refuse tables of another version.
+
+    Raises:
+        StoreError: older, newer or missing tables.
+    """
+    if version is None:
+        raise StoreError(f"storage {database.shown}: holds no tables of ablate; `ablate run` creates them")
+    if version < HEAD:
+        raise StoreError(f"storage {database.shown}: tables of version {version}, this ablate needs {HEAD}; `ablate storage upgrade` brings them there")
+    if version > HEAD:
+        raise StoreError(f"storage {database.shown}: tables of version {version} are newer than this ablate ({HEAD}); install a newer ablate")
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, "head")
+
+
+def _create_optuna(database: Database) -> None:
+    """Optuna creates its tables over a connection of its own; our advisory lock keeps others from doing it at once."""
+    from optuna.storages import RDBStorage
+
+    url = database.url.render_as_string(hide_password=False)
+    storage = RDBStorage(url, engine_kwargs={"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True})
+    storage.engine.dispose()

@@ -1,0 +1,112 @@
+"""Slots: planned trials, each to be filled exactly once.
+
+    WAITING ──claim──▶ LEASED ──finish──▶ DONE
+       ▲                 │ │
+       └─release, expiry,┘ └─fail for good─▶ FAILED ──retry──▶ WAITING
+         fail with attempts left            CANCELLED ──retry──▶ WAITING
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class SlotState(StrEnum):
+    """Where a slot stands."""
+
+    WAITING = "waiting"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedSlot:
+    """A slot as the plan makes it.
+
+    Attributes:
+        key: name within the study, such as "confirm/lp_sd/data_fraction=0.1/3".
+        phase: "search" or "confirm".
+        index: place in its chain, or number of its replicate.
+        chain: slots whose params are proposed from one another's results.
+        generation: a slot waits until every slot of its chain with a lower generation is finished.
+        priority: lower goes first.
+    """
+
+    key: str
+    phase: str
+    arm: str
+    context: dict[str, Any]
+    index: int
+    seed: int
+    chain: str = ""
+    generation: int = 0
+    priority: int = 0
+    params: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A slot as the store holds it.
+
+    Attributes:
+        attempts: how often it was begun.
+        failures: how many of these ended by the trial's own fault.
+        reason: why it failed, or why its last attempt did.
+    """
+
+    id: int
+    key: str
+    phase: str
+    arm: str
+    context: dict[str, Any]
+    index: int
+    generation: int
+    chain: str
+    seed: int
+    params: dict[str, Any] | None
+    state: SlotState
+    attempts: int
+    failures: int
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """Who claims slots: one process on one machine.
+
+    Attributes:
+        id: unique for ever, such as "host-4711-5f3a".
+        facts: versions, digests, measured rates; shown by ``ablate status``.
+    """
+
+    id: str
+    host: str
+    pid: int
+    device: str = "cpu"
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right to fill a slot, until the lease runs out and somebody else gets it.
+
+    Attributes:
+        token: fencing token: a later claim of the same slot has a greater one.
+        outcomes: how earlier attempts at the slot ended, oldest first ("out_of_memory", "preempted", ...).
+    """
+
+    study: str
+    slot: Slot
+    token: int
+    agent: Agent
+    lease_s: float
+    outcomes: tuple[str, ...] = ()
+
+
+COUNTED = frozenset({"diverged", "out_of_memory", "crashed", "bad_data", "hung"})
+"""Outcomes that count against ``max_attempts``; others (preempted, lost machine, expired lease) are nobody's fault."""
+
+FINAL = frozenset({"diverged", "bad_data"})
+"""Outcomes that another attempt would only repeat."""

@@ -1,0 +1,208 @@
+"""The store of studies: what agents, commands and reports call.
+
+The truth lies in the tables of ``schema``; the Optuna study of the same name follows it (``mirror``) and is what
+optuna-dashboard shows. Every call is retried through outages for ``patience_s`` and raises ``StoreUnavailable`` then.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from ablate.ecg.seal import Permit
+from ablate.store import artifact, lease, ledger, migration, study
+from ablate.store.database import PATIENCE_S, Database
+from ablate.store.slot import Agent, Claim, PlannedSlot, Slot, SlotState
+from ablate.store.study import AgentRow, Counts, StudyRow
+
+PHASES = ("search", "confirm")
+
+
+class Store:
+    """Studies, slots and results in one Postgres database.
+
+    At most three connections, one when at rest, none after ``disconnect`` until the next call.
+    """
+
+    def __init__(self, url: str, *, patience_s: float = PATIENCE_S, application_name: str = "ablate") -> None:
+        self.database = Database(url, patience_s=patience_s, application_name=application_name)
+        self._study_ids: dict[str, int] = {}
+
+    def patient(self, patience_s: float) -> Self:
+        """The same store over the same connections, with another patience."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.database = self.database.patient(patience_s)
+        return other
+
+    def create_schema(self) -> None:
+        """Create all tables unless they are there; any number of processes may do so at once.
+
+        Raises:
+            StoreError: the tables are of another version.
+        """
+        migration.create(self.database)
+
+    def disconnect(self) -> None:
+        """Close all connections; the next call opens one again."""
+        self.database.disconnect()
+
+    # Studies
+
+    def register(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        spec_digest: str,
+        slots: Sequence[PlannedSlot],
+        metric_names: Sequence[str] = ("val_auroc", "val_auprc"),
+        *,
+        space: Mapping[str, Mapping[str, Any]] | None = None,
+        max_attempts: int = 3,
+    ) -> bool:
+        """Store a study with all its slots, or find it there; True when it is new.
+
+        Args:
+            space: {low, high, log, int} or {choices} of each searched parameter, for Optuna's eyes.
+
+        Raises:
+            StoreError: a study of this name has another spec; the message shows the keys that differ.
+        """
+        return study.register(
+            self.database, name, spec, spec_digest, slots, metric_names=metric_names, space=space or {}, max_attempts=max_attempts
+        )
+
+    def studies(self) -> list[str]:
+        """Names of all studies, oldest first."""
+        return study.names(self.database)
+
+    def study(self, name: str) -> StudyRow:
+        """One study.
+
+        Raises:
+            StoreError: there is none of this name.
+        """
+        return study.read(self.database, name)
+
+    def seal(self, name: str, document: Mapping[str, Any]) -> bool:
+        """Fix what will be confirmed before anybody reads the test fold; False when it was sealed before, which stays."""
+        return study.seal(self.database, self._study_id(name), document)
+
+    def request_stop(self, name: str) -> None:
+        """Ask all agents of the study, on any machine, to give their slots back and end."""
+        study.set_stop(self.database, self._study_id(name), is_requested=True)
+
+    def clear_stop(self, name: str) -> None:
+        """Take the request to stop back."""
+        study.set_stop(self.database, self._study_id(name), is_requested=False)
+
+    def retry_failed(self, name: str) -> int:
+        """Let failed and cancelled slots wait again with all their attempts; gives their number."""
+        return study.retry_failed(self.database, self._study_id(name))
+
+    def cancel(self, name: str) -> int:
+        """Give up every unfinished slot, also those being filled; gives their number."""
+        return study.cancel(self.database, self._study_id(name))
+
+    # Slots
+
+    def claim(self, name: str, agent: Agent, *, lease_s: float = 60.0, phases: Sequence[str] = PHASES) -> Claim | None:
+        """Take the next open slot; None when there is none now: all finished, all leased, or the study is to stop.
+
+        Open is a waiting slot whose chain has no unfinished slot of a lower generation, and in phase "confirm" only
+        once the study is sealed.
+        """
+        return lease.claim(self.database, self._study_id(name), name, agent, lease_s=lease_s, phases=phases)
+
+    def renew(self, claim: Claim, progress: Mapping[str, Any] | None = None) -> bool:
+        """Extend the lease and note the progress; True when the study was asked to stop.
+
+        Raises:
+            LeaseLost: the slot belongs to somebody else, is finished or was cancelled.
+        """
+        return lease.renew(self.database, claim, progress)
+
+    def set_params(self, claim: Claim, params: Mapping[str, Any]) -> None:
+        """Store the params proposed for a claimed slot.
+
+        Raises:
+            LeaseLost: the slot belongs to somebody else.
+        """
+        lease.set_params(self.database, claim, params)
+
+    def history(self, name: str, chain: str, below_generation: int) -> list[tuple[dict[str, Any], dict[str, float]]]:
+        """Params and scores of the chain's finished slots of lower generations, ordered by index."""
+        return study.history(self.database, self._study_id(name), chain, below_generation)
+
+    def finish(self, claim: Claim, result: Mapping[str, Any], artifacts: Mapping[str, bytes] | None = None) -> None:
+        """Store the result of a slot, once and for all; telling it again changes nothing.
+
+        Raises:
+            LeaseLost: somebody else has or had the slot since: this result is dropped.
+        """
+        lease.finish(self.database, claim, result, artifacts or {})
+
+    def fail(self, claim: Claim, kind: str, message: str, *, counts: bool | None = None) -> SlotState:
+        """End an attempt by failure; gives FAILED, or WAITING when it will be tried again.
+
+        Args:
+            kind: "diverged" and "bad_data" fail at once; "out_of_memory", "crashed" and "hung" count against the
+                study's max_attempts; others ("preempted", "machine_lost", ...) do not.
+            counts: overrides what ``kind`` says about counting.
+
+        Raises:
+            LeaseLost: the attempt was ended by somebody else.
+        """
+        return lease.fail(self.database, claim, kind, message, counts=counts)
+
+    def release(self, claim: Claim, reason: str) -> None:
+        """Give a slot back unfilled, at once and without blame.
+
+        Raises:
+            LeaseLost: the attempt was ended by somebody else.
+        """
+        lease.release(self.database, claim, reason)
+
+    def reconcile(self, name: str) -> int:
+        """Take back slots whose agents gave no sign of life for their lease time; gives their number."""
+        return lease.reap(self.database, self._study_id(name))
+
+    def counts(self, name: str) -> Counts:
+        """How many slots stand where."""
+        return study.counts(self.database, self._study_id(name))
+
+    def slots(self, name: str) -> list[Slot]:
+        """All slots in the order of the plan."""
+        return study.slots(self.database, self._study_id(name))
+
+    def agents(self, name: str) -> list[AgentRow]:
+        """Agents that ever worked on the study, with what each does now."""
+        return study.agents(self.database, self._study_id(name))
+
+    # The sealed test fold
+
+    def open_test(self, claim: Claim) -> Permit:
+        """Leave to read the test fold for one claimed confirmation slot, after writing it into the ledger.
+
+        Raises:
+            SealedError: the study is not sealed, or the slot is none of its confirmation.
+            LeaseLost: the slot belongs to somebody else.
+        """
+        return ledger.open_test(self.database, claim)
+
+    def test_reads(self, name: str) -> list[dict[str, Any]]:
+        """Every opening of the test fold: slot_id, key, opened_at, agent."""
+        return ledger.test_reads(self.database, self._study_id(name))
+
+    # Artifacts
+
+    def read_artifact(self, name: str, slot_id: int | None, artifact_name: str) -> bytes | None:
+        """Content of an artifact of a slot, or of the study when ``slot_id`` is None; None when there is none."""
+        return artifact.read(self.database, self._study_id(name), slot_id, artifact_name)
+
+    def put_study_artifact(self, name: str, artifact_name: str, content: bytes) -> bool:
+        """Keep ``content`` with the study; False when one of this name is there already, which stays."""
+        return artifact.put(self.database, self._study_id(name), artifact_name, content)
+
+    def _study_id(self, name: str) -> int:
+        if name not in self._study_ids:
+            self._study_ids[name] = study.identify(self.database, name)
+        return self._study_ids[name]

@@ -1,0 +1,275 @@
+"""Studies: registered once with all their slots, sealed once, stopped and taken up again."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ablate.errors import StoreError
+from ablate.store import lease
+from ablate.store.database import Database, to_json
+from ablate.store.slot import PlannedSlot, Slot, SlotState
+from ablate.store.space import distributions_of
+
+_REGISTER = """
+INSERT INTO ablate_study (name, spec, spec_digest, metric_names, distributions, max_attempts)
+VALUES (:name, CAST(:spec AS json), :digest, CAST(:metric_names AS json), CAST(:distributions AS json), :max_attempts)
+ON CONFLICT (name) DO NOTHING RETURNING id
+"""
+
+_PLAN = """
+INSERT INTO ablate_slot (study_id, ordinal, key, phase, arm, context, index, generation, chain, priority, seed, params, state)
+SELECT :study, p.ordinality - 1, p.key, p.phase, p.arm, CAST(p.context AS json), p.index, p.generation, p.chain, p.priority,
+       p.seed, CAST(p.params AS json), 'waiting'
+FROM unnest(CAST(:key AS text[]), CAST(:phase AS text[]), CAST(:arm AS text[]), CAST(:context AS text[]), CAST(:index AS int[]),
+            CAST(:generation AS int[]), CAST(:chain AS text[]), CAST(:priority AS int[]), CAST(:seed AS bigint[]),
+            CAST(:params AS text[]))
+     WITH ORDINALITY AS p (key, phase, arm, context, index, generation, chain, priority, seed, params, ordinality)
+"""
+
+_READ = """
+SELECT id, name, spec, spec_digest, created_at, seal, sealed_at, stop_requested_at, max_attempts
+FROM ablate_study WHERE name = :name
+"""
+
+_HISTORY = """
+SELECT s.params, r.scores FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id
+WHERE s.study_id = :study AND s.chain = :chain AND s.generation < :generation ORDER BY s.index, s.ordinal
+"""
+
+_RETRY = """
+UPDATE ablate_slot SET state = 'waiting', failures = 0, losses = 0, reason = NULL, not_before = now(), stale = true
+WHERE study_id = :study AND state IN ('failed', 'cancelled') RETURNING id
+"""
+
+_CANCEL = """
+WITH hit AS (
+    UPDATE ablate_slot SET state = 'cancelled', reason = 'cancelled', stale = true
+    WHERE study_id = :study AND state IN ('waiting', 'leased') RETURNING id, token
+), freed AS (
+    DELETE FROM ablate_lease l USING hit WHERE l.slot_id = hit.id
+), ended AS (
+    UPDATE ablate_attempt a SET ended_at = now(), outcome = 'cancelled'
+    FROM hit WHERE a.slot_id = hit.id AND a.token = hit.token AND a.ended_at IS NULL
+)
+SELECT id FROM hit
+"""
+
+_AGENTS = """
+SELECT a.id, a.host, a.pid, a.device, a.facts, a.started_at, a.seen_at, a.ended_at, s.key AS slot, l.progress,
+       extract(epoch FROM clock_timestamp() - a.seen_at)::float8 AS silent_s,
+       extract(epoch FROM l.deadline - clock_timestamp())::float8 AS lease_left_s,
+       (SELECT count(*) FROM ablate_attempt t WHERE t.agent_id = a.id AND t.outcome = 'done') AS n_done
+FROM ablate_agent a
+LEFT JOIN ablate_lease l ON l.agent_id = a.id
+LEFT JOIN ablate_slot s ON s.id = l.slot_id
+WHERE a.study_id = :study ORDER BY a.started_at, a.id
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRow:
+    """A study as the store holds it."""
+
+    id: int
+    name: str
+    spec: dict[str, Any]
+    spec_digest: str
+    created_at: datetime
+    seal: dict[str, Any] | None
+    sealed_at: datetime | None
+    stop_requested_at: datetime | None
+    max_attempts: int
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether its agents were asked to end."""
+        return self.stop_requested_at is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentRow:
+    """An agent and what it does now.
+
+    Attributes:
+        slot: key of the slot that it fills, None when it has none.
+        progress: what it last told of it: stage, epoch, n_epochs, val_auroc, ...
+        silent_s: time since its last sign of life.
+        lease_left_s: time until its lease runs out, negative when it did.
+    """
+
+    id: str
+    host: str
+    pid: int
+    device: str
+    facts: dict[str, Any]
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None
+    slot: str | None
+    progress: dict[str, Any] | None
+    silent_s: float
+    lease_left_s: float | None
+    n_done: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many slots stand where, by phase."""
+
+    by_phase: Mapping[str, Mapping[SlotState, int]]
+
+    def of(self, state: SlotState, *, phase: str | None = None) -> int:
+        """Slots in ``state``, of one phase or of all."""
+        return sum(states.get(state, 0) for name, states in self.by_phase.items() if phase in (None, name))
+
+    def unfinished(self, *, phase: str | None = None) -> int:
+        """Slots that wait or are being filled."""
+        return self.of(SlotState.WAITING, phase=phase) + self.of(SlotState.LEASED, phase=phase)
+
+    def total(self, *, phase: str | None = None) -> int:
+        """All slots."""
+        return sum(self.of(state, phase=phase) for state in SlotState)
+
+
+def register(
+    database: Database,
+    name: str,
+    spec: Mapping[str, Any],
+    spec_digest: str,
+    slots: Sequence[PlannedSlot],
+    *,
+    metric_names: Sequence[str],
+    space: Mapping[str, Mapping[str, Any]],
+    max_attempts: int,
+) -> bool:
+    """Store a study and its slots in one transaction, or check the one that is there.
+
+    Raises:
+        StoreError: a study of this name has another spec.
+    """
+    values = {
+        "name": name, "spec": to_json(spec), "digest": spec_digest, "metric_names": to_json(list(metric_names)),
+        "distributions": to_json(distributions_of(space)), "max_attempts": max_attempts,
+    }  # fmt: skip
+    known = database.rows(_READ, name=name)
+    if known:
+        _check_same(name, known[0].spec_digest, known[0].spec, spec, spec_digest)
+        return False
+
+    def work(connection: Connection) -> bool:
+        study_id = connection.scalar(sa.text(_REGISTER), values)
+        if study_id is not None:
+            connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)})
+        return study_id is not None
+
+    if database.transact(work):
+        return True
+    row = database.rows(_READ, name=name)[0]
+    _check_same(name, row.spec_digest, row.spec, spec, spec_digest)
+    return False
+
+
+def names(database: Database) -> list[str]:
+    """Names of all studies, oldest first."""
+    return [row.name for row in database.rows("SELECT name FROM ablate_study ORDER BY id")]
+
+
+def read(database: Database, name: str) -> StudyRow:
+    """One study.
+
+    Raises:
+        StoreError: there is none of this name.
+    """
+    rows = database.rows(_READ, name=name)
+    if not rows:
+        known = ", ".join(names(database)) or "none"
+        raise StoreError(f"study {name}: not in storage {database.shown}; it holds: {known}")
+    return StudyRow(**rows[0]._mapping)
+
+
+def identify(database: Database, name: str) -> int:
+    """Row id of a study.
+
+    Raises:
+        StoreError: there is none of this name.
+    """
+    return read(database, name).id
+
+
+def seal(database: Database, study_id: int, document: Mapping[str, Any]) -> bool:
+    """Write the seal unless there is one."""
+    statement = """
+        UPDATE ablate_study SET seal = CAST(:seal AS json), sealed_at = now()
+        WHERE id = :study AND sealed_at IS NULL RETURNING id
+    """
+    return bool(database.rows(statement, study=study_id, seal=to_json(dict(document))))
+
+
+def set_stop(database: Database, study_id: int, *, is_requested: bool) -> None:
+    """Set or clear the request to stop."""
+    statement = "UPDATE ablate_study SET stop_requested_at = CASE WHEN :on THEN now() END WHERE id = :study"
+    database.rows(statement, study=study_id, on=is_requested)
+
+
+def retry_failed(database: Database, study_id: int) -> int:
+    """Let failed and cancelled slots wait again."""
+    return len(database.rows(_RETRY, study=study_id))
+
+
+def cancel(database: Database, study_id: int) -> int:
+    """Give up every unfinished slot."""
+    return len(database.rows(_CANCEL, study=study_id))
+
+
+def history(database: Database, study_id: int, chain: str, generation: int) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    """Params and scores of finished slots of lower generations."""
+    return [(row.params, row.scores) for row in database.rows(_HISTORY, study=study_id, chain=chain, generation=generation)]
+
+
+def counts(database: Database, study_id: int) -> Counts:
+    """Slots by phase and state."""
+    statement = "SELECT phase, state, count(*) AS n FROM ablate_slot WHERE study_id = :study GROUP BY phase, state"
+    by_phase: dict[str, Counter[SlotState]] = {}
+    for row in database.rows(statement, study=study_id):
+        by_phase.setdefault(row.phase, Counter())[SlotState(row.state)] = row.n
+    return Counts(by_phase)
+
+
+def slots(database: Database, study_id: int) -> list[Slot]:
+    """All slots in the order of the plan."""
+    statement = f"SELECT {lease.SLOT_COLUMNS} FROM ablate_slot WHERE study_id = :study ORDER BY ordinal"
+    return [lease.slot_of(row) for row in database.rows(statement, study=study_id)]
+
+
+def agents(database: Database, study_id: int) -> list[AgentRow]:
+    """Agents in the order of their start."""
+    return [AgentRow(**row._mapping) for row in database.rows(_AGENTS, study=study_id)]
+
+
+def _plan_columns(slots: Sequence[PlannedSlot]) -> dict[str, list[Any]]:
+    plain = ("key", "phase", "arm", "index", "generation", "chain", "priority", "seed")
+    columns = {name: [getattr(slot, name) for slot in slots] for name in plain}
+    columns["context"] = [to_json(slot.context) for slot in slots]
+    columns["params"] = [None if slot.params is None else to_json(slot.params) for slot in slots]
+    return columns
+
+
+def _check_same(name: str, digest: str, stored: Mapping[str, Any], spec: Mapping[str, Any], spec_digest: str) -> None:
+    if digest == spec_digest:
+        return
+    differences = "; ".join(_differences(stored, spec)) or "nothing but their digests"
+    raise StoreError(f"study {name}: stored with another spec ({differences}); use another --name, or the stored values")
+
+
+def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key in sorted(stored.keys() | given.keys()):
+        old, new = stored.get(key), given.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}: stored {to_json(old)}, given {to_json(new)}"

@@ -1,0 +1,83 @@
+"""What all tests share: a private Postgres for the session, and a database of its own for each test."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from ablate.store.server import Server
+from ablate.store.store import Store
+
+TEMPLATE = "ablate_template"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A managed server in a folder of its own, gone with the session."""
+    with tempfile.TemporaryDirectory(prefix="ablate-test-") as folder:
+        Path(folder).chmod(0o755)
+        server = Server(Path(folder) / "postgres")
+        server.ensure_running()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def template_url(server: Server) -> str:
+    """Address of a database with all tables, which each test gets a copy of."""
+    with _admin(server.url) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    url = database_url(server.url, TEMPLATE)
+    store = Store(url)
+    store.create_schema()
+    store.disconnect()
+    return url
+
+
+@pytest.fixture
+def store_url(server: Server, template_url: str) -> Iterator[str]:
+    """Address of a fresh database with all tables and no study."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with _admin(server.url) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield database_url(server.url, name)
+    _drop(server.url, name)
+
+
+@pytest.fixture
+def empty_url(server: Server) -> Iterator[str]:
+    """Address of a fresh database without any table."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with _admin(server.url) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield database_url(server.url, name)
+    _drop(server.url, name)
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """A store in a fresh database."""
+    store = Store(store_url)
+    yield store
+    store.disconnect()
+
+
+def database_url(url: str, database: str) -> str:
+    """The same server's address with another database."""
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def _admin(url: str) -> psycopg.Connection:
+    parsed = make_url(url)
+    return psycopg.connect(
+        host=parsed.host, port=parsed.port, user=parsed.username, dbname="postgres", passfile=str(parsed.query["passfile"]), autocommit=True
+    )
+
+
+def _drop(url: str, database: str) -> None:
+    with _admin(url) as connection:
+        connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
