@@ -11,6 +11,7 @@ from ablate.errors import CheckpointError, SpecError
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = ("embedded", "synthetic")  # names of weights that come with the package
+FOUNDER_CLASSES = 150  # of ECGFounder's own head, in its checkpoints
 ENTRY_POINTS = "ablate.encoders"
 
 
@@ -49,7 +50,7 @@ class Net1DShape:
     stage_depths: tuple[int, ...]
     group_width: int
     kernel_size: int = 16
-    n_classes: int = 0  # of the authors' own head, which only its checkpoint has
+    n_classes: int = 0  # of the authors' own head; none in an encoder
     kind: Literal["net1d"] = "net1d"
 
     @property
@@ -84,7 +85,7 @@ class Entry:
     channels_last: bool = False
 
 
-_FOUNDER = Net1DShape(64, (64, 160, 160, 400, 400, 1024, 1024), (2, 2, 2, 3, 3, 4, 4), 16, n_classes=150)
+_FOUNDER = Net1DShape(64, (64, 160, 160, 400, 400, 1024, 1024), (2, 2, 2, 3, 3, 4, 4), 16)
 
 CATALOGUE: Mapping[str, Entry] = {
     "net1d_small": Entry(
@@ -133,16 +134,12 @@ def weights_file(spec: EncoderSpec) -> Path | None:
         return None
     if spec.weights in EMBEDDED:
         file = WEIGHTS_DIR / f"{spec.name}_{spec.weights}.safetensors"
-        if not file.is_file():
-            raise CheckpointError(
-                f"encoder.weights = {spec.weights!r}: none come with the package for {spec.name}; expected 'random' or a checkpoint's path"
-            )
-        return file
-    file = Path(spec.weights).expanduser()
+        reason = f"no such weights come with the package for {spec.name}; expected 'random' or a checkpoint's path"
+    else:
+        file = Path(spec.weights).expanduser()
+        reason = f"no such file; expected {', '.join(EMBEDDED)}, random or a checkpoint's path"
     if not file.is_file():
-        raise CheckpointError(
-            f"encoder.weights = {spec.weights!r}: no such file; expected embedded, synthetic, random or a checkpoint's path"
-        )
+        raise CheckpointError(f"encoder.weights = {spec.weights!r}: {reason}")
     return file
 
 

@@ -1,7 +1,7 @@
 """Drop path (stochastic depth): a residual branch is left out for some records while training.
 
-Source: Huang et al. 2016, arXiv 1603.09382; scaling and per-sample mode as in timm. The fixed count is our own: it keeps the
-marginal rate exactly, has less variance than independent draws, and computes nothing for the records that it drops.
+Source: Huang et al. 2016, arXiv 1603.09382; scaling and per-sample mode as in timm. The fixed count is ours: it keeps
+the marginal rate exactly, varies less than independent draws, and computes nothing for the records that it drops.
 """
 
 import math
@@ -48,7 +48,7 @@ def keep_scale(n_records: int, rate: float, *, mode: Mode, generator: torch.Gene
 def drop_path(
     x: Float[Tensor, "record ..."], rate: float, *, mode: Mode = "sample", generator: torch.Generator
 ) -> Float[Tensor, "record ..."]:
-    """``x`` with the branches of dropped records set to zero and the others scaled by 1/keep; ``x`` itself at rate 0."""
+    """``x`` with dropped records set to zero and the others scaled by 1/keep; ``x`` itself at rate 0."""
     if rate == 0.0:
         return x
     scale = keep_scale(len(x), rate, mode=mode, generator=generator).to(x.device, x.dtype)
@@ -56,7 +56,7 @@ def drop_path(
 
 
 class DropPath(nn.Module):
-    """The meeting point of a shortcut and its branch; it does not own the branch, so it adds no keys to a checkpoint."""
+    """Where a shortcut meets its branch; it does not own the branch, so it adds no keys to a checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,8 @@ def set_drop_path(
         raise SpecError(f"drop_path_rate = {rate}: expected 0 <= rate < 1; choose a rate in that range")
     if mode not in get_args(Mode) or schedule not in get_args(Schedule):
         raise SpecError(
-            f"drop_path_mode = {mode!r}, drop_path_schedule = {schedule!r}: expected one of {get_args(Mode)} and {get_args(Schedule)}"
+            f"drop_path_mode = {mode!r}, drop_path_schedule = {schedule!r}: "
+            f"expected one of {get_args(Mode)} and one of {get_args(Schedule)}"
         )
     if rate > 0.0 and generator is None:
         raise SpecError(f"drop_path_rate = {rate} needs a generator of its own; pass torch.Generator()")

@@ -8,13 +8,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ablate import seeds
-from ablate.errors import CheckpointError, SpecError
+from ablate.errors import SpecError
 from ablate.model import catalogue
-from ablate.model.catalogue import EncoderSpec, Net1DShape, encoder_digest
+from ablate.model.catalogue import EncoderSpec, VitShape, encoder_digest
+from ablate.model.checkpoint import load_weights
 from ablate.model.drop_path import DropPath
 from ablate.model.net1d import Net1D
+from ablate.model.vit import VisionTransformer
 
-__all__ = ["Classifier", "Encoder", "EncoderSpec", "encoder_digest", "load_encoder"]
+__all__ = ["Classifier", "Encoder", "EncoderSpec", "build", "encoder_digest", "load_encoder", "require_input"]
 
 
 @runtime_checkable
@@ -73,25 +75,48 @@ def load_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
     file = catalogue.weights_file(spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.derive(seed, "encoder"))
-        encoder = _build(spec.name)
+        encoder = build(spec.name)
     if file is not None:
-        raise CheckpointError(f"{file}: not yet")
+        load_weights(cast(nn.Module, encoder), file)
     return cast(Encoder, cast(nn.Module, encoder).eval())
 
 
-def _build(name: str) -> Encoder:
+def require_input(encoder: Encoder, *, fs_hz: int, n_leads: int, n_samples: int) -> None:
+    """Refuse records that ``encoder`` does not take.
+
+    Raises:
+        SpecError: another rate, number of leads or length.
+    """
+    expected = {"fs_hz": encoder.fs_hz, "n_leads": encoder.n_leads, "n_samples": encoder.n_samples or n_samples}
+    given = {"fs_hz": fs_hz, "n_leads": n_leads, "n_samples": n_samples}
+    for key, value in given.items():
+        if value != expected[key]:
+            raise SpecError(
+                f"the records have {key} = {value}, the encoder expects {expected[key]}; "
+                "prepare the data so (data.fs_hz), or choose another encoder"
+            )
+
+
+def build(name: str) -> Encoder:
+    """The encoder of that name with fresh weights from torch's global generator.
+
+    Raises:
+        SpecError: nothing has that name, or the entry point gives no encoder.
+    """
     found = catalogue.entry(name)
     if found is None:
         return _from_entry_point(name)
-    assert isinstance(found.shape, Net1DShape)
+    if isinstance(found.shape, VitShape):
+        return VisionTransformer(found.shape, found.input)
     return Net1D(found.shape, found.input, channels_last=found.channels_last)
 
 
 def _from_entry_point(name: str) -> Encoder:
-    (point,) = importlib.metadata.entry_points(group=catalogue.ENTRY_POINTS, name=name)
+    (point, *_) = importlib.metadata.entry_points(group=catalogue.ENTRY_POINTS, name=name)
     encoder = point.load()()
     if not isinstance(encoder, nn.Module) or not isinstance(encoder, Encoder):
         raise SpecError(
-            f"encoder.name = {name!r}: {point.value} gives no encoder; expected a torch module with the attributes of ablate.model.encoder.Encoder"
+            f"encoder.name = {name!r}: {point.value} gives no encoder; "
+            "expected a torch module with the attributes of ablate.model.encoder.Encoder"
         )
     return encoder

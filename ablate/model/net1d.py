@@ -1,9 +1,9 @@
 """Net1D, the residual network of ECGFounder, with its authors' key names.
 
-Source: Li et al. 2024, arXiv 2410.04133, and its code. Computed otherwise but equal within rounding: convolutions run as
-2-D ones of height 1, whose channels-last kernels are the fastest for narrow networks; drop path stands after the
-squeeze-excitation gate and before the addition; the authors' BatchNorm layers, which they leave unused, keep their places
-in the checkpoint and cost nothing.
+Source: Li et al. 2024, arXiv 2410.04133, and its code. Computed otherwise but equal within rounding: convolutions go
+through 2-D kernels of height 1, which are the fastest for narrow networks when channels come last. Drop path stands
+after the squeeze-excitation gate and before the addition. The authors' BatchNorm layers, which they leave unused, keep
+their places in the checkpoint and cost nothing.
 """
 
 from typing import cast
@@ -108,15 +108,14 @@ class _Block(nn.Module):
         self.drop_path = DropPath()
 
     def forward(self, x: Float[Tensor, "batch channel 1 sample"]) -> Float[Tensor, "batch width 1 shorter"]:
-        out: Tensor = self.drop_path(x, self._shortcut(x), self._branch)
-        return out
+        return cast(Tensor, self.drop_path(x, self._shortcut(x), self._branch))
 
     def _branch(self, x: Tensor) -> Tensor:
         out = self.conv1(F.silu(x) if self.activate else x)
         out = self.conv2(F.silu(out))
         out = self.conv3(F.silu(out))
         gate = self.se_fc2(F.silu(self.se_fc1(out.mean((2, 3)))))
-        return out * gate.sigmoid()[:, :, None, None]
+        return cast(Tensor, out * gate.sigmoid()[:, :, None, None])
 
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.downsample:
@@ -161,4 +160,3 @@ class _UnusedNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
-

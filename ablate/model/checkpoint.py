@@ -1,0 +1,124 @@
+"""Checkpoints: reading weights without ever executing code, fitting them to a network, and writing them.
+
+A file is what ``torch.save`` writes (a dict of tensors, or one with ``state_dict`` beside optimizer and scheduler) or
+safetensors. What ECGFounder's files hold beyond the encoder is accepted: BatchNorm entries that its network never
+uses, and its own head ``dense``.
+"""
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from ablate import atomic, digest
+from ablate.errors import CheckpointError
+from ablate.model.net1d import Net1D
+
+HEAD = "dense."  # of ECGFounder's own 150 classes
+N_LISTED = 5
+
+# Plain numbers that training loops like to store; rebuilding them executes nothing.
+_scalar = cast("Callable[..., Any]", np.float64(0).__reduce__()[0])
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    _scalar,
+    (_scalar, "numpy.core.multiarray.scalar"),  # as numpy 1 wrote it
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in "fdil?"),
+]
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Every tensor of the checkpoint, by key.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, no checkpoint, or a pickle that would run code.
+    """
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such checkpoint; expected a .pth or .safetensors file")
+    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
+    inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(inner, Mapping) or not inner or not all(isinstance(value, Tensor) for value in inner.values()):
+        raise CheckpointError(f"{file}: holds no weights; expected a dict of tensors, or one under 'state_dict'")
+    return {str(key): value for key, value in inner.items()}
+
+
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Put the checkpoint's weights into ``network``.
+
+    Raises:
+        CheckpointError: as ``read_weights``; or keys are missing, misshaped or unknown, or a weight is not finite.
+    """
+    weights = read_weights(file)
+    problems = mismatches(network, weights)
+    if problems:
+        more = f"; and {len(problems) - N_LISTED} more" if len(problems) > N_LISTED else ""
+        raise CheckpointError(
+            f"{file}: {len(problems)} keys do not fit the encoder: {'; '.join(problems[:N_LISTED])}{more}; "
+            "expected a checkpoint of the same architecture"
+        )
+    bad = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        raise CheckpointError(f"{file}: {bad[0]} is not finite ({len(bad)} such keys); expected finite weights")
+    wanted = network.state_dict()
+    network.load_state_dict({key: weights.get(key, value) for key, value in wanted.items()})
+
+
+def mismatches(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    """What keeps ``weights`` from fitting ``network``, one line a key; empty when they fit."""
+    wanted = network.state_dict()
+    unused = {key for key in {*wanted, *weights} if _is_unused(network, key)}
+    missing = [f"{key} is missing" for key in wanted if key not in weights and key not in unused]
+    shapes = [
+        f"{key} has shape {tuple(weights[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    unknown = [f"{key} is unknown" for key in weights if key not in wanted and key not in unused]
+    return missing + shapes + unknown
+
+
+def write_weights(network: nn.Module, file: Path, *, metadata: Mapping[str, str] | None = None) -> str:
+    """Write what ``network`` computes with as safetensors, without unused entries; returns the file's digest."""
+    kept = {key: value.contiguous() for key, value in network.state_dict().items() if not _is_unused(network, key)}
+    atomic.write_bytes(file, safetensors.torch.save(kept, dict(metadata or {})))
+    return digest.of_file(file)
+
+
+def _is_unused(network: nn.Module, key: str) -> bool:
+    if not isinstance(network, Net1D):
+        return False
+    return Net1D.is_unused(key) or (key.startswith(HEAD) and network.dense is None)
+
+
+def _read_safetensors(file: Path) -> Mapping[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{file}: not readable as safetensors ({_one_line(error)}); copy or fetch it again"
+        ) from error
+
+
+def _read_torch(file: Path) -> object:
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{file}: refused, since it holds more than weights and loading it could run code; or it is damaged. "
+            "Save its state_dict alone, or as safetensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        raise CheckpointError(
+            f"{file}: not readable as a checkpoint ({_one_line(error)}); copy or fetch it again"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
