@@ -73,7 +73,7 @@ def prepared_folder(
         DataError: the source's metadata cannot be read.
     """
     stored_hz = source.stored_hz(fs_hz)
-    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(), fs_hz, stored_hz, preprocessing, damaged])
+    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(fs_hz), fs_hz, stored_hz, preprocessing, damaged])
     parent = settings.home() / "prepared" if cache_dir is None else cache_dir
     return parent / f"{source.name}-{fs_hz}-{preprocessing}-{key[: digest.SHORT]}"
 

@@ -40,8 +40,8 @@ class Source(Protocol):
     def reads_files(self) -> bool:
         """Whether the signals lie in files, whose content must enter the cohort's digest."""
 
-    def digest(self) -> str:
-        """Of everything that decides the content, told without reading a signal (files: by size and time)."""
+    def digest(self, fs_hz: int = 100) -> str:
+        """Of all that decides the content at ``fs_hz``, told without reading a signal (of files: sizes and times)."""
 
     def identity(self) -> str:
         """Of everything but the signals, equal on every machine."""

@@ -79,8 +79,9 @@ class Synthetic:
         if self.n_records < 1:
             raise DataError(f"n_records = {self.n_records} is out of range; a synthetic cohort needs at least 1 record")
 
-    def digest(self) -> str:
-        """Of size, seed and version of the generator."""
+    def digest(self, fs_hz: int = 100) -> str:
+        """Of size, seed and version of the generator; the rate is no property of the cohort."""
+        del fs_hz
         return digest.of_json(["synthetic", VERSION, self.n_records, self.seed])
 
     def identity(self) -> str:

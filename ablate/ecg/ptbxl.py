@@ -1,0 +1,185 @@
+"""PTB-XL in PhysioNet's own layout: its two tables and its folders of WFDB records.
+
+Source: Wagner et al., "PTB-XL, a large publicly available electrocardiography dataset", Scientific Data 7 (2020);
+version 1.0.3 on PhysioNet.
+"""
+
+import ast
+import csv
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from ablate import digest
+from ablate.ecg.record import read_record
+from ablate.ecg.source import RATES_HZ, Records, check_folds
+from ablate.ecg.task import read_statements, task_classes
+from ablate.errors import DataError
+
+DATABASE, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
+
+_FOLDER = {100: "records100", 500: "records500"}
+_FILENAME = {100: "filename_lr", 500: "filename_hr"}
+_COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", *_FILENAME.values())
+
+
+@dataclass(frozen=True)
+class PtbXl:
+    """PTB-XL in ``folder``; opening it sees that this is a PTB-XL at all.
+
+    Attributes:
+        folder: where ``ptbxl_database.csv`` lies.
+        files_hz: rate of the files to read, whatever rate is wanted of the arrays; None takes the wanted rate where its
+            folder of records is there, else the other.
+    """
+
+    folder: Path
+    files_hz: int | None = None
+
+    name = "ptbxl"
+    reads_files = True
+
+    def __post_init__(self) -> None:
+        for name in (DATABASE, STATEMENTS):
+            if not (self.folder / name).is_file():
+                raise DataError(f"{self.folder}: is no PTB-XL, {name} is missing; {self._remedy()}")
+        if self.files_hz not in (None, *RATES_HZ):
+            raise DataError(f"{self.folder}: there are no files at {self.files_hz} Hz; choose 100 or 500")
+        if not any((self.folder / name).is_dir() for name in _FOLDER.values()):
+            raise DataError(f"{self.folder}: has neither records100 nor records500; {self._remedy()}")
+
+    def digest(self, fs_hz: int = 100) -> str:
+        """Of the two tables, and of names, sizes and times of all files that are read for ``fs_hz``."""
+        hasher = hashlib.sha256(self.identity().encode())
+        for entry in _files(self.folder / _FOLDER[self.stored_hz(fs_hz)]):
+            status = entry.stat()
+            hasher.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return hasher.hexdigest()
+
+    def identity(self) -> str:
+        """Of the content of the two tables."""
+        return digest.of_json([digest.of_file(self.folder / name) for name in (DATABASE, STATEMENTS)])
+
+    def stored_hz(self, fs_hz: int) -> int:
+        """Rate of the files that are read for ``fs_hz``."""
+        if self.files_hz is not None:
+            return self.files_hz
+        has_wanted = (self.folder / _FOLDER[fs_hz]).is_dir()
+        return fs_hz if has_wanted else next(rate for rate in RATES_HZ if rate != fs_hz)
+
+    def records(self) -> Records:
+        """The whole of ``ptbxl_database.csv``; every statement of a record counts, whatever its likelihood.
+
+        Raises:
+            DataError: a table lacks a column, a value cannot be read, a statement is not in ``scp_statements.csv``, or
+                folds and identifiers contradict themselves.
+        """
+        known = read_statements(self.folder / STATEMENTS)
+        codes = tuple(statement.code for statement in known)
+        position = {code: column for column, code in enumerate(codes)}
+        ecg_id, patient_id, fold = (self._numbers(name) for name in ("ecg_id", "patient_id", "strat_fold"))
+        check_folds(str(self.folder / DATABASE), ecg_id, patient_id, fold)
+        statements = np.zeros((len(ecg_id), len(codes)), bool)
+        for row, given in enumerate(self._statement_codes()):
+            for code in given:
+                if code not in position:
+                    raise self._complaint(row, "scp_codes", code, f"a statement of {STATEMENTS}")
+                statements[row, position[code]] = True
+        return Records(ecg_id, patient_id, fold, codes, statements, task_classes(known))
+
+    def read(self, ecg_id: int, fs_hz: int) -> Float32[np.ndarray, "lead sample"]:
+        """Signal of one record from its files at ``fs_hz``.
+
+        Raises:
+            DataError: no such record, or its files are damaged or missing.
+        """
+        stem = self._stems[fs_hz].get(ecg_id)
+        if stem is None:
+            raise DataError(f"{self.folder / DATABASE}: there is no record with ecg_id {ecg_id}")
+        return read_record(self.folder / stem, fs_hz=fs_hz)
+
+    @cached_property
+    def _table(self) -> list[dict[str, str]]:
+        path = self.folder / DATABASE
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                rows = [{name: row[name] or "" for name in _COLUMNS} for row in reader]
+        except KeyError as error:
+            raise DataError(f"{path}: column {error} is missing; expected the table of PTB-XL v1.0.3") from error
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path}: cannot be read as a table ({error}); {self._remedy()}") from error
+        if not rows:
+            raise DataError(f"{path}: lists no records; {self._remedy()}")
+        return rows
+
+    @cached_property
+    def _stems(self) -> Mapping[int, Mapping[int, str]]:
+        identifiers = self._numbers("ecg_id").tolist()
+        return {
+            rate: {ecg_id: self._stem(row, name) for row, ecg_id in enumerate(identifiers)}
+            for rate, name in _FILENAME.items()
+        }
+
+    def _stem(self, row: int, column: str) -> str:
+        stem = self._table[row][column]
+        if not stem or Path(stem).is_absolute() or ".." in Path(stem).parts:
+            raise self._complaint(row, column, stem, "a path within the folder, without suffix")
+        return stem
+
+    def _numbers(self, column: str) -> np.ndarray:
+        """Whole numbers, which PTB-XL partly writes with a decimal point."""
+        values = np.empty(len(self._table), np.int64)
+        for row, cells in enumerate(self._table):
+            try:
+                number = float(cells[column])
+                values[row] = int(number)
+            except (ValueError, OverflowError) as error:
+                raise self._complaint(row, column, cells[column], "a whole number") from error
+            if number != values[row]:
+                raise self._complaint(row, column, cells[column], "a whole number")
+        return values
+
+    def _statement_codes(self) -> Iterator[tuple[str, ...]]:
+        for row, cells in enumerate(self._table):
+            text = cells["scp_codes"]
+            try:
+                given = ast.literal_eval(text)
+            except (ValueError, SyntaxError) as error:
+                raise self._complaint(row, "scp_codes", text, "a dictionary of statement to likelihood") from error
+            if not isinstance(given, dict) or not all(isinstance(code, str) for code in given):
+                raise self._complaint(row, "scp_codes", text, "a dictionary of statement to likelihood")
+            yield tuple(given)
+
+    def _complaint(self, row: int, column: str, value: str, expected: str) -> DataError:
+        where = f"{self.folder / DATABASE}: ecg_id {self._table[row]['ecg_id'] or '?'} (line {row + 2})"
+        return DataError(f"{where} has {column} = {value[:60]!r}; expected {expected}; {self._remedy()}")
+
+    def _remedy(self) -> str:
+        inner = next((path.parent for path in sorted(self.folder.glob(f"*/{DATABASE}"))), None)
+        return f"did you mean {inner}?" if inner else f"`ablate data fetch ptbxl {self.folder}` downloads it"
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the parsed table: a process that only reads signals needs the names of the files alone."""
+        _ = self._stems
+        return {key: value for key, value in self.__dict__.items() if key != "_table"}
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Files in ``folder`` and below, sorted by name within each folder."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}); restore it or set its permissions") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _files(Path(entry.path))
+        else:
+            yield entry
