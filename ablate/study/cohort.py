@@ -22,7 +22,7 @@ def source_of(spec: Spec, *, data_dir: Path | None = None) -> Source:
         DataError: PTB-XL is asked for and its folder is not known or holds something else.
     """
     if spec.data.source == "synthetic":
-        return Synthetic(n_records=spec.data.n_records or 0, seed=spec.data.seed, fs_hz=spec.data.fs_hz)
+        return Synthetic(n_records=spec.data.n_records or 0, seed=spec.data.seed)
     return PtbXl(settings.data_dir(data_dir))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablate.errors import StoreError
-from ablate.store.slot import Slot
+from ablate.store.slot import Slot, SlotState
 from ablate.store.store import Store
 from ablate.study.plan import SEARCH, chain, contexts
 from ablate.study.search import History, settled, start_values
@@ -29,8 +29,8 @@ def advance(store: Store, spec: Spec) -> bool:
     """
     if not spec.budget.replicates or store.study(spec.name).seal is not None:
         return False
-    unfinished = {"waiting", "leased"}
-    if any(slot.phase == SEARCH and str(slot.state) in unfinished for slot in store.slots(spec.name)):
+    unfinished = {SlotState.WAITING, SlotState.LEASED}
+    if any(slot.phase == SEARCH and slot.state in unfinished for slot in store.slots(spec.name)):
         return False
     return store.seal(spec.name, seal_document(spec, histories(store, spec)))
 

@@ -76,8 +76,8 @@ class Design(BaseModel):
         from pyDOE3 import ff2n, fracfact  # noqa: PLC0415  (0.3 s that other designs need not wait)
 
         coded = ff2n(n) if self.kind == "factorial" else fracfact(_HALF_FRACTION[n])
-        levels = ((coded + 1) // 2).astype(int)
-        return levels[np.lexsort((*levels.T[::-1], levels.sum(axis=1)))]
+        levels = np.asarray((coded + 1) // 2, dtype=int)
+        return np.asarray(levels[np.lexsort((*levels.T[::-1], levels.sum(axis=1)))])
 
     def _name(self, row: Int[np.ndarray, "component"]) -> str:
         on = [name for name, level in zip(self.components, row, strict=True) if level]

@@ -4,6 +4,7 @@ Why the seeds are as they are: search trial i has one seed and replicate r has a
 arms are compared on the same data subset, head, batch order and drop-path noise; no confirming seed occurs in a search.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -22,7 +23,7 @@ def plan(spec: Spec) -> list[PlannedSlot]:
     Search comes before confirmation, an earlier generation before a later one and whole blocks before the next; within
     these, large contexts come first, since a long trial started last keeps every other worker waiting.
     """
-    return [*_search(spec), *_confirm(spec)]
+    return [dataclasses.replace(slot, priority=place) for place, slot in enumerate([*_search(spec), *_confirm(spec)])]
 
 
 def contexts(spec: Spec) -> list[dict[str, Any]]:
@@ -40,7 +41,7 @@ def chain(arm: str, context: Mapping[str, Any]) -> str:
 
 def _search(spec: Spec) -> Iterator[PlannedSlot]:
     budget = spec.budget
-    for index in sorted(range(budget.search_trials), key=lambda i: (i // budget.generation, i)):
+    for index in range(budget.search_trials):
         for context, arm in product(contexts(spec), spec.arms):
             yield _slot(spec, SEARCH, arm, context, index, generation=index // budget.generation)
 
@@ -52,8 +53,6 @@ def _confirm(spec: Spec) -> Iterator[PlannedSlot]:
 
 def _slot(spec: Spec, phase: str, arm: str, context: Mapping[str, Any], index: int, *, generation: int) -> PlannedSlot:
     place = ",".join(f"{name}={value}" for name, value in context.items()) or "-"
-    order = (phase == CONFIRM) * 1_000_000_000 + generation * 10_000_000 + index * 10_000
-    within = contexts(spec).index(dict(context)) * len(spec.arms) + list(spec.arms).index(arm)
     return PlannedSlot(
         key=f"{phase}/{arm}/{place}/{index}",
         phase=phase,
@@ -63,6 +62,5 @@ def _slot(spec: Spec, phase: str, arm: str, context: Mapping[str, Any], index: i
         generation=generation,
         seed=seeds.derive(spec.seed, phase, index),
         params=None,
-        priority=order + within,
         chain=chain(arm, context) if phase == SEARCH else f"{CONFIRM}|{chain(arm, context)}",
     )

@@ -33,11 +33,12 @@ def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
     fixed = settled(spec, slot.arm, slot.context)
     searched = {name: domain for name, domain in space.items() if name not in fixed}
     if spec.search.sampler == "latin":
-        return fixed | _latin(spec, searched, index=slot.index, n=spec.budget.search_trials)
+        return fixed | _latin(spec, searched, place=slot.index, n=spec.budget.search_trials)
     if slot.index == 0:
         return fixed | start_values(searched)
     if slot.generation == 0 or not history or not searched:
-        return fixed | _latin(spec, searched, index=slot.index, n=spec.budget.generation)
+        place = slot.index % spec.budget.generation
+        return fixed | _latin(spec, searched, place=place, n=spec.budget.generation, cube=slot.generation)
     return fixed | _tpe(spec, slot, searched, history)
 
 
@@ -61,15 +62,15 @@ def _nearest(default: Any, domain: Domain) -> Scalar:
     return int(nearest) if domain.integer else float(nearest)
 
 
-def _latin(spec: Spec, searched: Mapping[str, Domain], *, index: int, n: int) -> dict[str, Scalar]:
-    """Trial ``index`` of a Latin hypercube of ``n``; a parameter that two arms share takes the same values in both.
+def _latin(spec: Spec, searched: Mapping[str, Domain], *, place: int, n: int, cube: int = 0) -> dict[str, Scalar]:
+    """Trial ``place`` of a Latin hypercube of ``n``; a parameter that two arms share takes the same values in both.
 
     Source: McKay, Beckman and Conover 1979; a stream for each parameter instead of one for all keeps arms alike.
     """
     params = {}
     for name, domain in searched.items():
-        random = np.random.default_rng(seeds.derive(spec.seed, "latin", name))
-        cell, within = random.permutation(n)[index], random.random(n)[index]
+        random = np.random.default_rng(seeds.derive(spec.seed, "latin", cube, name))
+        cell, within = random.permutation(n)[place], random.random(n)[place]
         params[name] = _at((cell + within) / n, domain)
     return params
 

@@ -25,7 +25,7 @@ class Interval:
 
     def document(self) -> dict[str, Scalar]:
         """As stored and as the dashboard's mirror reads it."""
-        return {"low": self.low, "high": self.high, "log": self.log, "integer": self.integer}
+        return {"low": self.low, "high": self.high, "log": self.log, "int": self.integer}
 
     def __str__(self) -> str:
         return f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
@@ -120,7 +120,7 @@ def _parse(given: Any, *, integer: bool) -> Domain:
         if not isinstance(given["choices"], list | tuple) or not given["choices"]:
             raise ValueError("choices must be a list of one or more values")
         return Choices(tuple(given["choices"]))
-    unknown = set(given) - {"low", "high", "log", "integer"}
+    unknown = set(given) - {"low", "high", "log", "int"}
     if unknown or not {"low", "high"} <= set(given):
         raise ValueError("expected {low, high, log}, {choices = [...]} or one value")
     return _interval(given, integer=integer)

@@ -3,6 +3,7 @@
 A frozen model that knows every key; ``file`` reads it from TOML and words its errors.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

@@ -1,0 +1,53 @@
+"""``ablate report`` and ``ablate dashboard``: look at a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate import settings
+from ablate.cli.option import JsonOption, StorageOption, StudyOption, open_store, storage_address, study_name
+from ablate.cli.output import console, emit_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command("report")(report)
+    app.command("dashboard")(dashboard)
+
+
+def report(
+    study: StudyOption,
+    out: Annotated[Path | None, typer.Option(help="Folder; reports/STUDY in ablate's home by default.")] = None,
+    storage: StorageOption = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Give verdicts although slots have failed.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="A PDF too; needs Chromium.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report page and its tables; while a study is going on, it says how much is missing."""
+    from ablate.cli.summary import show_summary
+    from ablate.report.page import write_report
+
+    store, name = open_store(storage), study_name(study)
+    tables = store.tables(name)
+    files = write_report(tables, out or settings.home() / "reports" / name, partial=partial, pdf=pdf)
+    if as_json:
+        emit_json({"page": files.page, "tables": list(files.tables)})
+        return
+    show_summary(tables)
+    console.print(f"report: {files.page}", highlight=False, soft_wrap=True)
+
+
+def dashboard(
+    storage: StorageOption = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="The dashboard asks for no password: keep it on loopback.")] = "127.0.0.1",
+    write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
+) -> None:
+    """Serve optuna-dashboard; read-only unless --write is given."""
+    from optuna_dashboard import run_server
+
+    store = open_store(storage)
+    url = storage_address(storage) if write else store.read_only_url()
+    console.print(f"http://{host}:{port}/  ({'read and write' if write else 'read only'}; Ctrl-C ends it)")
+    run_server(url, host=host, port=port)

@@ -1,0 +1,118 @@
+"""Proposals: the same for every worker, equal for every arm, within the arm's space."""
+
+from typing import Any
+
+import pytest
+
+from ablate.store.slot import PlannedSlot, Slot, SlotState
+from ablate.study.confirm import choose, seal_document
+from ablate.study.file import load_spec
+from ablate.study.plan import chain, contexts, plan
+from ablate.study.search import propose
+from ablate.study.spec import Spec
+from ablate.train.params import Params
+
+
+def stored(planned: PlannedSlot) -> Slot:
+    return Slot(
+        id=1, key=planned.key, phase=planned.phase, arm=planned.arm, context=planned.context, index=planned.index,
+        generation=planned.generation, chain=planned.chain, seed=planned.seed, params=None, state=SlotState.LEASED,
+        attempts=1, failures=0, reason=None,
+    )  # fmt: skip
+
+
+def slots_of(spec: Spec, arm: str) -> list[Slot]:
+    return [stored(slot) for slot in plan(spec) if slot.arm == arm and slot.phase == "search"]
+
+
+def history(spec: Spec, arm: str, n: int) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    """``n`` finished trials of which those with a small learning rate are better."""
+    trials = [propose(spec, slot, []) for slot in slots_of(spec, arm)[:n]]
+    return [(params, {"val_auroc": 1 - params["ft_lr"], "val_auprc": params["ft_lr"]}) for params in trials]
+
+
+SPEC = load_spec(
+    "sd_vs_lp", overrides=["budget.search_trials=24", "budget.generation=12", "context.data_fraction=[0.1]"]
+)
+
+
+@pytest.mark.parametrize("arm", list(SPEC.arms))
+def test_every_proposal_lies_in_the_space_of_its_arm_and_can_be_trained(arm: str) -> None:
+    seen = history(SPEC, arm, 12)
+    for slot in slots_of(SPEC, arm):
+        params = propose(SPEC, slot, seen if slot.generation else [])
+        Params.from_dict(params)
+        assert params["data_fraction"] == 0.1
+        assert params["batch_size"] == 64
+        for name, domain in SPEC.arm_space(arm).items():
+            assert params[name] in domain, (name, params[name])
+
+
+def test_a_proposal_follows_from_the_index_and_the_history_alone() -> None:
+    seen = history(SPEC, "lp_sd", 12)
+    for slot in slots_of(SPEC, "lp_sd"):
+        assert propose(SPEC, slot, seen) == propose(SPEC, slot, seen)
+    late = [slot for slot in slots_of(SPEC, "lp_sd") if slot.generation == 1]
+    assert len({str(propose(SPEC, slot, seen)) for slot in late}) == len(late)
+
+
+def test_later_generations_go_where_the_objective_was_better() -> None:
+    seen = history(SPEC, "ft", 12)
+    early = sorted(params["ft_lr"] for params, _ in seen)
+    late = sorted(propose(SPEC, slot, seen)["ft_lr"] for slot in slots_of(SPEC, "ft") if slot.generation == 1)
+    assert late[len(late) // 2] < early[len(early) // 2]
+    upwards = SPEC.model_copy(update={"objectives": SPEC.objectives.model_copy(update={"select": "val_auprc"})})
+    best = sorted(propose(upwards, slot, seen)["ft_lr"] for slot in slots_of(SPEC, "ft") if slot.generation == 1)
+    assert best[len(best) // 2] > early[len(early) // 2]
+
+
+def test_arms_start_from_the_same_values_of_what_they_share() -> None:
+    for one, other in zip(slots_of(SPEC, "ft")[:12], slots_of(SPEC, "lp_sd")[:12], strict=True):
+        assert propose(SPEC, one, [])["ft_lr"] == propose(SPEC, other, [])["ft_lr"]
+
+
+def test_the_first_trial_is_the_recipe_as_it_stands() -> None:
+    first = propose(SPEC, slots_of(SPEC, "ft")[0], [])
+    assert first["ft_lr"] == Params().ft_lr
+    assert first["drop_path_rate"] == 0.0
+
+
+def test_an_arm_of_which_every_early_trial_failed_is_still_searched() -> None:
+    late = [propose(SPEC, slot, []) for slot in slots_of(SPEC, "lp_sd") if slot.generation == 1]
+    assert len({str(params) for params in late}) == len(late)
+
+
+def test_latin_puts_one_trial_into_each_cell_of_every_parameter() -> None:
+    spec = load_spec("search")
+    n = spec.budget.search_trials
+    trials = [propose(spec, slot, []) for slot in slots_of(spec, "all")]
+    low, high = 0.0, 0.5
+    cells = sorted(int((params["drop_path_rate"] - low) / (high - low) * n) for params in trials)
+    assert cells == list(range(n))
+    for params in trials:
+        Params.from_dict(params)
+
+
+def test_the_best_trial_on_validation_is_chosen() -> None:
+    seen = history(SPEC, "ft", 12)
+    chosen = choose(SPEC, "ft", {"data_fraction": 0.1}, seen)
+    assert chosen is not None
+    assert chosen["params"]["ft_lr"] == min(params["ft_lr"] for params, _ in seen)
+    assert chosen["n_trials"] == 12
+
+
+def test_without_a_search_the_recipe_itself_is_confirmed() -> None:
+    spec = load_spec("sd_vs_lp", overrides=["budget.search_trials=0"])
+    chosen = choose(spec, "sd", {"data_fraction": 0.1}, [])
+    assert chosen is not None
+    Params.from_dict(chosen["params"])
+    assert chosen["params"]["probe_epochs"] == 0
+    assert chosen["params"]["drop_path_rate"] > 0
+
+
+def test_an_arm_whose_search_failed_is_left_out_of_the_seal() -> None:
+    finished = {chain(arm, context): history(SPEC, arm, 3) for arm in SPEC.arms for context in contexts(SPEC)}
+    finished[chain("sd", {"data_fraction": 0.1})] = []
+    chosen = seal_document(SPEC, finished)["chosen"]
+    assert chain("sd", {"data_fraction": 0.1}) not in chosen
+    assert len(chosen) == 3
