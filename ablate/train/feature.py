@@ -1,0 +1,174 @@
+"""Features of the frozen encoder: computed once for each encoder and cohort, then shared by every trial of a machine.
+
+A probe on kept features equals a probe through the encoder to the last bit, because both extract in batches of one
+fixed size with the tail padded. It would be wrong for an encoder that is random in eval mode, changes its buffers, or
+mixes the records of a batch; ``unfit`` finds these, and such an encoder is probed directly.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import Timeout
+from jaxtyping import Float, Float32, Int
+from torch import Tensor, nn
+
+from ablate import atomic, digest
+from ablate.errors import DataError
+from ablate.train.batch import Signals, n_pieces, pieces
+
+BATCH = 64  # records in one forward pass; another size would give other last bits
+VERSION = 1  # of the files; others are built again
+WAIT_S = 2.0  # between two signs of life while another process builds
+
+Tick = Callable[[int, int], None]  # batches done and batches in all; may raise to stop
+Features = Float32[np.ndarray, "row feature"]
+
+
+def forward(
+    encoder: nn.Module,
+    signals: Signals,
+    rows: Int[np.ndarray, "row"],
+    *,
+    check_stop: Callable[[], None] = lambda: None,
+) -> Float[Tensor, "row feature"]:
+    """Features of ``rows`` on the device, in padded batches of ``BATCH``. The encoder is in eval mode."""
+    found = []
+    with torch.no_grad():
+        for piece in pieces(rows, BATCH):
+            check_stop()
+            padded = np.concatenate([piece, np.full(BATCH - len(piece), piece[0])]) if len(piece) < BATCH else piece
+            found.append(encoder(signals.batch(padded))[: len(piece)])
+    return torch.cat(found).float()
+
+
+def extract(encoder: nn.Module, signals: Signals, rows: Int[np.ndarray, "row"], *, tick: Tick) -> Features:
+    """Features of ``rows`` in float32."""
+    n_batches = n_pieces(len(rows), BATCH)
+    tick(0, n_batches)
+    found = []
+    for i, piece in enumerate(pieces(rows, BATCH)):
+        found.append(forward(encoder, signals, piece).cpu().numpy())
+        tick(i + 1, n_batches)
+    return np.concatenate(found)
+
+
+def unfit(encoder: nn.Module, signals: Signals, rows: Int[np.ndarray, "row"]) -> str | None:
+    """Why features of ``encoder`` must not be kept, or None. Tried on the first ``BATCH`` of ``rows``."""
+    rows = rows[:BATCH]
+    buffers = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    random_state = torch.get_rng_state()
+    first, again, mirrored = (forward(encoder, signals, order) for order in (rows, rows, rows[::-1]))
+    is_random = not torch.equal(random_state, torch.get_rng_state()) or not torch.equal(first, again)
+    changed = [name for name, buffer in encoder.named_buffers() if not torch.equal(buffer, buffers[name])]
+    with torch.no_grad():
+        for name, buffer in encoder.named_buffers():
+            buffer.copy_(buffers[name])
+    if changed:
+        return f"it updates its buffer {changed[0]} in eval mode"
+    if is_random:
+        return "it is random in eval mode"
+    if not torch.allclose(mirrored.flip(0), first, rtol=1e-3, atol=1e-4):
+        return "its features depend on the other records of a batch"
+    return None
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """Features on disk, one folder for each identity, mapped read-only into every process.
+
+    Attributes:
+        folder: shared by the trials of one machine; made when needed.
+    """
+
+    folder: Path
+
+    def load(
+        self,
+        identity: Mapping[str, digest.Json],
+        build: Callable[[], Features],
+        *,
+        is_right: Callable[[Features], bool],
+        wait: Callable[[], None],
+        note: Callable[[str], None],
+    ) -> Features:
+        """The features of ``identity``, built by whoever needs them first.
+
+        Files of another version or identity, cut short or changed are built again.
+
+        Args:
+            identity: all that decides the features.
+            build: makes them, when they are not there.
+            is_right: looks at features from a file, once for each file and process.
+            wait: called now and then while another process builds.
+            note: told why they could not be written; they are returned all the same.
+
+        Raises:
+            DataError: the folder cannot be used at all; nothing was built.
+        """
+        target = self.folder / digest.of_json(identity)[:24]
+        found = _mapped(target, identity, is_right)
+        if found is not None:
+            return found
+        with _locked(target, wait):
+            found = _mapped(target, identity, is_right)
+            if found is None:
+                found = build()
+                try:
+                    _write(target, identity, found)
+                except (DataError, OSError) as error:
+                    note(f"features could not be kept for other trials: {error}")
+        return found
+
+
+_intact: set[tuple[str, int, int]] = set()  # files whose content this process has looked at
+
+
+def _mapped(target: Path, identity: Mapping[str, digest.Json], is_right: Callable[[Features], bool]) -> Features | None:
+    """The features in ``target`` if they are whole and those of ``identity``."""
+    file = target / "features.npy"
+    try:
+        about = json.loads((target / "meta.json").read_text())
+        stat = file.stat()
+        if about["version"] != VERSION or about["identity"] != json.loads(digest.canonical_json(identity)):
+            return None
+        seen = (str(file), stat.st_size, stat.st_mtime_ns)
+        if seen not in _intact and digest.of_file(file) != about["sha256"]:
+            return None
+        features: Features = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+    if seen not in _intact and not is_right(features):
+        return None
+    _intact.add(seen)
+    return features
+
+
+def _write(target: Path, identity: Mapping[str, digest.Json], features: Features) -> None:
+    with atomic.folder(target) as scratch:
+        np.save(scratch / "features.npy", np.ascontiguousarray(features, dtype=np.float32))
+        about = {"version": VERSION, "identity": identity, "sha256": digest.of_file(scratch / "features.npy")}
+        (scratch / "meta.json").write_text(json.dumps(about, indent=1))
+
+
+@contextlib.contextmanager
+def _locked(target: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of ``target``.
+
+    Raises:
+        DataError: the folder is missing and cannot be made, or cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(atomic.lock(target, timeout_s=WAIT_S))
+                break
+            except Timeout:
+                wait()
+            except OSError as error:
+                raise DataError(f"{target.parent}: cannot be locked ({error.strerror or error})") from error
+        yield

@@ -1,0 +1,58 @@
+"""Provenance: digests of the code and the environment that a result came from."""
+
+import functools
+import platform
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ablate import digest
+
+_PACKAGE = Path(__file__).parents[1]
+_DECISIVE = ("train", "model", "ecg", "stats", "seeds.py")  # what can change the bits of a score
+
+
+@functools.cache
+def code_digest() -> str:
+    """Digest of the sources that decide scores; a checkpoint of other code is not used."""
+    roots = [_PACKAGE / name for name in _DECISIVE]
+    files = [file for root in roots for file in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
+    return digest.of_json({str(file.relative_to(_PACKAGE)): digest.of_file(file) for file in files})
+
+
+@functools.cache
+def code_version() -> str:
+    """For people: git commit with ``+dirty`` where files differ from it, and the short digest of the sources."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    dirty = "+dirty" if commit and _git("status", "--porcelain", "--untracked-files=no", "--", ".") else ""
+    return f"{commit or 'no-git'}{dirty} sources {code_digest()[: digest.SHORT]}"
+
+
+def hardware(device: torch.device) -> str:
+    """What computes: results of equal hardware and torch have equal bits."""
+    if device.type == "cuda":
+        return f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}"
+    return f"torch {torch.__version__}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+@functools.cache
+def environment() -> str:
+    """For people: Python, torch, numpy, the processor's instruction set and its digest."""
+    told = (
+        f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, "
+        f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    )
+    return f"{told} ({digest.of_json(told)[: digest.SHORT]})"
+
+
+def _git(*words: str) -> str:
+    """What git answers within the package's own repository, or nothing."""
+    if not (_PACKAGE.parent / ".git").exists():
+        return ""
+    try:
+        answer = subprocess.run(["git", *words], cwd=_PACKAGE, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()

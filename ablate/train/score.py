@@ -1,0 +1,83 @@
+"""Scores of a finished trial: of the chosen and the last epoch, on the validation and, where open, the test fold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from ablate.stats.metrics import (
+    both_outcomes,
+    class_auprc,
+    class_auroc,
+    macro_auprc,
+    macro_auroc,
+    missing_outcomes,
+)
+from ablate.train.outcome import Progress
+from ablate.train.stage import Course, Learner, Snapshot
+from ablate.train.trial import Probabilities, Trial
+
+ClassScores = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What ``Outcome`` says of the scores."""
+
+    best_epoch: int
+    scores: dict[str, float]
+    class_scores: dict[str, ClassScores]
+    val_probabilities: Probabilities
+    test_probabilities: Probabilities | None
+
+
+def assess(learner: Learner, course: Course, trial: Trial) -> Assessment:
+    """Score the epoch that ``epoch_choice`` chooses, and the last one beside it."""
+    chosen, last = course.chosen(trial.params.epoch_choice), course.last
+    assert last is not None
+    data = trial.data
+    scores = _macro("val", data.val_labels, chosen.probabilities, last.probabilities)
+    class_scores = {"val": _by_class(data.classes, data.val_labels, chosen.probabilities)}
+    _note_missing("validation", data.classes, data.val_labels, trial)
+    test = None
+    if data.test_labels is not None:
+        test, test_last = _test(learner, chosen, last, trial)
+        scores |= _macro("test", data.test_labels, test, test_last)
+        class_scores["test"] = _by_class(data.classes, data.test_labels, test)
+        _note_missing("test", data.classes, data.test_labels, trial)
+    return Assessment(chosen.epoch, scores, class_scores, chosen.probabilities, test)
+
+
+def _test(learner: Learner, chosen: Snapshot, last: Snapshot, trial: Trial) -> tuple[Probabilities, Probabilities]:
+    trial.report(Progress(stage="test", epoch=0, n_epochs=1))
+    with trial.timed("test"):
+        learner.model.load_state_dict(last.weights)
+        of_last = learner.predict(trial.data.test_rows)
+        learner.model.load_state_dict(chosen.weights)
+        of_chosen = of_last if chosen is last else learner.predict(trial.data.test_rows)
+    return of_chosen, of_last
+
+
+def _macro(
+    split: str, labels: Bool[np.ndarray, "record class"], chosen: Probabilities, last: Probabilities
+) -> dict[str, float]:
+    classes = both_outcomes(labels)
+    return {
+        f"{split}_{metric.__name__.removeprefix('macro_')}{suffix}": metric(labels, probabilities, classes=classes)
+        for suffix, probabilities in (("", chosen), ("_last", last))
+        for metric in (macro_auroc, macro_auprc)
+    }
+
+
+def _by_class(
+    classes: tuple[str, ...], labels: Bool[np.ndarray, "record class"], probabilities: Probabilities
+) -> ClassScores:
+    pairs = zip(class_auroc(labels, probabilities), class_auprc(labels, probabilities), strict=True)
+    return {name: (float(auroc), float(auprc)) for name, (auroc, auprc) in zip(classes, pairs, strict=True)}
+
+
+def _note_missing(split: str, classes: tuple[str, ...], labels: Bool[np.ndarray, "record class"], trial: Trial) -> None:
+    missing = missing_outcomes(labels)
+    if missing:
+        told = ", ".join(f"{classes[i]} ({why})" for i, why in missing.items())
+        trial.notes.append(f"classes without a score in the {split} records: {told}")

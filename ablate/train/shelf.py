@@ -1,0 +1,46 @@
+"""The shelf: encoders that this process has loaded, copied for each trial, since loading costs more than copying."""
+
+import copy
+from collections import OrderedDict
+from pathlib import Path
+from typing import cast
+
+from torch import nn
+
+from ablate.model.encoder import Encoder, EncoderSpec, encoder_digest, load_encoder
+
+N_KEPT = 2
+
+_shelf: OrderedDict[tuple[object, ...], tuple[Encoder, str]] = OrderedDict()
+
+
+def take(spec: EncoderSpec, *, seed: int) -> tuple[Encoder, str]:
+    """A fresh copy of the encoder that ``spec`` names, and its digest.
+
+    Args:
+        spec: which encoder.
+        seed: of random weights; they are made anew each time.
+
+    Raises:
+        SpecError: nothing has that name.
+        CheckpointError: the weights are missing, damaged, unsafe or of another shape.
+    """
+    if spec.weights == "random":
+        return load_encoder(spec, seed=seed), encoder_digest(spec, seed=seed)
+    key = (spec, *_file_state(spec))
+    if key not in _shelf:
+        _shelf[key] = (load_encoder(spec), encoder_digest(spec))
+        while len(_shelf) > N_KEPT:
+            _shelf.popitem(last=False)
+    _shelf.move_to_end(key)
+    encoder, found = _shelf[key]
+    return cast(Encoder, copy.deepcopy(cast(nn.Module, encoder))), found
+
+
+def _file_state(spec: EncoderSpec) -> tuple[int, int]:
+    """Size and time of a weights file, so that a changed one is loaded again."""
+    try:
+        stat = Path(spec.weights).expanduser().stat()
+    except OSError:
+        return (0, 0)
+    return (stat.st_size, stat.st_mtime_ns)

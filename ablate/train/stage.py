@@ -1,0 +1,147 @@
+"""A stage: epochs of one learner, each followed by validation, a checkpoint and a report."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from ablate.train.checkpoint import Checkpoint, Saved
+from ablate.train.outcome import Progress, Stage
+from ablate.train.params import EpochChoice
+from ablate.train.trial import Probabilities, Trial
+
+
+class Learner(Protocol):
+    """What a stage trains."""
+
+    stage: Stage
+    n_epochs: int
+
+    @property
+    def model(self) -> nn.Module:
+        """What is validated, saved and restored."""
+        ...
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Its state is saved and restored beside the network."""
+        ...
+
+    def train(self, epoch: int) -> float:
+        """One epoch, from 1; returns the mean training loss."""
+        ...
+
+    def predict(self, rows: Int[np.ndarray, "record"]) -> Probabilities:
+        """Probabilities for ``rows`` of the cohort."""
+        ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The network after one epoch, on the CPU, and what it says of the validation records."""
+
+    epoch: int
+    weights: dict[str, Tensor] = field(repr=False)
+    probabilities: Probabilities = field(repr=False)
+
+
+@dataclass
+class Course:
+    """How far a stage has come: its epochs, and the network at the best and at the last one."""
+
+    epochs: list[Progress] = field(default_factory=list)
+    best: Snapshot | None = None
+    last: Snapshot | None = None
+
+    def chosen(self, choice: EpochChoice) -> Snapshot:
+        """The snapshot that counts."""
+        found = self.last if choice == "last" else self.best
+        assert found is not None, "a stage has at least one epoch"
+        return found
+
+    def extend(self, progress: Progress, snapshot: Snapshot, choice: EpochChoice) -> None:
+        """One more epoch; of equally good ones the first stays the best."""
+        score = "val_auprc" if choice == "auprc" else "val_auroc"
+        if self.best is None or getattr(progress, score) > getattr(self.epochs[self.best.epoch - 1], score):
+            self.best = snapshot
+        self.epochs.append(progress)
+        self.last = snapshot
+
+
+def train_stage(learner: Learner, course: Course, trial: Trial, checkpoint: Checkpoint) -> None:
+    """Go on from ``course`` to the learner's last epoch.
+
+    Raises:
+        Diverged: the loss or the probabilities are not finite.
+        Stopped: the trial was asked to stop. The last finished epoch is in the checkpoint.
+    """
+    for epoch in range(len(course.epochs) + 1, learner.n_epochs + 1):
+        with trial.timed(learner.stage):
+            started = time.perf_counter()
+            loss = learner.train(epoch)
+            probabilities = learner.predict(trial.data.val_rows)
+            scores = trial.validated(learner.stage, epoch, loss=loss, probabilities=probabilities)
+            progress = Progress(
+                stage=learner.stage,
+                epoch=epoch,
+                n_epochs=learner.n_epochs,
+                val_auroc=scores[0],
+                val_auprc=scores[1],
+                train_loss=loss,
+                seconds=time.perf_counter() - started,
+            )
+            course.extend(progress, Snapshot(epoch, _copied(learner.model), probabilities), trial.params.epoch_choice)
+        if checkpoint.is_due(often=learner.stage == "finetune" or epoch == learner.n_epochs):
+            checkpoint.write(packed(learner, course, trial))
+        trial.report(progress)
+
+
+def packed(learner: Learner, course: Course, trial: Trial) -> Saved:
+    """All that ``unpacked`` needs to go on after the course's last epoch."""
+    best, last = course.best, course.last
+    assert best is not None
+    assert last is not None
+    tensors = {f"last.{name}": tensor for name, tensor in last.weights.items()}
+    tensors["last_probabilities"] = torch.from_numpy(last.probabilities)
+    if best is not last:
+        tensors |= {f"best.{name}": tensor for name, tensor in best.weights.items()}
+        tensors["best_probabilities"] = torch.from_numpy(best.probabilities)
+    for index, state in learner.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor.cpu() for name, tensor in state.items()}
+    facts = {
+        "stage": learner.stage,
+        "epochs": [epoch.document() for epoch in course.epochs],
+        "best_epoch": best.epoch,
+        "earlier": [epoch.document() for epoch in trial.earlier],
+        "seconds": dict(trial.seconds),
+    }
+    return Saved(facts=facts, tensors=tensors)
+
+
+def unpacked(saved: Saved, learner: Learner) -> Course:
+    """The course that ``saved`` holds; the learner's network and optimizer are set to its last epoch."""
+    epochs = [Progress(**epoch) for epoch in saved.facts["epochs"]]
+    last = Snapshot(len(epochs), _named(saved, "last."), saved.tensors["last_probabilities"].numpy())
+    best = last
+    if saved.facts["best_epoch"] != last.epoch:
+        best = Snapshot(saved.facts["best_epoch"], _named(saved, "best."), saved.tensors["best_probabilities"].numpy())
+    learner.model.load_state_dict(last.weights)
+    whole = learner.optimizer.state_dict()
+    whole["state"] = {}
+    for name, tensor in _named(saved, "optimizer.").items():
+        index, key = name.split(".")
+        whole["state"].setdefault(int(index), {})[key] = tensor
+    learner.optimizer.load_state_dict(whole)
+    return Course(epochs=epochs, best=best, last=last)
+
+
+def _named(saved: Saved, prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in saved.tensors.items() if name.startswith(prefix)}
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}

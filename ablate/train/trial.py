@@ -1,0 +1,111 @@
+"""One trial while it is trained: its data, seed and device, and the people it reports to."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ablate import seeds
+from ablate.ecg.split import TaskData
+from ablate.errors import Diverged
+from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
+from ablate.train.batch import Signals
+from ablate.train.machine import Machine
+from ablate.train.outcome import Progress, Stage, Stopped
+from ablate.train.params import Params
+
+Probabilities = Float[np.ndarray, "record class"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every stage of a trial works with.
+
+    Attributes:
+        train_rows: the subset, as rows of the cohort's signals.
+        train_labels: of these rows, on the device.
+        earlier: epochs of stages that are over.
+        seconds: spent so far, by stage.
+        notes: what was done otherwise than asked.
+    """
+
+    data: TaskData
+    params: Params
+    seed: int
+    machine: Machine
+    device: torch.device
+    signals: Signals
+    train_rows: Int[np.ndarray, "record"]
+    train_labels: Float[Tensor, "record class"]
+    lost_classes: tuple[str, ...]
+    report: Callable[[Progress], None]
+    stop: Callable[[], bool]
+    earlier: list[Progress] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def check_stop(self) -> None:
+        """Leave the trial when it was asked to stop.
+
+        Raises:
+            Stopped: it was.
+        """
+        if self.stop():
+            raise Stopped
+
+    @contextlib.contextmanager
+    def timed(self, stage: Stage) -> Iterator[None]:
+        """Count the time inside to ``stage``."""
+        before, started = self.seconds.get(stage, 0.0), time.perf_counter()
+        yield
+        self.seconds[stage] = before + time.perf_counter() - started
+
+    def loss(self, logits: Float[Tensor, "piece class"], at: Int[Tensor, "piece"]) -> Float[Tensor, ""]:
+        """Binary cross-entropy against the smoothed labels of the positions ``at``, without class weights."""
+        smoothing = self.params.label_smoothing
+        targets = self.train_labels[at]
+        if smoothing:
+            targets = targets * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy_with_logits(logits.float(), targets)
+
+    def validated(self, stage: Stage, epoch: int, *, loss: float, probabilities: Probabilities) -> tuple[float, float]:
+        """Validation macro AUROC and AUPRC, over the classes that have both outcomes there.
+
+        Raises:
+            Diverged: the loss or a probability is not finite.
+        """
+        if not (np.isfinite(loss) and np.isfinite(probabilities).all()):
+            name = "probe_lr" if stage == "probe" else "ft_lr"
+            rate = f"{name} = {getattr(self.params, name):g}"
+            raise Diverged(
+                f"{stage}, epoch {epoch}: the loss is {loss:g} with {rate}; expected finite scores, lower it"
+            )
+        labels = self.data.val_labels
+        classes = both_outcomes(labels)
+        return macro_auroc(labels, probabilities, classes=classes), macro_auprc(labels, probabilities, classes=classes)
+
+
+def start_head(head: nn.Linear, seed: int) -> None:
+    """The head's first weights, the same in every arm: uniform within 1 over the root of its inputs, as torch's own."""
+    generator = torch.Generator().manual_seed(seeds.derive(seed, "head"))
+    bound = head.in_features**-0.5
+    with torch.no_grad():
+        for parameter in (head.weight, head.bias):
+            parameter.copy_(torch.rand(parameter.shape, generator=generator) * 2 * bound - bound)
+
+
+def labels_tensor(labels: Bool[np.ndarray, "record class"], device: torch.device) -> Float[Tensor, "record class"]:
+    """Labels as the loss wants them."""
+    return torch.from_numpy(np.ascontiguousarray(labels)).to(device).float()
+
+
+def to_probabilities(logits: Float[Tensor, "record class"]) -> Probabilities:
+    """Sigmoid in float32, on the CPU."""
+    found: Probabilities = logits.float().sigmoid().cpu().numpy()
+    return found
