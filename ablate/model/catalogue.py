@@ -124,6 +124,11 @@ def entry(name: str) -> Entry | None:
     )
 
 
+def shipped(name: str) -> tuple[str, ...]:
+    """Which weights come with the package for this encoder."""
+    return tuple(weights for weights in EMBEDDED if _embedded_file(name, weights).is_file())
+
+
 def weights_file(spec: EncoderSpec) -> Path | None:
     """The file that holds the weights, or None when they are random.
 
@@ -133,7 +138,7 @@ def weights_file(spec: EncoderSpec) -> Path | None:
     if spec.weights == "random":
         return None
     if spec.weights in EMBEDDED:
-        file = WEIGHTS_DIR / f"{spec.name}_{spec.weights}.safetensors"
+        file = _embedded_file(spec.name, spec.weights)
         reason = f"no such weights come with the package for {spec.name}; expected 'random' or a checkpoint's path"
     else:
         file = Path(spec.weights).expanduser()
@@ -159,6 +164,10 @@ def encoder_digest(spec: EncoderSpec, *, seed: int = 0) -> str:
     about = asdict(found) if found else {"entry_point": spec.name, "version": _version_of(spec.name)}
     about.pop("about", None)
     return digest.of_json({"name": spec.name, **about, "weights": digest.of_file(file) if file else f"random {seed}"})
+
+
+def _embedded_file(name: str, weights: str) -> Path:
+    return WEIGHTS_DIR / f"{name}_{weights}.safetensors"
 
 
 def _version_of(name: str) -> str:

@@ -54,7 +54,15 @@ def load_weights(network: nn.Module, file: Path) -> None:
     Raises:
         CheckpointError: as ``read_weights``; or keys are missing, misshaped or unknown, or a weight is not finite.
     """
-    weights = read_weights(file)
+    fit(network, read_weights(file), file)
+
+
+def fit(network: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Put ``weights``, which came from ``file``, into ``network``.
+
+    Raises:
+        CheckpointError: keys are missing, misshaped or unknown, or a weight is not finite.
+    """
     problems = mismatches(network, weights)
     if problems:
         more = f"; and {len(problems) - N_LISTED} more" if len(problems) > N_LISTED else ""
