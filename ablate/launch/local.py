@@ -1,0 +1,144 @@
+"""Agents as processes of this machine, forked from one nursery that has torch imported."""
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from typing import Self
+
+from ablate.errors import LaunchError
+from ablate.launch.device import deal
+from ablate.launch.launcher import AgentStatus
+from ablate.worker.duty import Duty
+from ablate.worker.nursery import Child, Nursery
+
+ENTRY = "ablate.worker.service:main"
+_MOST_STARTS = 50  # of one agent; somebody kills it again and again, or this machine is broken
+_TICK_S = 0.25
+
+
+@dataclass
+class _Seat:
+    """A place for one agent, and who sits there."""
+
+    duty: Duty
+    child: Child | None = None
+    exit_status: int | None = None
+    n_starts: int = 0
+
+
+class LocalLauncher:
+    """See ``Launcher``. An agent that is killed is started again; one that ends by itself is not."""
+
+    def __init__(self, *, n_threads: int = 1) -> None:
+        """The nursery's imports begin here, so make the launcher early."""
+        self._n_threads = n_threads
+        self._nursery = Nursery.start(n_threads=n_threads)
+        self._seats: list[_Seat] = []
+        self._is_stopping = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, duties: Sequence[Duty]) -> None:
+        """Start an agent for each duty.
+
+        Raises:
+            LaunchError: the nursery has died.
+        """
+        for duty in duties:
+            seat = _Seat(duty)
+            self._seats.append(seat)
+            self._occupy(seat)
+
+    def watch(self, *, timeout_s: float) -> list[AgentStatus]:
+        """Wait until an agent ends, at most so long; how each stands. Killed agents are started again."""
+        ends = wait([seat.child.connection for seat in self._seats if seat.child is not None], timeout_s)
+        for seat in self._seats:
+            if seat.child is not None and seat.child.connection in ends:
+                self._vacate(seat)
+        return [
+            AgentStatus(
+                place=f"{seat.duty.device}", is_alive=seat.child is not None, exit_status=seat.exit_status, n_starts=seat.n_starts
+            )
+            for seat in self._seats
+        ]
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask every agent to checkpoint its trial and end, or kill it."""
+        self._is_stopping = True
+        for seat in self._seats:
+            if seat.child is not None:
+                seat.child.send_signal(signal.SIGKILL if at_once else signal.SIGTERM)
+
+    def close(self) -> None:
+        """Hang up: agents that still live checkpoint their trials and end."""
+        self._is_stopping = True
+        for seat in self._seats:
+            if seat.child is not None:
+                seat.child.connection.close()
+                seat.child = None
+        self._nursery.close()
+
+    def _occupy(self, seat: _Seat) -> None:
+        seat.n_starts += 1
+        try:
+            seat.child = self._nursery.fork(ENTRY, duty=seat.duty)
+        except LaunchError:  # the nursery was killed; agents that live on start one of their own when they need it
+            self._nursery.close()
+            self._nursery = Nursery.start(n_threads=self._n_threads)
+            seat.child = self._nursery.fork(ENTRY, duty=seat.duty)
+
+    def _vacate(self, seat: _Seat) -> None:
+        """An agent has ended. By itself: so be it. Killed: start another."""
+        child, seat.child = seat.child, None
+        if child is None:
+            return
+        child.connection.close()
+        seat.exit_status = child.exit_code(timeout_s=2.0)
+        was_killed = seat.exit_status is None or seat.exit_status < 0
+        if was_killed and not self._is_stopping and seat.n_starts < _MOST_STARTS:
+            self._occupy(seat)
+
+
+def launch(
+    duty: Duty,
+    *,
+    n_agents: int,
+    device: str | None = None,
+    launcher: LocalLauncher | None = None,
+    on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
+) -> list[AgentStatus]:
+    """Let ``n_agents`` agents fill the slots of a study, and wait for the last.
+
+    Ctrl-C once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed either way.
+
+    Args:
+        duty: of every agent; its device is dealt here.
+        device: for all agents; None deals CUDA devices by turns, if there are any.
+        launcher: made beforehand, so that its imports are done by now.
+        on_tick: called several times a second.
+
+    Raises:
+        LaunchError: agents cannot be started.
+        KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
+    """
+    duties = [replace(duty, device=each) for each in deal(n_agents, device=device)]
+    with launcher or LocalLauncher(n_threads=duty.n_threads) as launcher:
+        launcher.start(duties)
+        n_interrupts = 0
+        while True:
+            try:
+                statuses = launcher.watch(timeout_s=_TICK_S)
+                on_tick(statuses)
+                if not any(status.is_alive for status in statuses):
+                    break
+            except KeyboardInterrupt:
+                n_interrupts += 1
+                launcher.stop(at_once=n_interrupts > 1)
+    if n_interrupts:
+        raise KeyboardInterrupt
+    return statuses

@@ -1,0 +1,205 @@
+"""The agent: claims slots of a study, lets its trainer fill them, and loses nothing whatever happens to either.
+
+Two threads: this one serves the trainer and never waits for the store; the clerk serves the store and never waits for the
+trainer. The agent stops on SIGINT, SIGTERM and SIGUSR1 (Slurm and clouds send them before they take the machine), when
+somebody stops the study, and when the launcher that started it vanishes: the trial is checkpointed and its slot given back.
+A second Ctrl-C ends it at once; its leases run out, and others fill the slots.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from itertools import count
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from ablate import errors
+from ablate.errors import AblateError, OutOfMemory, TrialError
+from ablate.study.spec import Spec
+from ablate.worker.assignment import Assignment
+from ablate.worker.bell import Bell
+from ablate.worker.clerk import Clerk
+from ablate.worker.duty import Duty, Ending
+from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, TrialRequest
+from ablate.worker.outbox import Fail, Finish, Release
+from ablate.worker.process import TrainerProcess
+from ablate.worker.shelf import Shelf
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_WAIT_S = 1.0  # between two looks at whether the trainer hangs
+_HALT_S = 60.0  # for an epoch's end after Halt; then the trainer is killed
+_CLOSE_S = 10.0  # for the store to hear the last words; they are in the spool otherwise
+_OUTCOMES = {"Diverged": "diverged", "OutOfMemory": "out_of_memory"}
+
+
+@dataclass
+class _Trial:
+    """The trial that the trainer works on."""
+
+    assignment: Assignment
+    ticket: int
+    micro_batch: int | None
+    halt_until: float | None = None  # once it was told to halt
+
+
+class Agent:
+    """Serves one study with one trainer until nothing is left to do."""
+
+    def __init__(self, duty: Duty, *, spec: Spec, cohort: Path, clerk: Clerk, trainer: TrainerProcess, shelf: Shelf,
+                 bell: Bell, lifeline: Connection | None) -> None:  # fmt: skip
+        self._duty, self._spec, self._cohort = duty, spec, cohort
+        self._clerk, self._trainer, self._shelf = clerk, trainer, shelf
+        self._bell, self._lifeline = bell, lifeline
+        self._tickets = count(1)
+        self._trial: _Trial | None = None
+        self._is_stopping = False
+        self._error: AblateError | None = None
+
+    def serve(self) -> Ending:
+        """Fill slots until none is left or somebody wants the agent to stop.
+
+        Raises:
+            AblateError: no trial can be done on this machine, or the store refuses.
+        """
+        self._clerk.start()
+        self._clerk.want()
+        try:
+            while not self._is_done():
+                self._hand_out()
+                self._wait()
+                self._hear()
+                self._watch()
+        finally:
+            self._trainer.close()
+            self._clerk.close(timeout_s=_CLOSE_S)
+        if self._error is not None:
+            raise self._error
+        return Ending.STOPPED if self._is_stopping else Ending.OVER
+
+    def _is_done(self) -> bool:
+        if self._clerk.error is not None:
+            raise self._clerk.error
+        return self._trial is None and (self._is_stopping or self._clerk.is_over)
+
+    def _hand_out(self) -> None:
+        """Give the idle trainer the slot that was claimed for it."""
+        if self._trial is not None or self._is_stopping:
+            return
+        self._trainer.start()
+        assignment = self._clerk.take()
+        if assignment is None:
+            self._clerk.want()
+        else:
+            n_short = assignment.claim.outcomes.count("out_of_memory")
+            whole = int(assignment.params.get("batch_size", 1))
+            self._begin(assignment, micro_batch=max(1, whole >> n_short) if n_short else None)
+
+    def _begin(self, assignment: Assignment, *, micro_batch: int | None) -> None:
+        slot, encoder = assignment.claim.slot, self._spec.encoder
+        self._trial = _Trial(assignment, next(self._tickets), micro_batch)
+        self._trainer.send(
+            TrialRequest(
+                ticket=self._trial.ticket,
+                key=slot.key,
+                seed=slot.seed,
+                params=assignment.params,
+                cohort=self._cohort,
+                task=self._spec.data.task,
+                encoder={"name": encoder.name, "weights": encoder.weights, "precision": encoder.precision},
+                permit=assignment.permit,
+                micro_batch=micro_batch,
+                checkpoint=self._shelf.path(slot),
+                test_fold=assignment.wants_test_fold,
+            )
+        )
+
+    def _wait(self) -> None:
+        """Sleep until the trainer speaks, the clerk has something, a signal comes or the launcher vanishes."""
+        ends = [self._bell, self._trainer.connection, self._lifeline]
+        ready = wait([end for end in ends if end is not None], _LONGEST_WAIT_S)
+        self._bell.hush()
+        if self._lifeline in ready:
+            self._lifeline = None  # it never says anything: this is its end
+            self._stop("the launcher has gone")
+        if self._bell.n_signals:
+            self._stop(f"{self._bell.signal_name} was received")
+        if self._clerk.stop_requested:
+            self._stop("the study was stopped")
+
+    def _stop(self, why: str) -> None:
+        if not self._is_stopping:
+            _log.info("stopping: %s", why)
+            self._is_stopping = True
+            self._halt()
+
+    def _halt(self) -> None:
+        if self._trial is not None and self._trial.halt_until is None:
+            self._trial.halt_until = time.monotonic() + _HALT_S
+            self._trainer.send(Halt(self._trial.ticket))
+
+    def _hear(self) -> None:
+        try:
+            for message in self._trainer.messages():
+                self._on(message)
+        except TrialError as error:  # the trainer has died
+            if self._trial is not None:
+                self._on_failure(error, counted_as="crashed")
+
+    def _on(self, message: FromTrainer) -> None:
+        trial = self._trial
+        if isinstance(message, Ready) or trial is None or message.ticket != trial.ticket:
+            return
+        claim = trial.assignment.claim
+        match message:
+            case Progressed():
+                self._clerk.note(claim, message.progress)
+                if message.last and not self._is_stopping:
+                    self._clerk.want()
+            case Filled():
+                self._trial = None
+                self._hand_out()  # first, so that the trainer does not wait for the disk
+                self._clerk.tell(Finish(claim, {**message.result, "idle_s": message.idle_s}, message.artifacts))
+            case Halted():
+                self._end(Release(claim, "halted; its checkpoint is kept"))
+            case Failed(at_fault="machine"):
+                self._error = getattr(errors, message.kind)(message.message)
+                self._is_stopping = True
+                self._end(Release(claim, message.message))
+            case Failed():
+                error = OutOfMemory(message.message) if message.kind == "OutOfMemory" else TrialError(message.message)
+                self._on_failure(error, counted_as=_OUTCOMES.get(message.kind, "crashed"))
+
+    def _on_failure(self, error: TrialError, *, counted_as: str) -> None:
+        """Short of memory: at once again with half the micro-batch. Else the store decides whether it is tried again."""
+        trial = self._trial
+        if trial is None:
+            return
+        _log.warning("%s: %s", trial.assignment.claim.slot.key, error)
+        half = (trial.micro_batch or int(trial.assignment.params.get("batch_size", 1))) // 2
+        if isinstance(error, OutOfMemory) and half and not self._is_stopping:
+            self._trainer.start()
+            self._begin(trial.assignment, micro_batch=half)
+        else:
+            kind = "out_of_memory" if isinstance(error, OutOfMemory) else counted_as
+            self._end(Fail(trial.assignment.claim, kind, str(error)))
+
+    def _end(self, telling: Fail | Release) -> None:
+        self._trial = None
+        self._clerk.tell(telling)
+
+    def _watch(self) -> None:
+        """See that the trial is still ours and that the trainer makes progress."""
+        trial = self._trial
+        if trial is None:
+            return
+        now = time.monotonic()
+        if self._clerk.has_lost(trial.assignment.claim):
+            self._halt()
+        if trial.halt_until is not None and now > trial.halt_until:
+            self._trainer.kill()
+            self._end(Release(trial.assignment.claim, "the trainer did not halt and was killed"))
+        elif now - self._trainer.heard_at > self._duty.hang_s:
+            self._trainer.kill()
+            hung = f"no progress for {self._duty.hang_s:g} s; the trainer was killed"
+            self._end(Fail(trial.assignment.claim, "hung", hung))

@@ -1,0 +1,99 @@
+"""The trainer's bench: where a request becomes a result, with everything that trials share laid ready."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablate import settings
+from ablate.ecg.cohort import Cohort, open_cohort
+from ablate.ecg.split import TaskData, load_task
+from ablate.model.encoder import EncoderSpec
+from ablate.train.machine import Machine
+from ablate.train.outcome import Outcome, Progress
+from ablate.train.params import Params
+from ablate.train.routine import FeatureCache, post_train
+from ablate.worker.message import TEST_FOLD, TrialRequest
+
+_N_KEPT = 4  # cohorts or tasks; a study has one, or two when it confirms
+
+
+class Bench:
+    """Keeps the mapped cohort, the task's labels and the feature cache between trials."""
+
+    def __init__(self, *, device: str, n_threads: int) -> None:
+        self._machine = Machine(device=device, n_threads=n_threads)
+        self._cohorts: dict[Path, Cohort] = {}
+        self._tasks: dict[tuple[Path, str, bool], TaskData] = {}
+        self._features = FeatureCache(settings.home() / "features")
+
+    def fill(
+        self, request: TrialRequest, *, report: Callable[[Progress], None], stop: Callable[[], bool]
+    ) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Train as ``request`` says; the result and its artifacts as the store keeps them.
+
+        Raises:
+            Stopped: ``stop()`` was true.
+            TrialError: the trial cannot be finished.
+            DataError: the cohort cannot be used on this machine.
+            CheckpointError: the encoder cannot be used.
+        """
+        cohort, data = self._cohort(request.cohort), self._task(request)
+        encoder = request.encoder
+        outcome = post_train(
+            EncoderSpec(encoder["name"], encoder["weights"]),
+            data,
+            Params.from_dict(request.params),
+            seed=request.seed,
+            machine=replace(self._machine, precision=encoder["precision"], micro_batch=request.micro_batch),
+            report=report,
+            features=self._features,
+            checkpoint=request.checkpoint,
+            stop=stop,
+        )
+        artifacts = _probabilities(outcome)
+        if request.test_fold and data.test_labels is not None:
+            artifacts[TEST_FOLD] = _test_fold(cohort, data)
+        return outcome.document(), artifacts
+
+    def _cohort(self, folder: Path) -> Cohort:
+        if folder not in self._cohorts:
+            _make_room(self._cohorts)
+            self._cohorts[folder] = open_cohort(folder)
+        return self._cohorts[folder]
+
+    def _task(self, request: TrialRequest) -> TaskData:
+        """The labels of the task; those of the test fold only where the request brings a permit of its own."""
+        key = (request.cohort, request.task, request.permit is not None)
+        if key not in self._tasks:
+            _make_room(self._tasks)
+            self._tasks[key] = load_task(self._cohort(request.cohort), request.task, permit=request.permit)
+        return self._tasks[key]
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= _N_KEPT:
+        del kept[next(iter(kept))]
+
+
+def _probabilities(outcome: Outcome) -> dict[str, bytes]:
+    found = {"val.npz": outcome.val_probabilities, "test.npz": outcome.test_probabilities}
+    return {name: _npz(probabilities=array.astype(np.float32)) for name, array in found.items() if array is not None}
+
+
+def _test_fold(cohort: Cohort, data: TaskData) -> bytes:
+    return _npz(
+        ecg_id=cohort.ecg_id[data.test_rows],
+        patient_id=data.test_patients,
+        labels=np.asarray(data.test_labels),
+        classes=np.array(data.classes),
+    )
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()

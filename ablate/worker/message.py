@@ -1,0 +1,110 @@
+"""What an agent and its trainer say to each other. Plain frozen values, sent over a pipe between two processes of ours.
+
+Every message after a request carries its ``ticket``, a number that the agent never uses twice, so that a late ``Halt`` or a
+late result cannot be taken for that of another trial.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablate.ecg.seal import Permit
+
+TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one slot
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRequest:
+    """Agent to trainer: fill this slot.
+
+    Attributes:
+        cohort: folder of the prepared arrays.
+        encoder: name, weights and precision, as in the spec.
+        permit: to open the test fold; None in the search.
+        micro_batch: most records in memory at once; None is no limit.
+        checkpoint: where the trial's state is kept between epochs; None where the disk is full.
+        test_fold: send the test fold's labels along with the result.
+    """
+
+    ticket: int
+    key: str
+    seed: int
+    params: Mapping[str, Any]
+    cohort: Path
+    task: str
+    encoder: Mapping[str, str]
+    permit: Permit | None = None
+    micro_batch: int | None = None
+    checkpoint: Path | None = None
+    test_fold: bool = False
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Agent to trainer: checkpoint the trial and let go of it; ignored when that trial is over."""
+
+    ticket: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Trainer to agent: imports are done and nothing is going on.
+
+    Attributes:
+        code: digest of what decides scores.
+        version: the same for people, with the commit.
+        environment: Python, libraries and processor, for people.
+    """
+
+    code: str
+    version: str
+    environment: str
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Trainer to agent: a sign of life; ``last`` says that the trial is in its last epoch."""
+
+    ticket: int
+    progress: Mapping[str, Any]
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Trainer to agent: the result of a slot, as the store keeps it.
+
+    Attributes:
+        idle_s: time for which the trainer had nothing to do before this trial.
+    """
+
+    ticket: int
+    result: Mapping[str, Any]
+    artifacts: Mapping[str, bytes] = field(repr=False)
+    idle_s: float
+
+
+@dataclass(frozen=True)
+class Halted:
+    """Trainer to agent: stopped as asked; what was finished stands in the checkpoint."""
+
+    ticket: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Trainer to agent: the trial cannot be finished.
+
+    Attributes:
+        kind: name of the exception.
+        at_fault: "trial" when its params or its luck are to blame, "machine" when no trial would work here.
+    """
+
+    ticket: int
+    kind: str
+    message: str
+    at_fault: str = "trial"
+
+
+FromTrainer = Ready | Progressed | Filled | Halted | Failed

@@ -1,0 +1,113 @@
+"""How an agent starts: what it must know of the study and of this machine before it may claim a slot."""
+
+import logging
+import os
+import socket
+import uuid
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from ablate import digest, settings
+from ablate.errors import LaunchError
+from ablate.store.slot import Agent as AgentCard
+from ablate.store.store import Store
+from ablate.study.cohort import prepare_cohort
+from ablate.study.spec import Spec
+from ablate.worker.agent import Agent
+from ablate.worker.bell import Bell
+from ablate.worker.clerk import Clerk
+from ablate.worker.duty import Duty, Ending
+from ablate.worker.message import Ready
+from ablate.worker.nursery import Nursery
+from ablate.worker.process import TrainerProcess
+from ablate.worker.shelf import Shelf
+from ablate.worker.spool import Spool
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE_S = 2.0  # of the clerk with one call; then it looks whether something else is due
+_READY_S = 120.0  # torch may come from a slow network disk
+_CODE = "code_digest"  # an artifact of the study: of the code that it was begun with
+
+
+def main(*, connection: Connection, nursery: Nursery, duty: Duty) -> int:
+    """An agent as a child of a launcher's nursery; it stops when ``connection`` ends."""
+    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s agent {os.getpid()}: %(message)s")
+    try:
+        serve(duty, nursery=nursery, lifeline=connection)
+    except LaunchError as error:
+        _log.error("%s", error)
+        return error.exit_status
+    return 0
+
+
+def serve(duty: Duty, *, nursery: Nursery | None = None, lifeline: Connection | None = None) -> Ending:
+    """Fill slots of a study on this machine until none is left, or until a signal or the end of ``lifeline``.
+
+    Args:
+        duty: which study, where, and how.
+        nursery: forks the trainer; one is started where there is none.
+        lifeline: whose end says that the launcher has gone.
+
+    Raises:
+        LaunchError: trainers cannot be started here, or their code is not the study's.
+        StoreError: there is no such study, or the store refuses.
+        DataError: the study's records cannot be had on this machine.
+    """
+    bell = Bell()
+    trainer = TrainerProcess(nursery, device=duty.device, n_threads=duty.n_threads)
+    store = Store(duty.storage)
+    with bell.on_signals():
+        try:
+            trainer.start()  # imports while the rest is done
+            row = store.study(duty.study)
+            spec = Spec.from_document(row.spec)
+            cohort = prepare_cohort(spec, data_dir=Path(duty.data_dir) if duty.data_dir else None)
+            ready = trainer.ready(timeout_s=_READY_S)
+            _check_code(store, duty, ready)
+            place = digest.of_json([store.database.shown, duty.study, row.spec_digest])[: digest.SHORT]
+            shelf = Shelf(settings.home() / "checkpoints" / place)
+            card = _card(duty, ready)
+            clerk = Clerk(
+                duty,
+                store=store.patient(_PATIENCE_S),
+                spec=spec,
+                agent=card,
+                spool=Spool(settings.home() / "spool" / place, agent=card.id),
+                shelf=shelf,
+                wake=bell.ring,
+            )
+            agent = Agent(
+                duty, spec=spec, cohort=cohort, clerk=clerk, trainer=trainer, shelf=shelf, bell=bell, lifeline=lifeline
+            )
+            return agent.serve()
+        finally:
+            trainer.close()
+            store.disconnect()
+
+
+def _card(duty: Duty, ready: Ready) -> AgentCard:
+    host = socket.gethostname()
+    return AgentCard(
+        id=f"{host}-{os.getpid()}-{uuid.uuid4().hex[:4]}",
+        host=host,
+        pid=os.getpid(),
+        device=duty.device,
+        facts={"code": ready.code, "version": ready.version, "environment": ready.environment},
+    )
+
+
+def _check_code(store: Store, duty: Duty, ready: Ready) -> None:
+    """See that the study's slots are filled by one code.
+
+    Raises:
+        LaunchError: the study was begun with other code, and mixing is not allowed.
+    """
+    if store.put_study_artifact(duty.study, _CODE, ready.code.encode()) or duty.allow_mixed:
+        return
+    begun_with = (store.read_artifact(duty.study, None, _CODE) or b"").decode()
+    if begun_with != ready.code:
+        raise LaunchError(
+            f"study {duty.study}: was begun with code {begun_with[: digest.SHORT]}, this machine has {ready.version}; "
+            "install the same version, or mix them with --allow-mixed"
+        )

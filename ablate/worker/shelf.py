@@ -1,0 +1,51 @@
+"""Where the checkpoints of unfinished trials lie: one file a slot, removed with its result, within a disk budget."""
+
+import contextlib
+import time
+from pathlib import Path
+
+from ablate import digest
+from ablate.store.slot import Slot
+
+BUDGET_BYTES = 20 << 30
+STALE_S = 14 * 24 * 3600.0  # what nobody has touched for so long belongs to a study that was given up
+
+
+class Shelf:
+    """Checkpoints of one study. Several agents share it; on a shared folder also those of several machines."""
+
+    def __init__(self, folder: Path, *, budget_bytes: int = BUDGET_BYTES) -> None:
+        self._folder = folder
+        self._budget_bytes = budget_bytes
+
+    def path(self, slot: Slot) -> Path:
+        """Where the checkpoint of ``slot`` is, or will be; every attempt at the slot has the same."""
+        return self._folder / f"{slot.id}-{digest.of_json(slot.key)[: digest.SHORT]}.ckpt"
+
+    def discard(self, slot: Slot) -> None:
+        """Remove the checkpoint of a finished slot."""
+        with contextlib.suppress(OSError):
+            self.path(slot).unlink(missing_ok=True)
+            self._folder.rmdir()  # only when it is empty
+
+    def tidy(self) -> int:
+        """Remove stale files, then the oldest until the rest is within the budget; how many were removed.
+
+        A trial whose checkpoint is gone starts from its beginning, and ends with the same scores.
+        """
+        removed, total = 0, 0
+        for modified_at, size, path in sorted(self._files(), reverse=True):
+            total += size
+            if total > self._budget_bytes or modified_at < time.time() - STALE_S:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        found = []
+        for path in self._folder.glob("*"):
+            with contextlib.suppress(OSError):  # another agent has just removed it
+                status = path.stat()
+                found.append((status.st_mtime, status.st_size, path))
+        return found

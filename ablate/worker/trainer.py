@@ -1,0 +1,105 @@
+"""The trainer: a process that fills slots one after another and keeps what they share.
+
+It knows neither store nor study. Between trials it stays warm: torch, the mapped cohort, encoder weights and cached
+features remain. A thread listens to the agent: at the end of the connection the process ends, so a trainer never outlives
+its agent. SIGTERM and SIGUSR1 (pre-emption) stop the trial at its next checkpoint, like a ``Halt``.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from functools import partial
+from multiprocessing.connection import Connection
+
+from ablate.ecg.seal import forbid_sealed_reads
+from ablate.errors import AblateError, TrialError
+from ablate.train import provenance
+from ablate.train.outcome import Progress, Stopped
+from ablate.worker.bench import Bench
+from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, TrialRequest
+from ablate.worker.nursery import Nursery
+
+
+def main(*, connection: Connection, nursery: Nursery, device: str = "cpu", n_threads: int = 1) -> int:
+    """Fill the slots that the agent at the other end of ``connection`` asks for, until it hangs up."""
+    nursery.close()
+    forbid_sealed_reads()
+    Trainer(connection, Bench(device=device, n_threads=n_threads)).serve()
+    return 0
+
+
+class Trainer:
+    """One trial at a time."""
+
+    def __init__(self, connection: Connection, bench: Bench) -> None:
+        self._connection = connection
+        self._bench = bench
+        self._requests: queue.SimpleQueue[TrialRequest] = queue.SimpleQueue()
+        self._halted: set[int] = set()  # tickets
+        self._preempted = threading.Event()
+
+    def serve(self) -> None:
+        """Answer every request with ``Filled``, ``Halted`` or ``Failed``; never returns."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent decides what Ctrl-C means
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, lambda *_: self._preempted.set())
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        self._send(Ready(provenance.code_digest(), provenance.code_version(), provenance.environment()))
+        while True:
+            since = time.monotonic()
+            request = self._requests.get()
+            self._send(self._fill(request, idle_s=time.monotonic() - since))
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self._connection.recv()
+                if isinstance(message, TrialRequest):
+                    self._requests.put(message)
+                elif isinstance(message, Halt):
+                    self._halted.add(message.ticket)
+        except (EOFError, OSError):
+            os._exit(0)  # the agent has gone
+
+    def _fill(self, request: TrialRequest, *, idle_s: float) -> FromTrainer:
+        def stop() -> bool:
+            return request.ticket in self._halted or self._preempted.is_set()
+
+        try:
+            result, artifacts = self._bench.fill(request, report=partial(self._report, request), stop=stop)
+            return Filled(request.ticket, result, artifacts, idle_s)
+        except Stopped:
+            return Halted(request.ticket)
+        except TrialError as error:
+            return Failed(request.ticket, type(error).__name__, str(error))
+        except MemoryError:
+            return Failed(request.ticket, "OutOfMemory", "the machine ran out of memory")
+        except AblateError as error:
+            return Failed(request.ticket, type(error).__name__, str(error), at_fault="machine")
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            return Failed(request.ticket, type(error).__name__, _where(error))
+        finally:
+            self._preempted.clear()
+
+    def _report(self, request: TrialRequest, progress: Progress) -> None:
+        stages = ("finetune", "test") if request.params.get("ft_epochs") else ("probe", "test")
+        last = progress.stage in stages and progress.epoch >= progress.n_epochs - 1
+        self._send(Progressed(request.ticket, progress.document(), last))
+
+    def _send(self, message: FromTrainer) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            os._exit(0)  # the agent has gone
+
+
+def _where(error: Exception) -> str:
+    """The error with the last line of ours that it passed."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "ablate" in frame.filename]
+    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{error}{place}"
