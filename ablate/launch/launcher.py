@@ -1,7 +1,7 @@
 """The launcher's role: place agents on machines. What they do there is the store's and their own business.
 
-Every launcher starts the same agents, as ``ablate worker`` does by hand. None of them counts trials: the budget is the slots
-in the store, so agents may be started, lost and started again at will.
+Every launcher starts the same agents, as ``ablate worker`` does by hand. None of them counts trials: the budget is
+the slots in the store, so agents may be started, lost and started again at will.
 """
 
 from collections.abc import Sequence

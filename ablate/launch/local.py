@@ -62,7 +62,10 @@ class LocalLauncher:
                 self._vacate(seat)
         return [
             AgentStatus(
-                place=f"{seat.duty.device}", is_alive=seat.child is not None, exit_status=seat.exit_status, n_starts=seat.n_starts
+                place=f"{seat.duty.device}",
+                is_alive=seat.child is not None,
+                exit_status=seat.exit_status,
+                n_starts=seat.n_starts,
             )
             for seat in self._seats
         ]
@@ -127,18 +130,18 @@ def launch(
         KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
     """
     duties = [replace(duty, device=each) for each in deal(n_agents, device=device)]
-    with launcher or LocalLauncher(n_threads=duty.n_threads) as launcher:
-        launcher.start(duties)
-        n_interrupts = 0
+    n_interrupts = 0
+    with launcher or LocalLauncher(n_threads=duty.n_threads) as agents:
+        agents.start(duties)
         while True:
             try:
-                statuses = launcher.watch(timeout_s=_TICK_S)
+                statuses = agents.watch(timeout_s=_TICK_S)
                 on_tick(statuses)
                 if not any(status.is_alive for status in statuses):
                     break
             except KeyboardInterrupt:
                 n_interrupts += 1
-                launcher.stop(at_once=n_interrupts > 1)
+                agents.stop(at_once=n_interrupts > 1)
     if n_interrupts:
         raise KeyboardInterrupt
     return statuses

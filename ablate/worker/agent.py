@@ -1,9 +1,9 @@
 """The agent: claims slots of a study, lets its trainer fill them, and loses nothing whatever happens to either.
 
-Two threads: this one serves the trainer and never waits for the store; the clerk serves the store and never waits for the
-trainer. The agent stops on SIGINT, SIGTERM and SIGUSR1 (Slurm and clouds send them before they take the machine), when
-somebody stops the study, and when the launcher that started it vanishes: the trial is checkpointed and its slot given back.
-A second Ctrl-C ends it at once; its leases run out, and others fill the slots.
+Two threads: this one serves the trainer and never waits for the store; the clerk serves the store and never waits for
+the trainer. The agent stops on SIGINT, SIGTERM and SIGUSR1 (Slurm and clouds send them before they take the machine),
+when somebody stops the study, and when the launcher that started it vanishes: the trial is checkpointed and its slot
+given back. A second Ctrl-C ends it at once; its leases run out, and others fill the slots.
 """
 
 import logging
@@ -116,8 +116,8 @@ class Agent:
 
     def _wait(self) -> None:
         """Sleep until the trainer speaks, the clerk has something, a signal comes or the launcher vanishes."""
-        ends = [self._bell, self._trainer.connection, self._lifeline]
-        ready = wait([end for end in ends if end is not None], _LONGEST_WAIT_S)
+        connections = [end for end in (self._trainer.connection, self._lifeline) if end is not None]
+        ready = wait([*connections, self._bell.fileno()], _LONGEST_WAIT_S)
         self._bell.hush()
         if self._lifeline in ready:
             self._lifeline = None  # it never says anything: this is its end
@@ -171,7 +171,7 @@ class Agent:
                 self._on_failure(error, counted_as=_OUTCOMES.get(message.kind, "crashed"))
 
     def _on_failure(self, error: TrialError, *, counted_as: str) -> None:
-        """Short of memory: at once again with half the micro-batch. Else the store decides whether it is tried again."""
+        """Short of memory: at once again with half the micro-batch; else it is the store's to decide."""
         trial = self._trial
         if trial is None:
             return

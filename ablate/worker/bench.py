@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ablate import settings
 from ablate.ecg.cohort import Cohort, open_cohort
 from ablate.ecg.split import TaskData, load_task
 from ablate.model.encoder import EncoderSpec
-from ablate.train.machine import Machine
+from ablate.train.machine import Machine, Precision
 from ablate.train.outcome import Outcome, Progress
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, post_train
@@ -48,7 +48,9 @@ class Bench:
             data,
             Params.from_dict(request.params),
             seed=request.seed,
-            machine=replace(self._machine, precision=encoder["precision"], micro_batch=request.micro_batch),
+            machine=replace(
+                self._machine, precision=cast(Precision, encoder["precision"]), micro_batch=request.micro_batch
+            ),
             report=report,
             features=self._features,
             checkpoint=request.checkpoint,

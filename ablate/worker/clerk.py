@@ -1,7 +1,7 @@
 """The agent's clerk: a thread that does everything with the store, so that the trainer never waits for a database.
 
-It claims slots ahead, settles their params, renews leases, tells results, and mends what dead agents left. While the store
-is away it tries again and again; training goes on meanwhile.
+It claims slots ahead, settles their params, renews leases, tells results, and mends what dead agents left. While the
+store is away it tries again and again; training goes on meanwhile.
 """
 
 import logging
@@ -49,7 +49,14 @@ class Clerk:
     def __init__(self, duty: Duty, *, store: Store, spec: Spec, agent: Agent, spool: Spool, shelf: Shelf,
                  wake: Callable[[], None]) -> None:  # fmt: skip
         """Nothing is done before ``start``; ``wake`` is called from the thread when the agent should look."""
-        self._duty, self._store, self._spec, self._agent, self._shelf, self._wake = duty, store, spec, agent, shelf, wake
+        self._duty, self._store, self._spec, self._agent, self._shelf, self._wake = (
+            duty,
+            store,
+            spec,
+            agent,
+            shelf,
+            wake,
+        )
         self._spool = spool
         self._outbox = Outbox(store, spool)
         self._taken: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
@@ -58,7 +65,7 @@ class Clerk:
         self._thread = threading.Thread(target=self._work, name="clerk", daemon=True)
         self._is_wanted = False
         self._claim_at = self._mend_at = 0.0
-        self._pause_s = _SHORTEST_PAUSE_S
+        self._wanted_at = 0.0
         self.is_over = False
         self.stop_requested = False
         self.error: BaseException | None = None
@@ -70,7 +77,7 @@ class Clerk:
     def want(self) -> None:
         """Claim one slot, now or as soon as there is one."""
         if not self._is_wanted:
-            self._is_wanted, self._claim_at, self._pause_s = True, 0.0, _SHORTEST_PAUSE_S
+            self._is_wanted, self._claim_at, self._wanted_at = True, 0.0, time.monotonic()
             self._called.set()
 
     def take(self) -> Assignment | None:
@@ -98,7 +105,7 @@ class Clerk:
         self._called.set()
 
     def close(self, *, timeout_s: float) -> None:
-        """Tell what waits, give back what was claimed and not begun, and end; what is not told by then is in the spool."""
+        """Tell what waits, give back what was not begun, and end; what is not told by then is in the spool."""
         self._closing.set()
         self._called.set()
         if self._thread.is_alive():
@@ -190,8 +197,8 @@ class Clerk:
             return  # confirming slots can be claimed now
         elif not self._held and not self._outbox and not self._store.counts(self._spec.name).unfinished():
             self.is_over = True
-        self._claim_at = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        waited_s = time.monotonic() - self._wanted_at
+        self._claim_at = time.monotonic() + min(max(waited_s / 4, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
         if self.stop_requested or self.is_over:
             self._wake()
 

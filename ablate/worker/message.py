@@ -1,7 +1,7 @@
 """What an agent and its trainer say to each other. Plain frozen values, sent over a pipe between two processes of ours.
 
-Every message after a request carries its ``ticket``, a number that the agent never uses twice, so that a late ``Halt`` or a
-late result cannot be taken for that of another trial.
+Every message after a request carries its ``ticket``, a number that the agent never uses twice, so that a late
+``Halt`` or a late result cannot be taken for that of another trial.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,10 @@
 """A process with torch imported that forks others in hundredths of a second.
 
 Importing torch costs three seconds a process; forking a process that has it costs 0.03 s and shares its memory. So one
-nursery serves a machine: launchers let it fork agents, agents let it fork trainers. It is single-threaded and never touches
-CUDA, or its children could not. It lives in a session of its own (Ctrl-C in the terminal is for whoever started it), and
-ends when the last process that can ask it for children has gone; its children end by the end of their own connections.
+nursery serves a machine: launchers let it fork agents, agents let it fork trainers. It is single-threaded and never
+touches CUDA, or its children could not. It lives in a session of its own (Ctrl-C in the terminal is for whoever
+started it), and ends when the last process that can ask it for children has gone; its children end by the end of
+their own connections.
 
 The standard library's fork server is not used because a child of it cannot ask the same server for children.
 """
@@ -87,7 +88,8 @@ class Nursery:
         return cls(ours, process)
 
     def fork(self, entry: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Child:
-        """A new process that calls ``entry`` ("package.module:function") with ``connection``, ``nursery`` and ``arguments``.
+        """A new process that calls ``entry`` ("package.module:function") with ``connection``, ``nursery`` and
+        ``arguments``.
 
         Raises:
             LaunchError: the nursery has died.

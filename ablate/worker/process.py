@@ -48,7 +48,9 @@ class TrainerProcess:
         if self._child is not None:
             return
         if self._n_stillborn >= _STILLBORN:
-            raise LaunchError(f"{_STILLBORN} trainers in a row died at their start on {self._device}; see the lines above")
+            raise LaunchError(
+                f"{_STILLBORN} trainers in a row died at their start on {self._device}; see the lines above"
+            )
         self._n_stillborn += 1  # until it says that it is ready
         self._n_oom_kills = _oom_kills()
         try:

@@ -1,15 +1,15 @@
-"""Results on disk until the store has them: a database that is away, or a crash between result and store, loses nothing.
+"""Results on disk until the store has them: a database that is away, or a crash between result and store, loses
+nothing.
 
-Each agent writes into a folder of its own and holds a lock on it while it lives; a folder whose lock is free belonged to an
-agent that died, and the next agent of the same study and store on this machine tells its results. An entry is one file,
-written atomically and synced: a zip of ``result.json`` and the artifacts. Entries of other studies or stores lie in other
-folders and are left alone.
+Each agent writes into a folder of its own and holds a lock on it while it lives; a folder whose lock is free belonged
+to an agent that died, and the next agent of the same study and store on this machine tells its results. An entry is
+one file, written atomically and synced: a zip of ``result.json`` and the artifacts. Entries of other studies or
+stores lie in other folders and are left alone.
 """
 
 import contextlib
 import io
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -67,10 +67,10 @@ class Spool:
         for folder in sorted(self._parent.glob("*/")):
             if folder == self._own:
                 continue
-            with contextlib.suppress(Timeout, OSError):  # its agent lives, or somebody else has emptied it
-                with FileLock(folder / _LOCK, timeout=0):
-                    yield from _entries(folder)
-                    _remove_if_empty(folder)
+            # suppressed: its agent lives, or somebody else has emptied it
+            with contextlib.suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
+                yield from _entries(folder)
+                _remove_if_empty(folder)
 
     def close(self) -> None:
         """Let go of the folder, and remove it when everything was told."""
@@ -84,7 +84,9 @@ class Spool:
             if not self._lock.is_locked:
                 self._lock.acquire()
         except OSError as error:
-            raise DataError(f"{self._own}: cannot be made ({error.strerror}); free some space or set ABLATE_HOME") from error
+            raise DataError(
+                f"{self._own}: cannot be made ({error.strerror}); free some space or set ABLATE_HOME"
+            ) from error
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, Entry]]:
@@ -118,5 +120,5 @@ def _decode(content: bytes) -> Entry | None:
 
 def _remove_if_empty(folder: Path) -> None:
     """Remove a folder that holds its lock only; the lock is held by us, so nobody else puts anything in."""
-    if all(name == _LOCK for name in os.listdir(folder)):
+    if all(path.name == _LOCK for path in folder.iterdir()):
         shutil.rmtree(folder, ignore_errors=True)

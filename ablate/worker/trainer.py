@@ -1,8 +1,8 @@
 """The trainer: a process that fills slots one after another and keeps what they share.
 
 It knows neither store nor study. Between trials it stays warm: torch, the mapped cohort, encoder weights and cached
-features remain. A thread listens to the agent: at the end of the connection the process ends, so a trainer never outlives
-its agent. SIGTERM and SIGUSR1 (pre-emption) stop the trial at its next checkpoint, like a ``Halt``.
+features remain. A thread listens to the agent: at the end of the connection the process ends, so a trainer never
+outlives its agent. SIGTERM and SIGUSR1 (pre-emption) stop the trial at its next checkpoint, like a ``Halt``.
 """
 
 import os
@@ -14,6 +14,7 @@ import time
 import traceback
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from ablate.ecg.seal import forbid_sealed_reads
 from ablate.errors import AblateError, TrialError
@@ -101,5 +102,5 @@ class Trainer:
 def _where(error: Exception) -> str:
     """The error with the last line of ours that it passed."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "ablate" in frame.filename]
-    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{error}{place}"
