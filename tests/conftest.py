@@ -74,7 +74,12 @@ def database_url(url: str, database: str) -> str:
 def _admin(url: str) -> psycopg.Connection:
     parsed = make_url(url)
     return psycopg.connect(
-        host=parsed.host, port=parsed.port, user=parsed.username, dbname="postgres", passfile=str(parsed.query["passfile"]), autocommit=True
+        host=parsed.host,
+        port=parsed.port,
+        user=parsed.username,
+        dbname="postgres",
+        passfile=str(parsed.query["passfile"]),
+        autocommit=True,
     )
 
 

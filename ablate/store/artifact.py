@@ -5,7 +5,10 @@ from typing import BinaryIO
 
 from ablate.store.database import Database
 
-_READ = "SELECT content FROM ablate_artifact WHERE study_id = :study AND slot_id IS NOT DISTINCT FROM :slot AND name = :name"
+_READ = """
+SELECT content FROM ablate_artifact
+WHERE study_id = :study AND slot_id IS NOT DISTINCT FROM :slot AND name = :name
+"""
 _PUT = """
 INSERT INTO ablate_artifact (study_id, slot_id, name, content) VALUES (:study, NULL, :name, :content)
 ON CONFLICT DO NOTHING RETURNING id
@@ -59,6 +62,6 @@ class PostgresArtifactStore:
 
 
 def _not_found(artifact_id: str) -> Exception:
-    from optuna.artifacts.exceptions import ArtifactNotFound
+    from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415 - takes a second to import
 
     return ArtifactNotFound(f"artifact {artifact_id}: not in the store")

@@ -13,7 +13,8 @@ from pathlib import Path
 from ablate import atomic
 from ablate.errors import StoreError
 
-SHARED_PLACE = Path("/var/lib/ablate")  # root only: where the unprivileged account can reach what it cannot reach elsewhere
+# Root only: where the unprivileged account reaches what is closed to it elsewhere
+SHARED_PLACE = Path("/var/lib/ablate")
 _ACCOUNTS = ("postgres", "nobody")  # whom root becomes, best first: Postgres refuses to work for root
 
 
@@ -39,7 +40,9 @@ class Account:
             except KeyError:
                 continue
             return cls(entry.pw_uid, entry.pw_gid)
-        raise StoreError(f"Postgres cannot work for root and none of the accounts {', '.join(_ACCOUNTS)} exists; add one or pass --storage URL")
+        raise StoreError(
+            f"Postgres refuses root, and there is no account {' or '.join(_ACCOUNTS)}; add one or pass --storage"
+        )
 
     def own(self, path: Path) -> None:
         """Give ``path`` to this account."""
@@ -63,7 +66,9 @@ class Account:
 
     def reaches(self, path: Path) -> bool:
         """Whether this account can enter or execute ``path``."""
-        return self.uid is None or self.call("/bin/sh", "-c", 'test -x "$1"', "sh", path, folder=Path("/")).returncode == 0
+        if self.uid is None:
+            return True
+        return self.call("/bin/sh", "-c", 'test -x "$1"', "sh", path, folder=Path("/")).returncode == 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,10 @@ class Binaries:
             packaged = self._copy(packaged)
         done = self.account.call(packaged / "bin" / "postgres", "--version", folder=Path("/"))
         if done.returncode != 0:
-            raise StoreError(f"{packaged}: Postgres does not start here ({done.stdout.strip()}); pass --storage URL of another")
+            said = done.stdout.strip()
+            raise StoreError(
+                f"{packaged}: Postgres does not work on this machine ({said}); pass --storage of another one"
+            )
         return packaged / "bin"
 
     def _copy(self, packaged: Path) -> Path:
@@ -103,7 +111,9 @@ class Binaries:
         done = subprocess.run([packaged / "bin" / "postgres", "--version"], capture_output=True, text=True, check=True)
         return done.stdout.split()[2]
 
-    def call(self, program: str, *arguments: str | Path, folder: Path, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def call(
+        self, program: str, *arguments: str | Path, folder: Path, timeout_s: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Call one of the programs."""
         return self.account.call(self.folder / program, *arguments, folder=folder, timeout_s=timeout_s)
 

@@ -19,7 +19,15 @@ T = TypeVar("T")
 Values = dict[str, Any]
 
 PATIENCE_S = 30.0
-_TRANSIENT_CLASSES = ("08", "40", "53", "57")  # connection, serialisation and deadlock, resources, operator intervention
+# Connection, serialisation and deadlock, too few resources, operator's intervention
+_TRANSIENT_CLASSES = ("08", "40", "53", "57")
+_CONNECTION = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # a peer that vanished without a word is noticed in half a minute, not in hours
+}
 _REFUSALS = re.compile(
     r"password authentication failed|no password supplied|authentication failed|database \"[^\"]*\" does not exist"
     r"|role \"[^\"]*\" does not exist|no pg_hba\.conf entry|failed to resolve host|could not translate host name"
@@ -109,16 +117,20 @@ class Database:
         said = _first_line(error)
         if is_transient(error):
             remedy = "is it running? `ablate storage status` or check --storage"
-            raise StoreUnavailable(f"storage {self.shown}: no answer within {self.patience_s:g} s ({said}); {remedy}") from error
+            raise StoreUnavailable(
+                f"storage {self.shown}: no answer within {self.patience_s:g} s ({said}); {remedy}"
+            ) from error
         if getattr(error.orig if isinstance(error, DBAPIError) else None, "sqlstate", None) == "42P01":
             raise StoreError(f"storage {self.shown}: holds no tables of ablate; `ablate run` creates them") from error
         if _REFUSALS.search(said):
-            raise StoreError(f"storage {self.shown}: refused ({said}); check --storage, PGPASSWORD or ~/.pgpass") from error
+            raise StoreError(
+                f"storage {self.shown}: refused ({said}); check --storage, PGPASSWORD or ~/.pgpass"
+            ) from error
         raise error
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may succeed a little later: connection lost or refused, restart, deadlock, too many clients."""
+    """Whether the same call may succeed a little later: connection lost, restart, deadlock, too many clients."""
     if isinstance(error, PoolTimeout):
         return True
     if not isinstance(error, DBAPIError):
@@ -156,13 +168,14 @@ def _parse(url: str) -> URL:
     except (ArgumentError, ValueError) as error:
         raise StoreError("--storage: not a database address; expected postgresql://user@host:port/database") from error
     if parsed.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
-        raise StoreError(f"--storage: {parsed.drivername} is not supported; expected postgresql://user@host:port/database")
+        raise StoreError(
+            f"--storage: {parsed.drivername} is not supported; expected postgresql://user@host:port/database"
+        )
     return parsed.set(drivername="postgresql+psycopg")
 
 
 def _engine(url: URL, application_name: str) -> Engine:
-    settings = {"application_name": application_name, "connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10,
-                "keepalives_count": 3, "tcp_user_timeout": 30_000}  # fmt: skip
+    settings = {"application_name": application_name, **_CONNECTION}
     return sa.create_engine(
         url,
         pool_size=1,

@@ -43,7 +43,7 @@ WITH picked AS (
 ), seen AS (
     INSERT INTO ablate_agent (id, study_id, host, pid, device, facts)
     VALUES (:agent, :study, :host, :pid, :device, CAST(:facts AS json))
-    ON CONFLICT (id) DO UPDATE SET seen_at = now(), ended_at = NULL
+    ON CONFLICT (id) DO UPDATE SET study_id = excluded.study_id, seen_at = now(), ended_at = NULL
 ), leased AS (
     INSERT INTO ablate_lease (slot_id, study_id, token, nonce, agent_id, lease_s, deadline)
     SELECT id, study_id, token, :nonce, :agent, :lease_s, clock_timestamp() + make_interval(secs => :lease_s) FROM taken
@@ -52,21 +52,23 @@ WITH picked AS (
     SELECT id, token, :agent, :host, :device FROM taken
 )
 SELECT {SLOT_COLUMNS},
-       ARRAY(SELECT coalesce(a.outcome, 'lost') FROM ablate_attempt a WHERE a.slot_id = taken.id ORDER BY a.token) AS outcomes
+       ARRAY(SELECT coalesce(a.outcome, 'lost') FROM ablate_attempt a
+             WHERE a.slot_id = taken.id ORDER BY a.token) AS outcomes
 FROM taken
-"""
+"""  # noqa: S608
 
 _CLAIMED = f"""
 SELECT {", ".join(f"s.{name}" for name in SLOT_COLUMNS.split(", "))},
        ARRAY(SELECT coalesce(a.outcome, 'lost') FROM ablate_attempt a
              WHERE a.slot_id = s.id AND a.token < s.token ORDER BY a.token) AS outcomes
 FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id WHERE l.nonce = :nonce
-"""
+"""  # noqa: S608
 
 _RENEW = """
 WITH renewed AS (
     UPDATE ablate_lease
-    SET deadline = clock_timestamp() + make_interval(secs => lease_s), progress = coalesce(CAST(:progress AS json), progress)
+    SET deadline = clock_timestamp() + make_interval(secs => lease_s),
+        progress = coalesce(CAST(:progress AS json), progress)
     WHERE slot_id = :slot AND token = :token RETURNING study_id
 ), seen AS (
     UPDATE ablate_agent SET seen_at = now() WHERE id = :agent
@@ -107,7 +109,8 @@ WITH hit AS (
     UPDATE ablate_slot s
     SET failures = s.failures + :counts, losses = s.losses + :lost, reason = :reason, stale = true,
         not_before = clock_timestamp() + make_interval(secs => :backoff_s * power(2, least(s.failures, 10))),
-        state = CASE WHEN :final OR (:counts = 1 AND s.failures + 1 >= y.max_attempts) OR s.losses + :lost >= :max_losses
+        state = CASE WHEN :final OR (:counts = 1 AND s.failures + 1 >= y.max_attempts)
+                          OR s.losses + :lost >= :max_losses
                      THEN 'failed' ELSE 'waiting' END
     FROM ablate_study y
     WHERE y.id = s.study_id AND s.id = :slot AND s.token = :token AND s.state = 'leased' RETURNING s.id, s.state
@@ -137,7 +140,8 @@ WITH dead AS (
 UPDATE ablate_slot s
 SET losses = s.losses + 1, stale = true,
     state = CASE WHEN s.losses + 1 >= :max_losses THEN 'failed' ELSE 'waiting' END,
-    reason = CASE WHEN s.losses + 1 >= :max_losses THEN 'lost with its agent ' || (s.losses + 1) || ' times' ELSE 'lease_expired' END
+    reason = CASE WHEN s.losses + 1 >= :max_losses
+                  THEN 'lost with its agent ' || (s.losses + 1) || ' times' ELSE 'lease_expired' END
 FROM gone WHERE s.id = gone.slot_id AND s.state = 'leased' AND s.token = gone.token
 RETURNING s.id
 """
@@ -148,7 +152,9 @@ FROM ablate_slot s LEFT JOIN ablate_attempt a ON a.slot_id = s.id AND a.token = 
 """
 
 
-def claim(database: Database, study_id: int, study: str, agent: Agent, *, lease_s: float, phases: Sequence[str]) -> Claim | None:
+def claim(
+    database: Database, study_id: int, study: str, agent: Agent, *, lease_s: float, phases: Sequence[str]
+) -> Claim | None:
     """Take the next open slot for ``agent``; None when there is none now."""
     values = {
         "study": study_id, "phases": list(phases), "nonce": secrets.token_hex(12), "lease_s": float(lease_s),
@@ -160,7 +166,9 @@ def claim(database: Database, study_id: int, study: str, agent: Agent, *, lease_
     if not rows:
         return None
     row = rows[0]
-    return Claim(study=study, slot=slot_of(row), token=row.token, agent=agent, lease_s=lease_s, outcomes=tuple(row.outcomes))
+    return Claim(
+        study=study, slot=slot_of(row), token=row.token, agent=agent, lease_s=lease_s, outcomes=tuple(row.outcomes)
+    )
 
 
 def renew(database: Database, held: Claim, progress: Mapping[str, Any] | None) -> bool:
@@ -194,7 +202,12 @@ def finish(database: Database, held: Claim, result: Mapping[str, Any], artifacts
     """
     columns = {name: to_json(value) for name, value in columns_of(result).items()}
     rows = database.rows(
-        _FINISH, slot=held.slot.id, token=held.token, names=list(artifacts), contents=list(artifacts.values()), **columns
+        _FINISH,
+        slot=held.slot.id,
+        token=held.token,
+        names=list(artifacts),
+        contents=list(artifacts.values()),
+        **columns,
     )
     if not rows and not _ended(database, held, "done"):
         raise _lost(database, held, "its result is dropped")
@@ -218,7 +231,17 @@ def release(database: Database, held: Claim, reason: str) -> None:
     Raises:
         LeaseLost: the attempt was ended by somebody else.
     """
-    _end(database, held, outcome="released", message=reason, reason=f"released: {reason}", counts=0, lost=0, final=False, backoff_s=0.0)
+    _end(
+        database,
+        held,
+        outcome="released",
+        message=reason,
+        reason=f"released: {reason}",
+        counts=0,
+        lost=0,
+        final=False,
+        backoff_s=0.0,
+    )
 
 
 def reap(database: Database, study_id: int) -> int:
@@ -229,7 +252,7 @@ def reap(database: Database, study_id: int) -> int:
 def slot_of(row: Row[Any]) -> Slot:
     """A slot from a row of ``SLOT_COLUMNS``."""
     return Slot(
-        id=row.id, key=row.key, phase=row.phase, arm=row.arm, context=row.context, index=row.index,
+        id=row.id, key=row.key, phase=row.phase, arm=row.arm, context=row.context, index=row._mapping["index"],
         generation=row.generation, chain=row.chain, seed=row.seed, params=row.params, state=SlotState(row.state),
         attempts=row.token, failures=row.failures, reason=row.reason,
     )  # fmt: skip
@@ -253,4 +276,6 @@ def _ended(database: Database, held: Claim, outcome: str) -> bool:
 def _lost(database: Database, held: Claim, consequence: str) -> LeaseLost:
     rows = database.rows(_STANDING, slot=held.slot.id, token=held.token)
     stands = f"it is {rows[0].state} under lease {rows[0].token}" if rows else "it is gone"
-    return LeaseLost(f"slot {held.slot.key}: lease {held.token} of agent {held.agent.id} is lost ({stands}); {consequence}")
+    return LeaseLost(
+        f"slot {held.slot.key}: lease {held.token} of agent {held.agent.id} is lost ({stands}); {consequence}"
+    )

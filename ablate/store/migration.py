@@ -17,7 +17,7 @@ def current(connection: Connection) -> str | None:
     """Version of the tables in the database, None when it holds none."""
     if connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
         return None
-    version: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    version: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
     return version
 
 
@@ -70,15 +70,16 @@ def check(database: Database, version: str | None) -> None:
     """
     if version is None:
         raise StoreError(f"storage {database.shown}: holds no tables of ablate; `ablate run` creates them")
+    where = f"storage {database.shown}: tables of version {version}"
     if version < HEAD:
-        raise StoreError(f"storage {database.shown}: tables of version {version}, this ablate needs {HEAD}; `ablate storage upgrade` brings them there")
+        raise StoreError(f"{where}, this ablate needs {HEAD}; `ablate storage upgrade` brings them there")
     if version > HEAD:
-        raise StoreError(f"storage {database.shown}: tables of version {version} are newer than this ablate ({HEAD}); install a newer ablate")
+        raise StoreError(f"{where} are newer than this ablate ({HEAD}); install a newer ablate")
 
 
 def _migrate(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
+    from alembic import command  # noqa: PLC0415 - imported when tables change, hence almost never
+    from alembic.config import Config  # noqa: PLC0415
 
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -88,7 +89,7 @@ def _migrate(connection: Connection) -> None:
 
 def _create_optuna(database: Database) -> None:
     """Optuna creates its tables over a connection of its own; our advisory lock keeps others from doing it at once."""
-    from optuna.storages import RDBStorage
+    from optuna.storages import RDBStorage  # noqa: PLC0415 - takes a second to import
 
     url = database.url.render_as_string(hide_password=False)
     storage = RDBStorage(url, engine_kwargs={"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True})

@@ -9,7 +9,7 @@ _OWN_COLUMNS = {"scores", "epochs", "class_scores", "seconds", "digests"}
 
 
 def columns_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document by column of ``ablate_result``; tables become a list for each of their columns: smaller, faster to read."""
+    """The document by column of ``ablate_result``; a table becomes a list for each of its columns: smaller, faster."""
     return {
         "scores": document.get("scores", {}),
         "epochs": _by_column(document.get("epochs", ()), EPOCH_COLUMNS),

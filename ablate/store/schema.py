@@ -67,7 +67,7 @@ slot = Table(
     Column("seed", BigInteger, nullable=False),
     Column("params", JSON(none_as_null=True)),
     Column("state", Text, nullable=False),
-    Column("token", Integer, nullable=False, server_default="0", comment="fencing token: how many leases were given"),
+    Column("token", Integer, nullable=False, server_default="0", comment="fencing token: leases given"),
     Column("failures", Integer, nullable=False, server_default="0", comment="attempts that count against max_attempts"),
     Column("losses", Integer, nullable=False, server_default="0", comment="attempts lost with their machine"),
     Column("reason", Text),
@@ -77,7 +77,9 @@ slot = Table(
     UniqueConstraint("study_id", "key"),
     UniqueConstraint("study_id", "ordinal"),
 )
-Index("ablate_slot_waiting", slot.c.study_id, slot.c.priority, slot.c.ordinal, postgresql_where=slot.c.state == "waiting")
+Index(
+    "ablate_slot_waiting", slot.c.study_id, slot.c.priority, slot.c.ordinal, postgresql_where=slot.c.state == "waiting"
+)
 Index(
     "ablate_slot_unfinished",
     slot.c.study_id,

@@ -4,7 +4,7 @@ It listens on 127.0.0.1 only and asks for a password, which lies beside it in li
 none. Whoever needs it first starts it under a file lock; it belongs to nobody's session and outlives its starter.
 """
 
-import os
+import contextlib
 import secrets
 import shutil
 import socket
@@ -109,7 +109,7 @@ class Server:
             pid=pid,
             folder=self._place,
             version=version_file.read_text().strip() if version_file.exists() else None,
-            disk_bytes=sum(file.stat().st_size for file in self._data.rglob("*") if file.is_file()) if self._data.exists() else 0,
+            disk_bytes=_disk_bytes(self._data),
         )
 
     # Where things lie
@@ -190,13 +190,17 @@ class Server:
         self._account.own(secret)
         try:
             done = self._binaries.call(
-                "initdb", "-D", scratch, "-U", ROLE, "--pwfile", secret, "--auth-host=scram-sha-256", "--auth-local=scram-sha-256",
+                "initdb", "-D", scratch, "-U", ROLE, "--pwfile", secret,
+                "--auth-host=scram-sha-256", "--auth-local=scram-sha-256",
                 "--locale=C", "--encoding=UTF8", folder=self._place,
             )  # fmt: skip
         finally:
             secret.unlink()
         if done.returncode != 0:
-            raise StoreError(f"{self._place}: Postgres cannot be created here: {_last_line(done.stdout)}; set ABLATE_HOME or pass --storage URL")
+            said = _last_line(done.stdout)
+            raise StoreError(
+                f"{self._place}: Postgres cannot be created here: {said}; set ABLATE_HOME or pass --storage"
+            )
         with (scratch / "postgresql.conf").open("a") as file:
             file.write("\ninclude_if_exists = 'ablate.conf'\n")
         scratch.rename(self._data)
@@ -210,9 +214,11 @@ class Server:
             if self._pid() is None:
                 self._forget_stale_pid()
                 self._write_settings()
-                said = self._binaries.call("pg_ctl", "start", "-w", "-D", self._data, "-l", self._log, folder=self._place).stdout
-            time.sleep(0.2)  # until crash recovery is over, or the orphans of a killed server have let go of its memory
-        raise StoreUnavailable(f"{self._data}: Postgres does not answer after {_START_S:.0f} s ({_last_line(said)}); see {self._log}")
+                options = ("-w", "-D", self._data, "-l", self._log)
+                said = self._binaries.call("pg_ctl", "start", *options, folder=self._place).stdout
+            time.sleep(0.2)  # crash recovery goes on, or orphans of a killed server still hold its memory
+        waited = f"does not answer after {_START_S:.0f} s"
+        raise StoreUnavailable(f"{self._data}: Postgres {waited} ({_last_line(said)}); see {self._log}")
 
     @property
     def _log(self) -> Path:
@@ -237,6 +243,15 @@ class Server:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
                 connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
+
+
+def _disk_bytes(folder: Path) -> int:
+    """Space that ``folder`` takes; a living server's files come and go meanwhile."""
+    n_bytes = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            n_bytes += file.stat().st_size
+    return n_bytes
 
 
 def _is_free(port: int) -> bool:

@@ -1,9 +1,9 @@
 """Slots: planned trials, each to be filled exactly once.
 
-    WAITING ──claim──▶ LEASED ──finish──▶ DONE
-       ▲                 │ │
-       └─release, expiry,┘ └─fail for good─▶ FAILED ──retry──▶ WAITING
-         fail with attempts left            CANCELLED ──retry──▶ WAITING
+WAITING ──claim──▶ LEASED ──finish──▶ DONE
+   ▲                 │ │
+   └─release, expiry,┘ └─fail for good─▶ FAILED ──retry──▶ WAITING
+     fail with attempts left            CANCELLED ──retry──▶ WAITING
 """
 
 from dataclasses import dataclass, field

@@ -22,8 +22,8 @@ def _distribution(given: Mapping[str, Any]) -> Distribution:
         return {"name": "CategoricalDistribution", "attributes": {"choices": list(given["choices"])}}
     is_log = bool(given.get("log", False))
     if given.get("int", False):
-        attributes = {"log": is_log, "step": 1, "low": int(given["low"]), "high": int(given["high"])}
-        return {"name": "IntDistribution", "attributes": attributes}
+        bounds = {"low": int(given["low"]), "high": int(given["high"])}
+        return {"name": "IntDistribution", "attributes": {"log": is_log, "step": 1, **bounds}}
     attributes = {"step": None, "low": float(given["low"]), "high": float(given["high"]), "log": is_log}
     return {"name": "FloatDistribution", "attributes": attributes}
 
@@ -35,7 +35,8 @@ def stored_value(distribution: Distribution, value: Any) -> float | None:
     """
     attributes = distribution["attributes"]
     if "choices" in attributes:
-        places = [place for place, choice in enumerate(attributes["choices"]) if type(choice) is type(value) and choice == value]
+        choices = attributes["choices"]
+        places = [place for place, choice in enumerate(choices) if type(choice) is type(value) and choice == value]
         return float(places[0]) if places else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None

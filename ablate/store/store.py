@@ -5,15 +5,34 @@ optuna-dashboard shows. Every call is retried through outages for ``patience_s``
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ecg.seal import Permit
-from ablate.store import artifact, lease, ledger, migration, study
+from ablate.store import artifact, lease, ledger, migration, mirror, reader, study
 from ablate.store.database import PATIENCE_S, Database
 from ablate.store.slot import Agent, Claim, PlannedSlot, Slot, SlotState
 from ablate.store.study import AgentRow, Counts, StudyRow
 
+if TYPE_CHECKING:
+    from ablate.store.table import StudyTables
+
 PHASES = ("search", "confirm")
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What ``reconcile`` found to mend.
+
+    Attributes:
+        n_reaped: slots taken back from agents that gave no sign of life.
+        n_strayed: Optuna trials that were missing or in another state than their slot.
+        n_mirrored: Optuna trials brought up to date, these and the ordinary ones.
+    """
+
+    n_reaped: int
+    n_strayed: int
+    n_mirrored: int
 
 
 class Store:
@@ -41,6 +60,22 @@ class Store:
         """
         migration.create(self.database)
 
+    def upgrade_schema(self) -> tuple[str | None, str]:
+        """Bring older tables to this version; gives the version before and after.
+
+        Raises:
+            StoreError: the tables are newer than this ablate.
+        """
+        return migration.upgrade(self.database)
+
+    def read_only_url(self) -> str:
+        """Address under a role that has only SELECT, on Optuna's tables too.
+
+        Raises:
+            StoreError: the store's user may not make such a role.
+        """
+        return reader.read_only_url(self.database)
+
     def disconnect(self) -> None:
         """Close all connections; the next call opens one again."""
         self.database.disconnect()
@@ -66,9 +101,12 @@ class Store:
         Raises:
             StoreError: a study of this name has another spec; the message shows the keys that differ.
         """
-        return study.register(
-            self.database, name, spec, spec_digest, slots, metric_names=metric_names, space=space or {}, max_attempts=max_attempts
-        )
+        is_new = study.register(
+            self.database, name, spec, spec_digest, slots,
+            metric_names=metric_names, space=space or {}, max_attempts=max_attempts,
+        )  # fmt: skip
+        self.mirror(name)
+        return is_new
 
     def studies(self) -> list[str]:
         """Names of all studies, oldest first."""
@@ -83,7 +121,7 @@ class Store:
         return study.read(self.database, name)
 
     def seal(self, name: str, document: Mapping[str, Any]) -> bool:
-        """Fix what will be confirmed before anybody reads the test fold; False when it was sealed before, which stays."""
+        """Fix what will be confirmed, before anybody reads the test fold; False when there is a seal, which stays."""
         return study.seal(self.database, self._study_id(name), document)
 
     def request_stop(self, name: str) -> None:
@@ -161,9 +199,21 @@ class Store:
         """
         lease.release(self.database, claim, reason)
 
-    def reconcile(self, name: str) -> int:
-        """Take back slots whose agents gave no sign of life for their lease time; gives their number."""
-        return lease.reap(self.database, self._study_id(name))
+    def reconcile(self, name: str) -> Reconciled:
+        """Mend what crashes left behind: slots of dead agents are taken back, Optuna's trials brought in line.
+
+        Anybody may call it at any time; it does nothing twice.
+        """
+        study_id = self._study_id(name)
+        return Reconciled(
+            n_reaped=lease.reap(self.database, study_id),
+            n_strayed=mirror.audit(self.database, study_id),
+            n_mirrored=mirror.mirror(self.database, study_id),
+        )
+
+    def mirror(self, name: str) -> int:
+        """Let Optuna's trials follow, unless another process does it now; gives the number of trials changed."""
+        return mirror.mirror(self.database, self._study_id(name))
 
     def counts(self, name: str) -> Counts:
         """How many slots stand where."""
@@ -176,6 +226,12 @@ class Store:
     def agents(self, name: str) -> list[AgentRow]:
         """Agents that ever worked on the study, with what each does now."""
         return study.agents(self.database, self._study_id(name))
+
+    def tables(self, name: str) -> "StudyTables":
+        """Everything the store knows of the study, as it stood at one moment."""
+        from ablate.store import snapshot  # noqa: PLC0415 - pandas takes long to import, and agents never need it
+
+        return snapshot.tables(self.database, self._study_id(name))
 
     # The sealed test fold
 

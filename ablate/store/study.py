@@ -1,5 +1,6 @@
 """Studies: registered once with all their slots, sealed once, stopped and taken up again."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ ON CONFLICT (name) DO NOTHING RETURNING id
 """
 
 _PLAN = """
-INSERT INTO ablate_slot (study_id, ordinal, key, phase, arm, context, index, generation, chain, priority, seed, params, state)
-SELECT :study, p.ordinality - 1, p.key, p.phase, p.arm, CAST(p.context AS json), p.index, p.generation, p.chain, p.priority,
-       p.seed, CAST(p.params AS json), 'waiting'
-FROM unnest(CAST(:key AS text[]), CAST(:phase AS text[]), CAST(:arm AS text[]), CAST(:context AS text[]), CAST(:index AS int[]),
-            CAST(:generation AS int[]), CAST(:chain AS text[]), CAST(:priority AS int[]), CAST(:seed AS bigint[]),
+INSERT INTO ablate_slot
+    (study_id, ordinal, key, phase, arm, context, index, generation, chain, priority, seed, params, state)
+SELECT :study, p.ordinality - 1, p.key, p.phase, p.arm, CAST(p.context AS json), p.index, p.generation, p.chain,
+       p.priority, p.seed, CAST(p.params AS json), 'waiting'
+FROM unnest(CAST(:key AS text[]), CAST(:phase AS text[]), CAST(:arm AS text[]), CAST(:context AS text[]),
+            CAST(:index AS int[]), CAST(:generation AS int[]), CAST(:chain AS text[]), CAST(:priority AS int[]), CAST(:seed AS bigint[]),
             CAST(:params AS text[]))
      WITH ORDINALITY AS p (key, phase, arm, context, index, generation, chain, priority, seed, params, ordinality)
 """
@@ -69,6 +71,9 @@ LEFT JOIN ablate_lease l ON l.agent_id = a.id
 LEFT JOIN ablate_slot s ON s.id = l.slot_id
 WHERE a.study_id = :study ORDER BY a.started_at, a.id
 """
+
+
+_SLOTS = f"SELECT {lease.SLOT_COLUMNS} FROM ablate_slot WHERE study_id = :study ORDER BY ordinal"  # noqa: S608
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,9 +231,12 @@ def cancel(database: Database, study_id: int) -> int:
     return len(database.rows(_CANCEL, study=study_id))
 
 
-def history(database: Database, study_id: int, chain: str, generation: int) -> list[tuple[dict[str, Any], dict[str, float]]]:
+def history(
+    database: Database, study_id: int, chain: str, generation: int
+) -> list[tuple[dict[str, Any], dict[str, float]]]:
     """Params and scores of finished slots of lower generations."""
-    return [(row.params, row.scores) for row in database.rows(_HISTORY, study=study_id, chain=chain, generation=generation)]
+    rows = database.rows(_HISTORY, study=study_id, chain=chain, generation=generation)
+    return [(row.params, _scores(row.scores)) for row in rows]
 
 
 def counts(database: Database, study_id: int) -> Counts:
@@ -242,13 +250,17 @@ def counts(database: Database, study_id: int) -> Counts:
 
 def slots(database: Database, study_id: int) -> list[Slot]:
     """All slots in the order of the plan."""
-    statement = f"SELECT {lease.SLOT_COLUMNS} FROM ablate_slot WHERE study_id = :study ORDER BY ordinal"
-    return [lease.slot_of(row) for row in database.rows(statement, study=study_id)]
+    return [lease.slot_of(row) for row in database.rows(_SLOTS, study=study_id)]
 
 
 def agents(database: Database, study_id: int) -> list[AgentRow]:
     """Agents in the order of their start."""
     return [AgentRow(**row._mapping) for row in database.rows(_AGENTS, study=study_id)]
+
+
+def _scores(stored: Mapping[str, float | None]) -> dict[str, float]:
+    """JSON has no word for not-a-number; what is null was not finite."""
+    return {name: math.nan if score is None else score for name, score in stored.items()}
 
 
 def _plan_columns(slots: Sequence[PlannedSlot]) -> dict[str, list[Any]]:
@@ -263,7 +275,9 @@ def _check_same(name: str, digest: str, stored: Mapping[str, Any], spec: Mapping
     if digest == spec_digest:
         return
     differences = "; ".join(_differences(stored, spec)) or "nothing but their digests"
-    raise StoreError(f"study {name}: stored with another spec ({differences}); use another --name, or the stored values")
+    raise StoreError(
+        f"study {name}: stored with another spec ({differences}); use another --name, or the stored values"
+    )
 
 
 def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -75,7 +75,7 @@ CREATE INDEX ablate_slot_stale ON ablate_slot (study_id, ordinal) WHERE stale;
 CREATE INDEX ablate_slot_unfinished ON ablate_slot (study_id, chain, generation) WHERE state IN ('waiting', 'leased');
 CREATE INDEX ablate_slot_waiting ON ablate_slot (study_id, priority, ordinal) WHERE state = 'waiting';
 COMMENT ON COLUMN ablate_slot.ordinal IS 'place in the plan, and number of its Optuna trial';
-COMMENT ON COLUMN ablate_slot.token IS 'fencing token: how many leases were given';
+COMMENT ON COLUMN ablate_slot.token IS 'fencing token: leases given';
 COMMENT ON COLUMN ablate_slot.failures IS 'attempts that count against max_attempts';
 COMMENT ON COLUMN ablate_slot.losses IS 'attempts lost with their machine';
 COMMENT ON COLUMN ablate_slot.not_before IS 'back-off after a failed attempt';
