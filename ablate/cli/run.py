@@ -1,0 +1,173 @@
+"""``ablate run`` and ``ablate worker``: fill the slots of a study."""
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablate import settings
+from ablate.cli.option import (
+    DataOption,
+    JsonOption,
+    QuietOption,
+    SetOption,
+    StorageOption,
+    StudyOption,
+    open_store,
+    study_name,
+)
+from ablate.cli.output import console, emit_json
+from ablate.errors import SpecError
+
+if TYPE_CHECKING:
+    from ablate.store.store import Store
+    from ablate.study.spec import Spec
+    from ablate.worker.duty import Duty
+
+PhaseOption = Annotated[str | None, typer.Option(help="search or confirm; both, one after the other, by default.")]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; by turns over the GPUs if there are any.")]
+LeaseOption = Annotated[float, typer.Option("--lease", help="Seconds of silence after which a slot is taken back.")]
+MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Go on with other code than the study was begun with.")]
+
+_SOME_FAILED = 1
+_INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command("run")(run)
+    app.command("worker")(worker)
+
+
+def run(
+    study: StudyOption,
+    workers: Annotated[int | None, typer.Option(min=1, help="Agents; as many as cores by default.")] = None,
+    data: DataOption = None,
+    set_: SetOption = None,
+    storage: StorageOption = None,
+    phase: PhaseOption = None,
+    device: DeviceOption = None,
+    lease_s: LeaseOption = 60.0,
+    allow_mixed: MixedOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill every slot of a study; run it again to go on where it stopped."""
+    from ablate.launch.local import LocalLauncher, launch
+    from ablate.study.file import load_spec
+
+    _use_data(data)
+    phases = _phases(phase)
+    spec = load_spec(study, overrides=set_ or ())
+    store = open_store(storage)
+    _register(store, spec)
+    if _is_over(store, spec, phases):
+        _conclude(store, spec, quiet=quiet, as_json=as_json)
+        return
+    store.clear_stop(spec.name)
+    with LocalLauncher() as launcher:  # its imports go on while the records are prepared
+        _prepare(spec, quiet=quiet or as_json)
+        duty = _duty(spec.name, storage, phases, lease_s=lease_s, allow_mixed=allow_mixed)
+        with _progress(store, spec.name, quiet=quiet or as_json) as on_tick:
+            try:
+                launch(duty, n_agents=workers or os.cpu_count() or 1, device=device, launcher=launcher, on_tick=on_tick)
+            except KeyboardInterrupt:
+                console.print(f"stopped; `ablate run --study {study}` goes on from here", highlight=False)
+                raise typer.Exit(_INTERRUPTED) from None
+    _conclude(store, spec, quiet=quiet, as_json=as_json)
+
+
+def worker(
+    study: StudyOption,
+    storage: StorageOption = None,
+    data: DataOption = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    phase: PhaseOption = None,
+    lease_s: LeaseOption = 60.0,
+    threads: Annotated[int, typer.Option(min=1, help="Of the trainer.")] = 1,
+    allow_mixed: MixedOption = False,
+) -> None:
+    """Fill slots of a study that somebody has registered; one agent, on any machine that reaches the store."""
+    from ablate.worker.nursery import Nursery
+    from ablate.worker.service import serve
+
+    _use_data(data)
+    duty = _duty(
+        study_name(study), storage, _phases(phase), lease_s=lease_s, allow_mixed=allow_mixed, device=device, n_threads=threads
+    )
+    ending = serve(duty, nursery=Nursery.start(n_threads=threads))
+    console.print(f"{duty.study}: {ending}", highlight=False)
+
+
+def _use_data(folder: Path | None) -> None:
+    if folder is not None:
+        os.environ["ABLATE_DATA"] = str(settings.data_dir(folder))  # agents and trainers inherit it
+
+
+def _phases(given: str | None) -> tuple[str, ...]:
+    from ablate.study.plan import CONFIRM, SEARCH
+
+    if given not in (None, SEARCH, CONFIRM):
+        raise SpecError(f"--phase {given}: expected {SEARCH} or {CONFIRM}")
+    return (SEARCH, CONFIRM) if given is None else (given,)
+
+
+def _duty(study: str, storage: str | None, phases: tuple[str, ...], **options: object) -> "Duty":
+    from ablate.cli.option import storage_address
+    from ablate.worker.duty import Duty
+
+    return Duty(study=study, storage=storage_address(storage), phases=phases, **options)  # type: ignore[arg-type]
+
+
+def _register(store: "Store", spec: "Spec") -> None:
+    from ablate.study.plan import plan
+
+    space = {name: domain.document() for name, domain in spec.space.items()}
+    slots = plan(spec)
+    store.register(spec.name, spec.document(), spec.digest(), slots, space=space, max_attempts=spec.budget.max_attempts)
+
+
+def _prepare(spec: "Spec", *, quiet: bool) -> None:
+    from rich.progress import Progress
+
+    from ablate.study.cohort import prepare_cohort
+
+    with nullcontext() if quiet else Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"preparing {spec.data.source}", total=None) if bar else None
+        prepare_cohort(
+            spec,
+            n_processes=os.cpu_count() or 1,
+            progress=None if bar is None else lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _is_over(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:
+    counts = store.counts(spec.name)
+    return not sum(counts.unfinished(phase=phase) for phase in phases)
+
+
+def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> None:
+    """Say what came out; exit status 1 where slots have failed."""
+    from ablate.cli.summary import show_summary, summary_document
+    from ablate.store.mirror import mirror
+    from ablate.store.slot import SlotState
+
+    mirror(store, spec.name)
+    tables = store.tables(spec.name)
+    counts = store.counts(spec.name)
+    if as_json:
+        emit_json(summary_document(tables))
+    elif not quiet:
+        show_summary(tables)
+        left = counts.unfinished()
+        console.print(
+            f"{counts.of(SlotState.DONE)} of {counts.total()} slots done"
+            + (f", {left} to go" if left else "")
+            + f"; report: `ablate report --study {spec.name}`",
+            highlight=False,
+        )
+    if failed := counts.of(SlotState.FAILED):
+        console.print(f"{failed} slots failed; see `ablate status --study {spec.name}`", highlight=False)
+        raise typer.Exit(_SOME_FAILED)
