@@ -25,17 +25,14 @@ def list_encoders(as_json: JsonOption = False) -> None:
     for name in catalogue.names():
         with torch.device("meta"):
             network = encoder.build(name)
-        found = catalogue.entry(name)
+        length = f"{network.n_samples} samples" if network.n_samples else "any length"
         rows.append(
             {
                 "name": name,
-                "fs_hz": network.fs_hz,
-                "leads": network.n_leads,
-                "samples": network.n_samples or "any",
+                "takes": f"{network.n_leads} leads, {network.fs_hz} Hz, {length}",
                 "features": network.n_features,
                 "parameters": sum(parameter.numel() for stage in network.stages() for parameter in stage),
                 "weights": ", ".join((*catalogue.shipped(name), "random", "a file")),
-                "about": found.about if found else "from an installed package",
             }
         )
     emit(rows, as_json=as_json)

@@ -6,6 +6,7 @@ uses, and its own head ``dense``.
 """
 
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -115,7 +116,8 @@ def _read_safetensors(file: Path) -> Mapping[str, Tensor]:
 
 def _read_torch(file: Path) -> object:
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
+            warnings.simplefilter("ignore")  # what torch says about old pickles; a file it cannot read is an error
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

@@ -1,0 +1,97 @@
+"""The yardstick for an encoder: how well logistic regression does on its features with few labels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from ablate import seeds
+from ablate.ecg.split import TaskData, fraction
+from ablate.stats.metrics import macro_auprc, macro_auroc
+
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse L2 penalties to choose from
+N_INNER_FOLDS = 4
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One probe on one subset of the training records, scored on the validation fold."""
+
+    seed: int
+    n_train: int
+    strength: float
+    val_auroc: float
+    val_auprc: float
+
+
+def measure(
+    encoder: nn.Module, data: TaskData, *, data_fraction: float, subset_seeds: Sequence[int]
+) -> Iterator[Reading]:
+    """Probe ``encoder`` on one patient-wise subset for each seed.
+
+    The penalty is chosen by cross-validation over the subset's patients, never on the validation fold.
+
+    Args:
+        encoder: gives the features; it is put in eval mode.
+        data: task whose validation fold is scored.
+        data_fraction: of the training records that have labels, in (0, 1].
+        subset_seeds: one subset each.
+    """
+    parts = [fraction(data, data_fraction=data_fraction, seed=seeds.derive(seed, "subset")) for seed in subset_seeds]
+    needed = np.unique(np.concatenate(parts))
+    features = extract(encoder, data, data.train_rows[needed])
+    train = np.zeros((len(data.train_rows), features.shape[1]), np.float32)
+    train[needed] = features
+    val = extract(encoder, data, data.val_rows)
+    for seed, part in zip(subset_seeds, parts, strict=True):
+        strength = _choose(train[part], data.train_labels[part], data.train_patients[part])
+        scores = _predict(train[part], data.train_labels[part], val, strength)
+        auroc, auprc = macro_auroc(data.val_labels, scores), macro_auprc(data.val_labels, scores)
+        yield Reading(seed, len(part), strength, float(auroc), float(auprc))
+
+
+def extract(encoder: nn.Module, data: TaskData, rows: Int[np.ndarray, "row"]) -> Float[np.ndarray, "row feature"]:
+    """Features of ``rows`` of the cohort, with the encoder in eval mode."""
+    encoder.eval()
+    with torch.inference_mode():
+        pieces = [
+            encoder(torch.from_numpy(data.signals[rows[start : start + BATCH_SIZE]]).float())
+            for start in range(0, len(rows), BATCH_SIZE)
+        ]
+    return np.asarray(torch.cat(pieces).numpy())
+
+
+def _choose(
+    features: Float[np.ndarray, "n feature"], labels: Bool[np.ndarray, "n class"], patients: Int[np.ndarray, "n"]
+) -> float:
+    folds = list(GroupKFold(N_INNER_FOLDS, shuffle=True, random_state=0).split(features, groups=patients))
+    scores = []
+    for strength in STRENGTHS:
+        predicted = np.zeros(labels.shape)
+        for learn, check in folds:
+            predicted[check] = _predict(features[learn], labels[learn], features[check], strength)
+        scores.append(macro_auroc(labels, predicted))
+    return STRENGTHS[int(np.nanargmax(scores))]
+
+
+def _predict(
+    features: Float[np.ndarray, "n feature"],
+    labels: Bool[np.ndarray, "n class"],
+    others: Float[np.ndarray, "m feature"],
+    strength: float,
+) -> Float[np.ndarray, "m class"]:
+    scaler = StandardScaler().fit(features)
+    learn, ask = scaler.transform(features), scaler.transform(others)
+    scores = np.zeros((len(others), labels.shape[1]))
+    for column in range(labels.shape[1]):
+        if 0 < labels[:, column].sum() < len(labels):
+            model = LogisticRegression(C=strength, max_iter=500).fit(learn, labels[:, column])
+            scores[:, column] = model.decision_function(ask)
+    return scores
