@@ -7,6 +7,7 @@ given back. A second Ctrl-C ends it at once; its leases run out, and others fill
 """
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -28,6 +29,7 @@ from ablate.worker.shelf import Shelf
 _log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 1.0  # between two looks at whether the trainer hangs
+_AHEAD_S = 0.3  # before the end of a trial the next slot is claimed
 _HALT_S = 60.0  # for an epoch's end after Halt; then the trainer is killed
 _CLOSE_S = 10.0  # for the store to hear the last words; they are in the spool otherwise
 _OUTCOMES = {"Diverged": "diverged", "OutOfMemory": "out_of_memory"}
@@ -40,6 +42,7 @@ class _Trial:
     assignment: Assignment
     ticket: int
     micro_batch: int | None
+    want_at: float = math.inf  # when to claim the next slot; not earlier, since others may be waiting for it
     halt_until: float | None = None  # once it was told to halt
 
 
@@ -117,7 +120,8 @@ class Agent:
     def _wait(self) -> None:
         """Sleep until the trainer speaks, the clerk has something, a signal comes or the launcher vanishes."""
         connections = [end for end in (self._trainer.connection, self._lifeline) if end is not None]
-        ready = wait([*connections, self._bell.fileno()], _LONGEST_WAIT_S)
+        until_want_s = self._trial.want_at - time.monotonic() if self._trial else math.inf
+        ready = wait([*connections, self._bell.fileno()], min(_LONGEST_WAIT_S, max(0.0, until_want_s)))
         self._bell.hush()
         if self._lifeline in ready:
             self._lifeline = None  # it never says anything: this is its end
@@ -154,8 +158,8 @@ class Agent:
         match message:
             case Progressed():
                 self._clerk.note(claim, message.progress)
-                if message.last and not self._is_stopping:
-                    self._clerk.want()
+                if message.last:
+                    trial.want_at = time.monotonic() + max(0.0, message.progress["seconds"] - _AHEAD_S)
             case Filled():
                 self._trial = None
                 self._hand_out()  # first, so that the trainer does not wait for the disk
@@ -194,6 +198,9 @@ class Agent:
         if trial is None:
             return
         now = time.monotonic()
+        if now >= trial.want_at and not self._is_stopping:
+            trial.want_at = math.inf
+            self._clerk.want()
         if self._clerk.has_lost(trial.assignment.claim):
             self._halt()
         if trial.halt_until is not None and now > trial.halt_until:

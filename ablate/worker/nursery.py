@@ -167,6 +167,7 @@ class _Server:
                     self._reap()
                 elif isinstance(key.fileobj, socket.socket):
                     self._answer(key.fileobj)
+        self._close_all()
 
     def _answer(self, client: socket.socket) -> None:
         try:
