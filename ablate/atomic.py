@@ -20,11 +20,11 @@ def folder(target: Path) -> Iterator[Path]:
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    with _disk_errors(target):
+    with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        with _disk_errors(target):
+        with disk_errors(target):
             yield scratch
             scratch.chmod(0o755)
             if target.exists():
@@ -40,7 +40,7 @@ def write_bytes(target: Path, content: bytes, *, mode: int = 0o644) -> None:
     Raises:
         DataError: the disk is full or the folder cannot be written.
     """
-    with _disk_errors(target):
+    with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
@@ -63,7 +63,7 @@ def write_text(target: Path, content: str, *, mode: int = 0o644) -> None:
 @contextlib.contextmanager
 def lock(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
     """Hold the lock ``target.lock`` among the processes of this machine; it frees itself when its holder dies."""
-    with _disk_errors(target):
+    with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(f"{target}.lock", timeout=timeout_s).acquire()
     with held:
@@ -71,7 +71,12 @@ def lock(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def disk_errors(target: Path) -> Iterator[None]:
+    """Tell in one line that ``target`` cannot be written.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
     try:
         yield
     except OSError as error:

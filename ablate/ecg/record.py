@@ -141,4 +141,5 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); fetch the file again") from error
+        remedy = "fetch the file again, or read the files of the other rate with --from"
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
