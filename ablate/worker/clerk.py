@@ -18,6 +18,7 @@ from ablate.errors import LeaseLost, StoreError, StoreUnavailable
 from ablate.store.slot import Agent, Claim
 from ablate.store.store import Store
 from ablate.study.confirm import advance
+from ablate.study.plan import CONFIRM
 from ablate.study.spec import Spec
 from ablate.worker.assignment import Assignment, assign
 from ablate.worker.duty import Duty
@@ -193,14 +194,18 @@ class Clerk:
         """Nothing can be claimed: the search may be over, all may be done, or others work on what is left."""
         if self._store.study(self._spec.name).stop_requested:
             self.stop_requested = True
-        elif advance(self._store, self._spec):
+        elif CONFIRM in self._duty.phases and advance(self._store, self._spec):
             return  # confirming slots can be claimed now
-        elif not self._held and not self._outbox and not self._store.counts(self._spec.name).unfinished():
+        elif not self._held and not self._outbox and not self._n_unfinished():
             self.is_over = True
         waited_s = time.monotonic() - self._wanted_at
         self._claim_at = time.monotonic() + min(max(waited_s / 4, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
         if self.stop_requested or self.is_over:
             self._wake()
+
+    def _n_unfinished(self) -> int:
+        counts = self._store.counts(self._spec.name)
+        return sum(counts.unfinished(phase=phase) for phase in self._duty.phases)
 
     def _mend(self) -> None:
         self._mend_at = time.monotonic() + min(_MEND_S, self._duty.lease_s / 2)
