@@ -14,10 +14,11 @@ from torch import nn
 from ablate import seeds
 from ablate.ecg.split import TaskData, fraction
 from ablate.stats.metrics import macro_auprc, macro_auroc
+from ablate.train.batch import Signals
+from ablate.train.feature import forward
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse L2 penalties to choose from
 N_INNER_FOLDS = 4
-BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -46,26 +47,17 @@ def measure(
     """
     parts = [fraction(data, data_fraction=data_fraction, seed=seeds.derive(seed, "subset")) for seed in subset_seeds]
     needed = np.unique(np.concatenate(parts))
-    features = extract(encoder, data, data.train_rows[needed])
+    encoder.eval()
+    signals = Signals(data.signals, device=torch.device("cpu"))
+    features = forward(encoder, signals, data.train_rows[needed]).numpy()
     train = np.zeros((len(data.train_rows), features.shape[1]), np.float32)
     train[needed] = features
-    val = extract(encoder, data, data.val_rows)
+    val = forward(encoder, signals, data.val_rows).numpy()
     for seed, part in zip(subset_seeds, parts, strict=True):
         strength = _choose(train[part], data.train_labels[part], data.train_patients[part])
         scores = _predict(train[part], data.train_labels[part], val, strength)
         auroc, auprc = macro_auroc(data.val_labels, scores), macro_auprc(data.val_labels, scores)
         yield Reading(seed, len(part), strength, float(auroc), float(auprc))
-
-
-def extract(encoder: nn.Module, data: TaskData, rows: Int[np.ndarray, "row"]) -> Float[np.ndarray, "row feature"]:
-    """Features of ``rows`` of the cohort, with the encoder in eval mode."""
-    encoder.eval()
-    with torch.inference_mode():
-        pieces = [
-            encoder(torch.from_numpy(data.signals[rows[start : start + BATCH_SIZE]]).float())
-            for start in range(0, len(rows), BATCH_SIZE)
-        ]
-    return np.asarray(torch.cat(pieces).numpy())
 
 
 def _choose(
