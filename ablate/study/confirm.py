@@ -1,15 +1,19 @@
 """The confirmation: params chosen on validation scores, sealed before the first look at the test fold."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
 
 from ablate.errors import StoreError
 from ablate.store.slot import Slot, SlotState
 from ablate.store.store import Store
+from ablate.study.design import Design
+from ablate.study.path import mixed_params
 from ablate.study.plan import SEARCH, chain, contexts
 from ablate.study.search import History, settled, start_values
 from ablate.study.space import Scalar
 from ablate.study.spec import Spec
+
+Choice = dict[str, Any]  # params, the validation score that chose them, and among how many trials
 
 
 def confirm_params(spec: Spec, seal: Mapping[str, Any], slot: Slot) -> dict[str, Scalar]:
@@ -37,18 +41,17 @@ def advance(store: Store, spec: Spec) -> bool:
 
 def histories(store: Store, spec: Spec) -> dict[str, History]:
     """All finished search trials, by arm and context."""
-    chains = [chain(arm, context) for context in contexts(spec) for arm in spec.arms]
+    chains = [chain(arm, context) for context in contexts(spec) for arm in spec.tuned_arms()]
     return {name: store.history(spec.name, name, below_generation=spec.budget.search_trials + 1) for name in chains}
 
 
 def seal_document(spec: Spec, finished: Mapping[str, History]) -> dict[str, Any]:
     """What is decided before the test fold is opened: chosen params, contrasts and margins."""
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for context in contexts(spec):
-        for arm in spec.arms:
-            choice = choose(spec, arm, context, finished[chain(arm, context)])
-            if choice is not None:
-                chosen[chain(arm, context)] = choice
+        tuned = {arm: choose(spec, arm, context, finished[chain(arm, context)]) for arm in spec.tuned_arms()}
+        choices = _along_path(spec.design, spec.arms, tuned) if _is_path(spec.design) else tuned
+        chosen |= {chain(arm, context): choice for arm, choice in choices.items() if choice is not None}
     return {
         "chosen": chosen,
         "contrasts": [{"name": contrast.name, "weights": contrast.weights()} for contrast in spec.contrasts],
@@ -59,7 +62,7 @@ def seal_document(spec: Spec, finished: Mapping[str, History]) -> dict[str, Any]
     }
 
 
-def choose(spec: Spec, arm: str, context: Mapping[str, Any], history: History) -> dict[str, Any] | None:
+def choose(spec: Spec, arm: str, context: Mapping[str, Any], history: History) -> Choice | None:
     """The best finished search trial, or the recipe's start values where nothing is searched.
 
     Returns:
@@ -74,3 +77,17 @@ def choose(spec: Spec, arm: str, context: Mapping[str, Any], history: History) -
     select = spec.objectives.select
     params, scores = max(history, key=lambda trial: trial[1][select])
     return {"params": dict(params), "score": scores[select], "n_trials": len(history)}
+
+
+def _is_path(design: Design | None) -> TypeGuard[Design]:
+    return design is not None and design.kind == "path"
+
+
+def _along_path(design: Design, arms: Iterable[str], tuned: Mapping[str, Choice | None]) -> dict[str, Choice | None]:
+    """What each step of an ablation path takes from its two tuned ends; nothing where one of them failed."""
+    without, whole = (tuned[end] for end in design.endpoints())
+    if without is None or whole is None:
+        return dict(tuned)
+    ends = without["params"], whole["params"]
+    steps = {arm: {"params": mixed_params(design, arm, ends), "score": None, "n_trials": 0} for arm in arms}
+    return {**steps, **tuned}

@@ -41,20 +41,21 @@ class Design(BaseModel):
     Attributes:
         kind: ``add_one_in``: the baseline, each component alone, all; ``leave_one_out``: all, and all but one;
             ``factorial``: every combination of up to four; ``half_fraction``: half the combinations of five or six,
-            in which main effects and pairs are not mixed up with each other.
+            in which main effects and pairs are not mixed up with each other; ``path``: the steps between the tuned
+            baseline and the tuned whole (see ``path``).
         components: by name, in the order of the report.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["add_one_in", "leave_one_out", "factorial", "half_fraction"]
+    kind: Literal["add_one_in", "leave_one_out", "factorial", "half_fraction", "path"]
     components: dict[str, Component] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check(self) -> "Design":
         n = len(self.components)
-        if self.kind == "factorial" and n > _MAX_FACTORIAL:
-            raise ValueError(f"kind: a factorial takes up to {_MAX_FACTORIAL} components, not {n}; use half_fraction")
+        if self.kind in ("factorial", "path") and n > _MAX_FACTORIAL:
+            raise ValueError(f"kind: a {self.kind} takes up to {_MAX_FACTORIAL} components, not {n}; use half_fraction")
         if self.kind == "half_fraction" and n not in _HALF_FRACTION:
             raise ValueError(f"kind: a half fraction takes 5 or 6 components, not {n}; use factorial")
         return self
@@ -64,6 +65,10 @@ class Design(BaseModel):
         levels = self._levels()
         arms = {self._name(row): self._restriction(row) for row in levels}
         return arms, self._contrasts(levels)
+
+    def endpoints(self) -> tuple[str, str]:
+        """Names of the arms without any component and with all of them."""
+        return BASELINE, "+".join(self.components)
 
     def _levels(self) -> Int[np.ndarray, "arm component"]:
         """0 where a component is off, 1 where it is on; the baseline first."""
@@ -75,7 +80,7 @@ class Design(BaseModel):
             return np.concatenate([every, 1 - single])
         from pyDOE3 import ff2n, fracfact  # noqa: PLC0415  (0.3 s that other designs need not wait)
 
-        coded = ff2n(n) if self.kind == "factorial" else fracfact(_HALF_FRACTION[n])
+        coded = fracfact(_HALF_FRACTION[n]) if self.kind == "half_fraction" else ff2n(n)
         levels = np.asarray((coded + 1) // 2, dtype=int)
         return np.asarray(levels[np.lexsort((*levels.T[::-1], levels.sum(axis=1)))])
 

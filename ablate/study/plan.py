@@ -42,7 +42,7 @@ def chain(arm: str, context: Mapping[str, Any]) -> str:
 def _search(spec: Spec) -> Iterator[PlannedSlot]:
     budget = spec.budget
     for index in range(budget.search_trials):
-        for context, arm in product(contexts(spec), spec.arms):
+        for context, arm in product(contexts(spec), spec.tuned_arms()):
             yield _slot(spec, SEARCH, arm, context, index, generation=index // budget.generation)
 
 

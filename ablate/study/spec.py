@@ -137,13 +137,18 @@ class Spec(_Frozen):
 
     def digest(self) -> str:
         """Digest of everything that decides results or verdicts; prose may be mended later."""
-        prose = {"question", "notes", "design"}  # a design is nothing but the arms and contrasts that it made
+        prose = {"question", "notes"}
         return digest.of_json({key: value for key, value in self.document().items() if key not in prose})
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Spec":
         """The spec that the store holds."""
-        return cls.model_validate({**document, "design": None})
+        generated = {"arms"} if document.get("design") else set()
+        return cls.model_validate({key: value for key, value in document.items() if key not in generated})
+
+    def tuned_arms(self) -> list[str]:
+        """Arms that have a search of their own; the steps of an ablation path take theirs from its two ends."""
+        return list(self.design.endpoints() if self.design and self.design.kind == "path" else self.arms)
 
     @model_validator(mode="before")
     @classmethod
@@ -158,7 +163,7 @@ class Spec(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Spec":
-        for check in (_check_space, _check_arms, _check_context, _check_budget, _check_contrasts):
+        for check in (_check_space, _check_arms, _check_context, _check_path, _check_budget, _check_contrasts):
             check(self)
         if not self.contrasts and len(self.arms) > 1:
             baseline, *others = self.arms
@@ -202,6 +207,16 @@ def _check_context(spec: Spec) -> None:
         for value in values:
             if value not in known_domain(name):
                 raise ValueError(f"context.{name}: {value!r} is outside what {name} may be: {known_domain(name)}")
+
+
+def _check_path(spec: Spec) -> None:
+    if spec.design is None or spec.design.kind != "path":
+        return
+    covered = {name for component in spec.design.components.values() for name in component.on}
+    if loose := sorted(set(spec.space) - covered):
+        raise ValueError(f"space.{loose[0]}: belongs to no component of the path; add it to one, off and on alike")
+    if not spec.budget.search_trials:
+        raise ValueError("budget.search_trials: is 0, but the ends of an ablation path must be tuned")
 
 
 def _check_budget(spec: Spec) -> None:
