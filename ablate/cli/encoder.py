@@ -1,17 +1,36 @@
 """``ablate encoder``: what encoders there are, what a checkpoint is, and how the shipped ones were made."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ablate.cli.option import JsonOption
+from ablate import settings
+from ablate.cli.option import DataOption, JsonOption
 from ablate.cli.output import console, emit, emit_json
+
+if TYPE_CHECKING:
+    from ablate.ecg.ptbxl import PtbXl
+    from ablate.train.pretrain import Contrastive, Supervised
+
+    M = TypeVar("M", Contrastive, Supervised)
+
+PRETRAINING_COHORT = 1_000_003  # seed of the second synthetic cohort; no study may use it for its data
 
 app = typer.Typer(no_args_is_help=True)
 
+NameOption = Annotated[str, typer.Option("--encoder", help="Name in `ablate encoder list`.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Of torch; another number gives other last bits.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of all randomness.")]
+
+
+class Method(StrEnum):
+    """How to pre-train."""
+
+    CONTRASTIVE = "contrastive"
+    SUPERVISED = "supervised"
 
 
 @app.command("list")
@@ -69,6 +88,81 @@ def fetch(
         emit_json({"file": str(file), "digest": found.digest, "agrees": found.agrees})
         return
     console.print(f"{file}\ndigest {found.digest}, all {found.n_keys} keys fit {name}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option("--out", help="FILE.safetensors; its recipe goes beside it.")],
+    method: Annotated[Method, typer.Option("--method", help="Without labels on PTB-XL, or on a synthetic cohort.")],
+    data: DataOption = None,
+    name: NameOption = "net1d_small",
+    n_epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="By default what the recipe says.")] = None,
+    n_records: Annotated[int, typer.Option("--records", min=64, help="Of the synthetic cohort.")] = 8000,
+    seed: SeedOption = 0,
+    n_threads: ThreadsOption = 1,
+) -> None:
+    """Pre-train an encoder as the shipped ones were; the same seed and machine give the same bits."""
+    import torch
+
+    from ablate.ecg.array import open_cohort, prepare
+    from ablate.ecg.synthetic import Synthetic
+    from ablate.train import recipe
+    from ablate.train.pretrain import Contrastive, Supervised
+
+    def report(epoch: int, n_epochs: int, loss: float) -> None:
+        console.print(f"epoch {epoch}/{n_epochs}  loss {loss:.4f}", highlight=False)
+
+    torch.set_num_threads(n_threads)
+    if method is Method.CONTRASTIVE:
+        cohort = open_cohort(prepare(_ptbxl(data), n_processes=n_threads))
+        made = recipe.make_contrastive(name, cohort, _with(Contrastive(), n_epochs, seed), out, report=report)
+    else:
+        source = Synthetic(n_records, seed=PRETRAINING_COHORT)
+        cohort = open_cohort(prepare(source, n_processes=n_threads))
+        made = recipe.make_supervised(name, source, cohort, _with(Supervised(), n_epochs, seed), out, report=report)
+    console.print(f"{made.weights}\n{made.recipe}\ndigest {made.digest}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def probe(
+    data: DataOption = None,
+    name: NameOption = "net1d_small",
+    weights: Annotated[str, typer.Option("--weights", help="embedded, synthetic, random or a file.")] = "embedded",
+    task: Annotated[str, typer.Option("--task", help="Task of the labels.")] = "superdiagnostic",
+    data_fraction: Annotated[float, typer.Option("--data-fraction", help="Of the training records, by patient.")] = 0.1,
+    n_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of subsets.")] = 5,
+    n_threads: ThreadsOption = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Write the scores into the recipe beside the weights.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score an encoder by logistic regression on its features, beside the same encoder with random weights."""
+    import torch
+
+    from ablate.ecg.array import open_cohort, prepare
+    from ablate.ecg.split import load_task
+    from ablate.model.catalogue import EncoderSpec, weights_file
+    from ablate.train import recipe, yardstick
+
+    torch.set_num_threads(n_threads)
+    spec = EncoderSpec(name, weights)
+    split = load_task(open_cohort(prepare(_ptbxl(data), n_processes=n_threads)), task)
+    rows = yardstick.compare(spec, split, data_fraction=data_fraction, subset_seeds=range(n_seeds))
+    file = weights_file(spec)
+    if keep and file:
+        recipe.note(file, f"probe on {task}, {data_fraction:g} of the labels, fold 9", [asdict(row) for row in rows])
+    title = f"{task}, {data_fraction:.0%} of the labels, validation fold, mean of {n_seeds} subsets"
+    emit([asdict(row) for row in rows], title=title, as_json=as_json)
+
+
+def _ptbxl(data: Path | None) -> "PtbXl":
+    from ablate.ecg.ptbxl import PtbXl
+
+    return PtbXl(settings.data_dir(data))
+
+
+def _with(method: "M", n_epochs: int | None, seed: int) -> "M":
+    schedule = replace(method.schedule, seed=seed)
+    return replace(method, schedule=replace(schedule, n_epochs=n_epochs) if n_epochs else schedule)
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,8 @@
 """The yardstick for an encoder: how well logistic regression does on its features with few labels."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from ablate import seeds
 from ablate.ecg.split import TaskData, fraction
+from ablate.model.encoder import EncoderSpec, load_encoder, require_input
 from ablate.stats.metrics import macro_auprc, macro_auroc
 from ablate.train.batch import Signals
 from ablate.train.feature import forward
@@ -30,6 +32,40 @@ class Reading:
     strength: float
     val_auroc: float
     val_auprc: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Readings of one kind of weights over several subsets."""
+
+    weights: str
+    n_subsets: int
+    n_train: int
+    val_auroc: float
+    val_auroc_sd: float
+    val_auprc: float
+    val_auprc_sd: float
+
+
+def compare(
+    spec: EncoderSpec, data: TaskData, *, data_fraction: float, subset_seeds: Sequence[int]
+) -> list[Comparison]:
+    """Probe the encoder with its weights and with random ones, each subset with other random weights.
+
+    Raises:
+        SpecError: nothing has that name, or the records do not suit the encoder.
+        CheckpointError: the weights cannot be loaded.
+        DataError: the fraction leaves no record.
+    """
+    found = []
+    for weights in dict.fromkeys([spec.weights, "random"]):
+        readings: list[Reading] = []
+        for seed in subset_seeds:
+            encoder = load_encoder(replace(spec, weights=weights), seed=seed)
+            require_input(encoder, fs_hz=data.fs_hz, n_leads=data.signals.shape[1], n_samples=data.signals.shape[2])
+            readings += measure(cast(nn.Module, encoder), data, data_fraction=data_fraction, subset_seeds=[seed])
+        found.append(_summary(weights, readings))
+    return found
 
 
 def measure(
@@ -58,6 +94,19 @@ def measure(
         scores = _predict(train[part], data.train_labels[part], val, strength)
         auroc, auprc = macro_auroc(data.val_labels, scores), macro_auprc(data.val_labels, scores)
         yield Reading(seed, len(part), strength, float(auroc), float(auprc))
+
+
+def _summary(weights: str, readings: Sequence[Reading]) -> Comparison:
+    auroc, auprc = ([getattr(reading, name) for reading in readings] for name in ("val_auroc", "val_auprc"))
+    return Comparison(
+        weights=weights,
+        n_subsets=len(readings),
+        n_train=round(float(np.mean([reading.n_train for reading in readings]))),
+        val_auroc=float(np.mean(auroc)),
+        val_auroc_sd=float(np.std(auroc, ddof=min(1, len(auroc) - 1))),
+        val_auprc=float(np.mean(auprc)),
+        val_auprc_sd=float(np.std(auprc, ddof=min(1, len(auprc) - 1))),
+    )
 
 
 def _choose(
