@@ -89,11 +89,11 @@ class LocalLauncher:
     def _occupy(self, seat: _Seat) -> None:
         seat.n_starts += 1
         try:
-            seat.child = self._nursery.fork(ENTRY, duty=seat.duty)
+            seat.child = self._nursery.fork(ENTRY, name="ablate agent", duty=seat.duty)
         except LaunchError:  # the nursery was killed; agents that live on start one of their own when they need it
             self._nursery.close()
             self._nursery = Nursery.start(n_threads=self._n_threads)
-            seat.child = self._nursery.fork(ENTRY, duty=seat.duty)
+            seat.child = self._nursery.fork(ENTRY, name="ablate agent", duty=seat.duty)
 
     def _vacate(self, seat: _Seat) -> None:
         """An agent has ended. By itself: so be it. Killed: start another."""

@@ -23,7 +23,7 @@ from ablate.study.spec import Spec
 from ablate.worker.assignment import Assignment, assign
 from ablate.worker.duty import Duty
 from ablate.worker.outbox import Fail, Finish, Outbox, Release, Telling
-from ablate.worker.shelf import Shelf
+from ablate.worker.shelf import UNFINISHED, Shelf
 from ablate.worker.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _SHORTEST_PAUSE_S = 0.05  # between two looks for a slot
 _LONGEST_PAUSE_S = 1.0
 _OUTAGE_PAUSE_S = 5.0  # at most this between two tries while the store is away
+_TIDY_S = 120.0
 _MEND_S = 15.0  # at least so often; after every trial in any case
 
 
@@ -65,7 +66,7 @@ class Clerk:
         self._called, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="clerk", daemon=True)
         self._is_wanted = False
-        self._claim_at = self._mend_at = 0.0
+        self._claim_at = self._mend_at = self._tidy_at = 0.0
         self._wanted_at = 0.0
         self.is_over = False
         self.stop_requested = False
@@ -142,7 +143,7 @@ class Clerk:
         self._renew()
         if self._is_wanted and not self._closing.is_set() and time.monotonic() >= self._claim_at:
             self._claim()
-        if time.monotonic() >= self._mend_at:
+        if time.monotonic() >= self._mend_at or self.is_over:
             self._mend()
         due = [self._mend_at, *(held.renew_at for held in self._held.values())]
         if self._is_wanted:
@@ -211,7 +212,15 @@ class Clerk:
         self._mend_at = time.monotonic() + min(_MEND_S, self._duty.lease_s / 2)
         self._outbox.adopt()
         self._store.reconcile(self._spec.name)
-        self._shelf.tidy()
+        if time.monotonic() >= self._tidy_at or self.is_over:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove checkpoints of slots that somebody else has finished."""
+        self._tidy_at = time.monotonic() + _TIDY_S
+        if not self._shelf.is_empty:
+            slots = self._store.slots(self._spec.name)
+            self._shelf.tidy({slot.id for slot in slots if slot.state in UNFINISHED})
 
     def _give_back(self) -> None:
         while (assignment := self.take()) is not None:

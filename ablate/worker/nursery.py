@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ablate.errors import LaunchError
@@ -37,6 +38,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 @dataclass(frozen=True)
 class _Birth:
     entry: str
+    name: str
     arguments: Mapping[str, Any]
     environment: Mapping[str, str]
 
@@ -87,7 +89,9 @@ class Nursery:
             )
         return cls(ours, process)
 
-    def fork(self, entry: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Child:
+    def fork(
+        self, entry: str, *, name: str = "ablate", environment: Mapping[str, str] | None = None, **arguments: Any
+    ) -> Child:
         """A new process that calls ``entry`` ("package.module:function") with ``connection``, ``nursery`` and
         ``arguments``.
 
@@ -96,7 +100,7 @@ class Nursery:
         """
         ours, theirs = socket.socketpair()
         control, for_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = pickle.dumps(_Birth(entry, arguments, environment or {}))
+        request = pickle.dumps(_Birth(entry, name, arguments, environment or {}))
         try:
             with theirs, control, for_child:
                 descriptors = [theirs.fileno(), control.fileno(), for_child.fileno()]
@@ -229,6 +233,7 @@ def _live(birth: _Birth, connection: int, control: int) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.update(birth.environment)
+        _call_myself(birth.name)
         nursery = Nursery(socket.socket(fileno=control))
         code = _entry_point(birth.entry)(connection=Connection(connection), nursery=nursery, **birth.arguments) or 0
     except SystemExit as end:
@@ -242,6 +247,12 @@ def _live(birth: _Birth, connection: int, control: int) -> NoReturn:
         os._exit(code)
 
 
+def _call_myself(name: str) -> None:
+    """What ``ps`` and ``top`` show instead of "python", at most 15 characters."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name[:15])
+
+
 def _entry_point(entry: str) -> Callable[..., int | None]:
     module, _, function = entry.partition(":")
     found: Callable[..., int | None] = getattr(importlib.import_module(module), function)
@@ -252,6 +263,7 @@ def main(control: int) -> None:
     """Import what children need, then serve."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    _call_myself("ablate nursery")
     for module in PRELOADED:
         importlib.import_module(module)
     gc.freeze()  # what was imported is never collected, so its pages stay shared with the children

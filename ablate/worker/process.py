@@ -119,7 +119,9 @@ class TrainerProcess:
         if self._nursery is None:
             self._nursery = Nursery.start(n_threads=self._n_threads)
         device, environment = visible_device(self._device)
-        return self._nursery.fork(ENTRY, environment=environment, device=device, n_threads=self._n_threads)
+        return self._nursery.fork(
+            ENTRY, name="ablate trainer", environment=environment, device=device, n_threads=self._n_threads
+        )
 
     def _bury(self) -> TrialError:
         """Forget the dead trainer; what is known of its end."""

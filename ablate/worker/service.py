@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import uuid
+from datetime import UTC
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ablate import digest, settings
 from ablate.errors import LaunchError
 from ablate.store.slot import Agent as AgentCard
 from ablate.store.store import Store
+from ablate.store.study import StudyRow
 from ablate.study.cohort import prepare_cohort
 from ablate.study.spec import Spec
 from ablate.worker.agent import Agent
@@ -19,8 +21,9 @@ from ablate.worker.clerk import Clerk
 from ablate.worker.duty import Duty, Ending
 from ablate.worker.message import Ready
 from ablate.worker.nursery import Nursery
+from ablate.worker.outbox import Outbox
 from ablate.worker.process import TrainerProcess
-from ablate.worker.shelf import Shelf
+from ablate.worker.shelf import UNFINISHED, Shelf
 from ablate.worker.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -65,15 +68,13 @@ def serve(duty: Duty, *, nursery: Nursery | None = None, lifeline: Connection | 
             cohort = prepare_cohort(spec, data_dir=Path(duty.data_dir) if duty.data_dir else None)
             ready = trainer.ready(timeout_s=_READY_S)
             _check_code(store, duty, ready)
-            place = digest.of_json([store.database.shown, duty.study, row.spec_digest])[: digest.SHORT]
-            shelf = Shelf(settings.home() / "checkpoints" / place)
-            card = _card(duty, ready)
+            shelf, card = _shelf(row), _card(duty, ready)
             clerk = Clerk(
                 duty,
                 store=store.patient(_PATIENCE_S),
                 spec=spec,
                 agent=card,
-                spool=Spool(settings.home() / "spool" / place, agent=card.id),
+                spool=_spool(row, agent=card.id),
                 shelf=shelf,
                 wake=bell.ring,
             )
@@ -84,6 +85,40 @@ def serve(duty: Duty, *, nursery: Nursery | None = None, lifeline: Connection | 
         finally:
             trainer.close()
             store.disconnect()
+
+
+def sweep(store: Store, study: str) -> int:
+    """Tell what agents of this machine could not tell before they died, and remove checkpoints nobody needs any more.
+
+    Agents do so too; this is for a machine where none will start again.
+
+    Returns:
+        How many results the store took.
+
+    Raises:
+        StoreUnavailable: the store is away; nothing is lost.
+    """
+    row = store.study(study)
+    with _spool(row, agent=f"sweep-{os.getpid()}") as spool:
+        n_taken = Outbox(store, spool).adopt()
+    shelf = _shelf(row)
+    if not shelf.is_empty:
+        shelf.tidy({slot.id for slot in store.slots(study) if slot.state in UNFINISHED})
+    return n_taken
+
+
+def _spool(row: StudyRow, *, agent: str) -> Spool:
+    return Spool(settings.home() / "spool" / _place(row), agent=agent)
+
+
+def _shelf(row: StudyRow) -> Shelf:
+    return Shelf(settings.home() / "checkpoints" / _place(row))
+
+
+def _place(row: StudyRow) -> str:
+    """Tells this study from one of the same name in another store, by whatever address the store is reached."""
+    created_at = row.created_at.astimezone(UTC).isoformat()
+    return f"{row.name[:32]}-{digest.of_json([row.name, created_at, row.spec_digest])[: digest.SHORT]}"
 
 
 def _card(duty: Duty, ready: Ready) -> AgentCard:

@@ -1,14 +1,14 @@
 """Where the checkpoints of unfinished trials lie: one file a slot, removed with its result, within a disk budget."""
 
 import contextlib
-import time
+from collections.abc import Collection
 from pathlib import Path
 
 from ablate import digest
-from ablate.store.slot import Slot
+from ablate.store.slot import Slot, SlotState
 
+UNFINISHED = (SlotState.WAITING, SlotState.LEASED)
 BUDGET_BYTES = 20 << 30
-STALE_S = 14 * 24 * 3600.0  # what nobody has touched for so long belongs to a study that was given up
 
 
 class Shelf:
@@ -28,18 +28,31 @@ class Shelf:
             self.path(slot).unlink(missing_ok=True)
             self._folder.rmdir()  # only when it is empty
 
-    def tidy(self) -> int:
-        """Remove stale files, then the oldest until the rest is within the budget; how many were removed.
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to tidy."""
+        return not self._files()
+
+    def tidy(self, unfinished: Collection[int]) -> int:
+        """Remove what belongs to no slot of ``unfinished``, then the oldest until the rest is within the budget.
 
         A trial whose checkpoint is gone starts from its beginning, and ends with the same scores.
+
+        Args:
+            unfinished: ids of slots that wait or are being filled, on any machine.
+
+        Returns:
+            How many files were removed.
         """
         removed, total = 0, 0
-        for modified_at, size, path in sorted(self._files(), reverse=True):
+        for _, size, path in sorted(self._files(), reverse=True):
             total += size
-            if total > self._budget_bytes or modified_at < time.time() - STALE_S:
+            if total > self._budget_bytes or _slot_id(path) not in unfinished:
                 with contextlib.suppress(OSError):
                     path.unlink()
                     removed += 1
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()  # only when it is empty
         return removed
 
     def _files(self) -> list[tuple[float, int, Path]]:
@@ -49,3 +62,8 @@ class Shelf:
                 status = path.stat()
                 found.append((status.st_mtime, status.st_size, path))
         return found
+
+
+def _slot_id(path: Path) -> int | None:
+    name = path.name.partition("-")[0]
+    return int(name) if name.isdecimal() else None

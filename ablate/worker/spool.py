@@ -37,7 +37,7 @@ class Entry:
 
 
 class Spool:
-    """The results that one agent has not told yet."""
+    """The results that one agent has not told yet. Orphans are told as a by-product of the next agent's life."""
 
     def __init__(self, folder: Path, *, agent: str) -> None:
         """A folder for ``agent`` within ``folder``, which belongs to one study in one store; made when first needed."""
