@@ -3,15 +3,17 @@
 import json
 import math
 import re
-import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
+import psycopg
 import sqlalchemy as sa
 import tenacity
 from sqlalchemy.engine import URL, Connection, Engine, Row, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ablate.errors import StoreError, StoreUnavailable
 
@@ -19,6 +21,7 @@ T = TypeVar("T")
 Values = dict[str, Any]
 
 PATIENCE_S = 30.0
+_REST_S = 2.0
 # Connection, serialisation and deadlock, too few resources, operator's intervention
 _TRANSIENT_CLASSES = ("08", "40", "53", "57")
 _CONNECTION = {
@@ -48,7 +51,6 @@ class Database:
         self._engine = _engine(self.url, application_name)
         self._lone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements: dict[str, sa.TextClause] = {}
-        self._lock = threading.Lock()
 
     @property
     def shown(self) -> str:
@@ -176,14 +178,34 @@ def _parse(url: str) -> URL:
 
 def _engine(url: URL, application_name: str) -> Engine:
     settings = {"application_name": application_name, **_CONNECTION}
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
-        pool_size=1,
+        pool_size=1,  # the agent's own connection, a second for its lease, a third for whoever mirrors
         max_overflow=2,
         pool_timeout=10,
-        pool_pre_ping=True,
         connect_args={key: value for key, value in settings.items() if key not in url.query},
     )
+    _ping_when_rested(engine)
+    return engine
+
+
+def _ping_when_rested(engine: Engine) -> None:
+    """Try a connection that rested before it is used, as ``pool_pre_ping`` does, but not between calls in a row.
+
+    A ping before each call would double the number of transactions that the server sees.
+    """
+
+    @sa.event.listens_for(engine, "checkin")
+    def note_use(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def ping(dbapi_connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        if time.monotonic() - record.info.get("used_at", math.inf) > _REST_S:
+            try:
+                engine.dialect.do_ping(dbapi_connection)
+            except psycopg.Error as error:
+                raise sa.exc.DisconnectionError from error  # the pool makes a new one
 
 
 def _first_line(error: BaseException) -> str:

@@ -33,7 +33,6 @@ WITH picked AS (
           SELECT FROM ablate_slot earlier
           WHERE earlier.study_id = s.study_id AND earlier.chain = s.chain AND earlier.generation < s.generation
             AND earlier.state IN ('waiting', 'leased'))
-      -- the answer to this very claim was lost on the way: the slot is ours already
       AND NOT EXISTS (SELECT FROM ablate_lease WHERE nonce = :nonce)
     ORDER BY s.priority, s.ordinal
     LIMIT 1 FOR UPDATE OF s SKIP LOCKED
@@ -41,8 +40,11 @@ WITH picked AS (
     UPDATE ablate_slot s SET state = 'leased', token = s.token + 1, stale = true
     FROM picked WHERE s.id = picked.id RETURNING s.*
 ), seen AS (
+    -- agents that find nothing ask again and again: most of the time they must not write
     INSERT INTO ablate_agent (id, study_id, host, pid, device, facts)
-    VALUES (:agent, :study, :host, :pid, :device, CAST(:facts AS json))
+    SELECT :agent, :study, :host, :pid, :device, CAST(:facts AS json)
+    WHERE NOT EXISTS (SELECT FROM ablate_agent WHERE id = :agent AND study_id = :study AND ended_at IS NULL
+                                                 AND seen_at > now() - make_interval(secs => 5))
     ON CONFLICT (id) DO UPDATE SET study_id = excluded.study_id, seen_at = now(), ended_at = NULL
 ), leased AS (
     INSERT INTO ablate_lease (slot_id, study_id, token, nonce, agent_id, lease_s, deadline)
@@ -50,18 +52,16 @@ WITH picked AS (
 ), begun AS (
     INSERT INTO ablate_attempt (slot_id, token, agent_id, host, device)
     SELECT id, token, :agent, :host, :device FROM taken
+), ours AS (
+    SELECT * FROM taken
+    UNION ALL
+    -- the answer to this very claim was lost on the way: the slot is ours already
+    SELECT s.* FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id WHERE l.nonce = :nonce
 )
 SELECT {SLOT_COLUMNS},
        ARRAY(SELECT coalesce(a.outcome, 'lost') FROM ablate_attempt a
-             WHERE a.slot_id = taken.id ORDER BY a.token) AS outcomes
-FROM taken
-"""  # noqa: S608
-
-_CLAIMED = f"""
-SELECT {", ".join(f"s.{name}" for name in SLOT_COLUMNS.split(", "))},
-       ARRAY(SELECT coalesce(a.outcome, 'lost') FROM ablate_attempt a
-             WHERE a.slot_id = s.id AND a.token < s.token ORDER BY a.token) AS outcomes
-FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id WHERE l.nonce = :nonce
+             WHERE a.slot_id = ours.id AND a.token < ours.token ORDER BY a.token) AS outcomes
+FROM ours
 """  # noqa: S608
 
 _RENEW = """
@@ -73,7 +73,9 @@ WITH renewed AS (
 ), seen AS (
     UPDATE ablate_agent SET seen_at = now() WHERE id = :agent
 )
-SELECT y.stop_requested_at IS NOT NULL AS stop FROM renewed JOIN ablate_study y ON y.id = renewed.study_id
+SELECT y.stop_requested_at IS NOT NULL AS stop,
+       set_config('synchronous_commit', 'off', true)  -- a renewal that a crash of the server undoes does no harm
+FROM renewed JOIN ablate_study y ON y.id = renewed.study_id
 """
 
 _SET_PARAMS = """
@@ -160,7 +162,7 @@ def claim(
         "study": study_id, "phases": list(phases), "nonce": secrets.token_hex(12), "lease_s": float(lease_s),
         "agent": agent.id, "host": agent.host, "pid": agent.pid, "device": agent.device, "facts": to_json(agent.facts),
     }  # fmt: skip
-    rows = database.rows(_CLAIM, **values) or database.rows(_CLAIMED, nonce=values["nonce"])
+    rows = database.rows(_CLAIM, **values)
     if not rows and reap(database, study_id):
         rows = database.rows(_CLAIM, **values)
     if not rows:

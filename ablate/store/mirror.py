@@ -17,6 +17,7 @@ from ablate.store.database import Database, to_json
 from ablate.store.space import Distribution, stored_value, to_text
 
 TRIAL_STATES = {"waiting": "WAITING", "leased": "RUNNING", "done": "COMPLETE", "failed": "FAIL", "cancelled": "FAIL"}
+AUDIT_S = 30.0
 _BATCH = 2000
 _SPACE = 0x6F7074  # "opt": our advisory locks of this kind
 
@@ -39,6 +40,11 @@ WHERE s.study_id = :study AND s.stale ORDER BY s.ordinal LIMIT :batch FOR UPDATE
 _LIVE = """
 SELECT s.trial_id, s.params, l.progress FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id
 WHERE l.study_id = :study AND l.progress IS NOT NULL AND s.trial_id IS NOT NULL
+"""
+
+_AUDIT_DUE = """
+UPDATE ablate_study SET audited_at = now()
+WHERE id = :study AND (audited_at IS NULL OR audited_at < now() - make_interval(secs => :every_s)) RETURNING id
 """
 
 _AUDIT = """
@@ -132,8 +138,13 @@ def mirror(database: Database, study_id: int) -> int:
             return n_changed
 
 
-def audit(database: Database, study_id: int) -> int:
-    """Mark slots whose trials are missing or in another state, so that ``mirror`` mends them; gives their number."""
+def audit(database: Database, study_id: int, *, every_s: float = AUDIT_S) -> int:
+    """Mark slots whose trials are missing or in another state, so that ``mirror`` mends them; gives their number.
+
+    It looks at every slot, so all agents together do it once in ``every_s``.
+    """
+    if not database.rows(_AUDIT_DUE, study=study_id, every_s=every_s):
+        return 0
     return len(database.rows(_AUDIT, study=study_id))
 
 

@@ -48,6 +48,7 @@ study = Table(
     Column("sealed_at", _time),
     Column("stop_requested_at", _time),
     Column("optuna_study_id", Integer, comment="null until mirrored"),
+    Column("audited_at", _time, comment="when its Optuna trials were last compared with its slots"),
 )
 
 slot = Table(

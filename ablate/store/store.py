@@ -199,15 +199,18 @@ class Store:
         """
         lease.release(self.database, claim, reason)
 
-    def reconcile(self, name: str) -> Reconciled:
+    def reconcile(self, name: str, *, thorough: bool = False) -> Reconciled:
         """Mend what crashes left behind: slots of dead agents are taken back, Optuna's trials brought in line.
 
         Anybody may call it at any time; it does nothing twice.
+
+        Args:
+            thorough: compare each of Optuna's trials with its slot also when somebody did so just now.
         """
         study_id = self._study_id(name)
         return Reconciled(
             n_reaped=lease.reap(self.database, study_id),
-            n_strayed=mirror.audit(self.database, study_id),
+            n_strayed=mirror.audit(self.database, study_id, every_s=0.0 if thorough else mirror.AUDIT_S),
             n_mirrored=mirror.mirror(self.database, study_id),
         )
 

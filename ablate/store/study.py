@@ -28,7 +28,8 @@ INSERT INTO ablate_slot
 SELECT :study, p.ordinality - 1, p.key, p.phase, p.arm, CAST(p.context AS json), p.index, p.generation, p.chain,
        p.priority, p.seed, CAST(p.params AS json), 'waiting'
 FROM unnest(CAST(:key AS text[]), CAST(:phase AS text[]), CAST(:arm AS text[]), CAST(:context AS text[]),
-            CAST(:index AS int[]), CAST(:generation AS int[]), CAST(:chain AS text[]), CAST(:priority AS int[]), CAST(:seed AS bigint[]),
+            CAST(:index AS int[]), CAST(:generation AS int[]),
+            CAST(:chain AS text[]), CAST(:priority AS int[]), CAST(:seed AS bigint[]),
             CAST(:params AS text[]))
      WITH ORDINALITY AS p (key, phase, arm, context, index, generation, chain, priority, seed, params, ordinality)
 """
