@@ -14,12 +14,14 @@ _PACKAGE = Path(__file__).parents[1]
 _DECISIVE = ("train", "model", "ecg", "stats", "seeds.py")  # what can change the bits of a score
 
 
-@functools.cache
-def code_digest() -> str:
-    """Digest of the sources that decide scores; a checkpoint of other code is not used."""
+def _of_sources() -> str:
     roots = [_PACKAGE / name for name in _DECISIVE]
     files = [file for root in roots for file in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
     return digest.of_json({str(file.relative_to(_PACKAGE)): digest.of_file(file) for file in files})
+
+
+# Of the sources that decide scores, taken when they are imported: a checkpoint of other code is not used.
+CODE_DIGEST = _of_sources()
 
 
 @functools.cache
@@ -27,7 +29,7 @@ def code_version() -> str:
     """For people: git commit with ``+dirty`` where files differ from it, and the short digest of the sources."""
     commit = _git("rev-parse", "--short=12", "HEAD")
     dirty = "+dirty" if commit and _git("status", "--porcelain", "--untracked-files=no", "--", ".") else ""
-    return f"{commit or 'no-git'}{dirty} sources {code_digest()[: digest.SHORT]}"
+    return f"{commit or 'no-git'}{dirty} sources {CODE_DIGEST[: digest.SHORT]}"
 
 
 def hardware(device: torch.device) -> str:

@@ -13,8 +13,7 @@ import torch
 
 from ablate import digest, seeds
 from ablate.ecg.split import TaskData, fraction, lost_classes
-from ablate.errors import SpecError
-from ablate.model.encoder import Classifier, Encoder, EncoderSpec
+from ablate.model.encoder import Classifier, Encoder, EncoderSpec, require_input
 from ablate.train import provenance, shelf
 from ablate.train.bank import feature_bank
 from ablate.train.batch import Signals
@@ -82,7 +81,8 @@ def post_train(
         peak = MemoryPeak(device)
         spec = encoder_spec if params.init == "pretrained" else EncoderSpec(encoder_spec.name, "random")
         encoder, encoder_digest = shelf.take(spec, seed=seed)
-        _check_records(encoder, spec, data)
+        n_leads, n_samples = data.signals.shape[1:]
+        require_input(encoder, fs_hz=data.fs_hz, n_leads=n_leads, n_samples=n_samples)
         trial = _start(data, params, seed=seed, machine=machine, device=device, report=report, stop=stop)
         saved = Checkpoint(checkpoint, _identity(trial, encoder_digest), trial.notes)
         network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
@@ -188,21 +188,6 @@ def _identity(trial: Trial, encoder_digest: str) -> str:
             "data": trial.data.digest,
             "encoder": encoder_digest,
             "machine": trial.machine.identity(),
-            "code": provenance.code_digest(),
+            "code": provenance.CODE_DIGEST,
         }
     )
-
-
-def _check_records(encoder: Encoder, spec: EncoderSpec, data: TaskData) -> None:
-    n_leads, n_samples = data.signals.shape[1:]
-    if encoder.fs_hz != data.fs_hz:
-        raise SpecError(
-            f"encoder.name = {spec.name!r} takes records of {encoder.fs_hz} Hz and these have {data.fs_hz}; "
-            f"set data.fs_hz = {encoder.fs_hz}"
-        )
-    if encoder.n_leads != n_leads:
-        raise SpecError(f"encoder.name = {spec.name!r} takes {encoder.n_leads} leads and these records have {n_leads}")
-    if encoder.n_samples not in (None, n_samples):
-        raise SpecError(
-            f"encoder.name = {spec.name!r} takes {encoder.n_samples} samples and these records have {n_samples}"
-        )

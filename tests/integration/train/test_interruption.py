@@ -1,0 +1,162 @@
+"""A trial that is stopped or killed goes on from its checkpoint and ends as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_exactness import bits
+
+from ablate.train.params import Params
+from ablate.train.routine import FeatureCache, Machine, Stopped, post_train
+
+PARAMS = Params(data_fraction=0.3, probe_epochs=2, ft_epochs=3, drop_path_rate=0.3, dropout=0.2, batch_size=16)
+
+
+class Countdown:
+    """Asks to stop at the n-th question."""
+
+    def __init__(self, n_asked):
+        self.left = n_asked
+
+    def __call__(self):
+        self.left -= 1
+        return self.left <= 0
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    return FeatureCache(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spec, open_data, features):
+    return post_train(spec, open_data, PARAMS, seed=4, features=features)
+
+
+@pytest.mark.parametrize("n_asked", [1, 4, 7, 9, 11, 13, 15])
+def test_a_trial_that_is_stopped_at_any_batch_ends_with_the_same_bits(
+    spec, open_data, features, undisturbed, tmp_path, n_asked
+):
+    checkpoint = tmp_path / "trial"
+    with pytest.raises(Stopped):
+        post_train(spec, open_data, PARAMS, seed=4, features=features, checkpoint=checkpoint, stop=Countdown(n_asked))
+    told = []
+    resumed = post_train(spec, open_data, PARAMS, seed=4, features=features, checkpoint=checkpoint, report=told.append)
+    assert bits(resumed) == bits(undisturbed)
+    assert resumed.notes == ()
+    assert len([p for p in told if p.stage == "finetune"]) <= 3
+
+
+def test_a_trial_that_is_stopped_at_every_epoch_loses_one_epoch_each_time_at_most(spec, data, features, tmp_path):
+    undisturbed = post_train(spec, data, PARAMS, seed=4, features=features)
+    checkpoint, told = tmp_path / "trial", []
+    for _ in range(10):
+        n_told = len(told)
+        try:
+            outcome = post_train(
+                spec,
+                data,
+                PARAMS,
+                seed=4,
+                features=features,
+                checkpoint=checkpoint,
+                report=told.append,
+                stop=lambda before=n_told: any(p.stage == "finetune" for p in told[before:]),
+            )
+            break
+        except Stopped:
+            continue
+    finetune = [p.epoch for p in told if p.stage == "finetune"]
+    assert finetune == [1, 2, 3]
+    assert bits(outcome) == bits(undisturbed)
+
+
+def test_a_finished_trial_is_not_trained_again(spec, open_data, features, undisturbed, tmp_path):
+    checkpoint = tmp_path / "trial"
+    post_train(spec, open_data, PARAMS, seed=4, features=features, checkpoint=checkpoint)
+    told = []
+    again = post_train(spec, open_data, PARAMS, seed=4, features=features, checkpoint=checkpoint, report=told.append)
+    assert {p.stage for p in told} == {"test"}
+    assert bits(again) == bits(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("params", "seed", "machine"),
+    [
+        (replace(PARAMS, ft_lr=1e-4), 4, Machine()),
+        (PARAMS, 5, Machine()),
+        (PARAMS, 4, Machine(precision="bf16")),
+    ],
+)
+def test_the_checkpoint_of_another_trial_is_refused_and_said_so(spec, data, tmp_path, params, seed, machine):
+    checkpoint = tmp_path / "trial"
+    short = {"probe_epochs": 0, "ft_epochs": 1, "drop_path_rate": 0.0}
+    post_train(spec, data, replace(PARAMS, **short), seed=4, checkpoint=checkpoint)
+    params = replace(params, **short)
+    outcome = post_train(spec, data, params, seed=seed, machine=machine, checkpoint=checkpoint)
+    assert "trained from the beginning" in outcome.notes[0]
+    assert bits(outcome) == bits(post_train(spec, data, params, seed=seed, machine=machine))
+
+
+def test_a_checkpoint_folder_that_cannot_be_written_stops_nothing(spec, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    params = replace(PARAMS, probe_epochs=0, ft_epochs=1)
+    outcome = post_train(spec, data, params, seed=4, checkpoint=tmp_path / "file" / "trial")
+    assert "no checkpoint could be written" in " ".join(outcome.notes)
+    assert bits(outcome) == bits(post_train(spec, data, params, seed=4))
+
+
+CHILD = """
+from pathlib import Path
+from ablate.ecg.array import open_cohort
+from ablate.ecg.seal import Permit
+from ablate.ecg.split import load_task
+from ablate.model.encoder import EncoderSpec
+from ablate.train.params import Params
+from ablate.train.routine import FeatureCache, post_train
+permit = Permit(study="s", slot="1")
+data = load_task(open_cohort(Path({folder!r})), "superdiagnostic", permit=permit)
+post_train(
+    EncoderSpec("net1d_small", {weights!r}), data, Params.from_dict({params!r}), seed=4,
+    features=FeatureCache(Path({features!r})), checkpoint={checkpoint!r} and Path({checkpoint!r}),
+    report=lambda p: print(p.stage, p.epoch, flush=True),
+)
+"""
+
+
+def start(spec, cohort, features, checkpoint=None):
+    code = CHILD.format(
+        folder=str(cohort.folder),
+        weights=spec.weights,
+        params=PARAMS.document(),
+        features=str(features),
+        checkpoint=str(checkpoint) if checkpoint else None,
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_process_is_continued_in_another_one(spec, cohort, open_data, features, undisturbed, tmp_path):
+    checkpoint = tmp_path / "trial"
+    with start(spec, cohort, features.folder, checkpoint) as child:
+        for line in child.stdout:
+            if line.startswith("finetune 2"):
+                os.kill(child.pid, signal.SIGKILL)
+                break
+    told = []
+    resumed = post_train(spec, open_data, PARAMS, seed=4, features=features, checkpoint=checkpoint, report=told.append)
+    assert resumed.notes == ()
+    assert [p.epoch for p in told if p.stage == "finetune"] in ([3], [])
+    assert bits(resumed) == bits(undisturbed)
+
+
+def test_two_processes_that_need_the_same_features_build_them_once(spec, cohort, data, tmp_path):
+    children = [start(spec, cohort, tmp_path) for _ in range(2)]
+    told = [child.communicate()[0].split("\n") for child in children]
+    assert [child.returncode for child in children] == [0, 0]
+    n_finished = [sum(line.startswith("features") and not line.endswith(" 0") for line in lines) for lines in told]
+    assert sorted(n_finished) == [0, 1]
+    assert len(list(Path(tmp_path).glob("*/features.npy"))) == 1
