@@ -25,17 +25,23 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the report page and its tables; while a study is going on, it says how much is missing."""
-    from ablate.cli.summary import show_summary
+    from ablate.cli.summary import show_summary, summary_document
+    from ablate.report.dashboard import board
     from ablate.report.page import write_report
+    from ablate.report.summary import summary
+    from ablate.store.board import publish
 
     store, name = open_store(storage), study_name(study)
     tables = store.tables(name)
     files = write_report(tables, out or settings.home() / "reports" / name, partial=partial, pdf=pdf)
+    shown = board(tables, partial=partial)
+    publish(store, name, note=shown.note, figures=shown.figures)
+    found = summary(tables, partial=partial)
     if as_json:
-        emit_json({"page": files.page, "tables": list(files.tables)})
+        emit_json(summary_document(name, found) | {"page": files.page, "tables": list(files.tables)})
         return
-    show_summary(tables)
-    console.print(f"report: {files.page}", highlight=False, soft_wrap=True)
+    show_summary(name, found)
+    console.print(f"report: {files.page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def dashboard(

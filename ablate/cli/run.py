@@ -1,7 +1,6 @@
 """``ablate run`` and ``ablate worker``: fill the slots of a study."""
 
 import os
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +15,10 @@ from ablate.cli.option import (
     StorageOption,
     StudyOption,
     open_store,
+    storage_address,
     study_name,
 )
-from ablate.cli.output import console, emit_json
+from ablate.cli.output import console, emit_json, stderr
 from ablate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PhaseOption = Annotated[str | None, typer.Option(help="search or confirm; both, one after the other, by default.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; by turns over the GPUs if there are any.")]
 LeaseOption = Annotated[float, typer.Option("--lease", help="Seconds of silence after which a slot is taken back.")]
-MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Go on with other code than the study was begun with.")]
+MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Go on with other code than it was begun with.")]
 
 _SOME_FAILED = 1
 _INTERRUPTED = 130
@@ -55,6 +55,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Fill every slot of a study; run it again to go on where it stopped."""
+    from ablate.cli.progress import progress
     from ablate.launch.local import LocalLauncher, launch
     from ablate.study.file import load_spec
 
@@ -67,15 +68,16 @@ def run(
         _conclude(store, spec, quiet=quiet, as_json=as_json)
         return
     store.clear_stop(spec.name)
-    with LocalLauncher() as launcher:  # its imports go on while the records are prepared
-        _prepare(spec, quiet=quiet or as_json)
-        duty = _duty(spec.name, storage, phases, lease_s=lease_s, allow_mixed=allow_mixed)
-        with _progress(store, spec.name, quiet=quiet or as_json) as on_tick:
-            try:
-                launch(duty, n_agents=workers or os.cpu_count() or 1, device=device, launcher=launcher, on_tick=on_tick)
-            except KeyboardInterrupt:
-                console.print(f"stopped; `ablate run --study {study}` goes on from here", highlight=False)
-                raise typer.Exit(_INTERRUPTED) from None
+    duty = _duty(spec.name, storage, phases, lease_s=lease_s, allow_mixed=allow_mixed)
+    try:
+        with LocalLauncher() as launcher:  # its imports go on while the records are prepared
+            _prepare(spec, quiet=quiet or as_json)
+            with progress(store, spec.name, quiet=quiet or as_json) as on_tick:
+                n_agents = workers or os.cpu_count() or 1
+                launch(duty, n_agents=n_agents, device=device, launcher=launcher, on_tick=on_tick)
+    except KeyboardInterrupt:
+        _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
+        raise typer.Exit(_INTERRUPTED) from None
     _conclude(store, spec, quiet=quiet, as_json=as_json)
 
 
@@ -95,10 +97,16 @@ def worker(
 
     _use_data(data)
     duty = _duty(
-        study_name(study), storage, _phases(phase), lease_s=lease_s, allow_mixed=allow_mixed, device=device, n_threads=threads
+        study_name(study),
+        storage,
+        _phases(phase),
+        lease_s=lease_s,
+        allow_mixed=allow_mixed,
+        device=device,
+        n_threads=threads,
     )
     ending = serve(duty, nursery=Nursery.start(n_threads=threads))
-    console.print(f"{duty.study}: {ending}", highlight=False)
+    _say(f"{duty.study}: {ending}")
 
 
 def _use_data(folder: Path | None) -> None:
@@ -115,7 +123,6 @@ def _phases(given: str | None) -> tuple[str, ...]:
 
 
 def _duty(study: str, storage: str | None, phases: tuple[str, ...], **options: object) -> "Duty":
-    from ablate.cli.option import storage_address
     from ablate.worker.duty import Duty
 
     return Duty(study=study, storage=storage_address(storage), phases=phases, **options)  # type: ignore[arg-type]
@@ -134,12 +141,12 @@ def _prepare(spec: "Spec", *, quiet: bool) -> None:
 
     from ablate.study.cohort import prepare_cohort
 
-    with nullcontext() if quiet else Progress(console=console, transient=True) as bar:
-        task = bar.add_task(f"preparing {spec.data.source}", total=None) if bar else None
+    with Progress(console=console, transient=True, disable=quiet) as bar:
+        task = bar.add_task(f"preparing {spec.data.source}", total=None)
         prepare_cohort(
             spec,
             n_processes=os.cpu_count() or 1,
-            progress=None if bar is None else lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 
@@ -151,23 +158,22 @@ def _is_over(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:
 def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> None:
     """Say what came out; exit status 1 where slots have failed."""
     from ablate.cli.summary import show_summary, summary_document
-    from ablate.store.mirror import mirror
+    from ablate.report.summary import summary
     from ablate.store.slot import SlotState
 
-    mirror(store, spec.name)
-    tables = store.tables(spec.name)
+    store.reconcile(spec.name, thorough=True)
     counts = store.counts(spec.name)
     if as_json:
-        emit_json(summary_document(tables))
+        emit_json(summary_document(spec.name, summary(store.tables(spec.name))))
     elif not quiet:
-        show_summary(tables)
-        left = counts.unfinished()
-        console.print(
-            f"{counts.of(SlotState.DONE)} of {counts.total()} slots done"
-            + (f", {left} to go" if left else "")
-            + f"; report: `ablate report --study {spec.name}`",
-            highlight=False,
+        show_summary(spec.name, summary(store.tables(spec.name)))
+        _say(f"{counts.of(SlotState.DONE)} of {counts.total()} slots done; page: ablate report --study {spec.name}")
+    if counts.of(SlotState.FAILED):
+        stderr.print(
+            f"{spec.name}: {counts.of(SlotState.FAILED)} slots failed; ablate status --study {spec.name} says why"
         )
-    if failed := counts.of(SlotState.FAILED):
-        console.print(f"{failed} slots failed; see `ablate status --study {spec.name}`", highlight=False)
         raise typer.Exit(_SOME_FAILED)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
