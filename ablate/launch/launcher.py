@@ -4,11 +4,14 @@ Every launcher starts the same agents, as ``ablate worker`` does by hand. None o
 the slots in the store, so agents may be started, lost and started again at will.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
 from ablate.worker.duty import Duty
+
+_TICK_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +52,40 @@ class Launcher(Protocol):
     def close(self) -> None:
         """Let go of everything; agents that still live stop as if they were asked to."""
         ...
+
+
+def attend(
+    launcher: Launcher,
+    duties: Sequence[Duty],
+    *,
+    on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
+) -> list[AgentStatus]:
+    """Start an agent for each duty and wait for the last; the launcher is closed at the end.
+
+    Ctrl-C once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed either way.
+
+    Args:
+        launcher: where the agents work.
+        duties: one for each agent.
+        on_tick: called several times a second.
+
+    Raises:
+        LaunchError: agents cannot be started.
+        KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
+    """
+    n_interrupts = 0
+    statuses: Sequence[AgentStatus] = ()
+    with closing(launcher):
+        launcher.start(duties)
+        while True:
+            try:
+                statuses = launcher.watch(timeout_s=_TICK_S)
+                on_tick(statuses)
+                if not any(status.is_alive for status in statuses):
+                    break
+            except KeyboardInterrupt:
+                n_interrupts += 1
+                launcher.stop(at_once=n_interrupts > 1)
+    if n_interrupts:
+        raise KeyboardInterrupt
+    return list(statuses)

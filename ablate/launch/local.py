@@ -8,13 +8,12 @@ from typing import Self
 
 from ablate.errors import LaunchError
 from ablate.launch.device import deal
-from ablate.launch.launcher import AgentStatus
+from ablate.launch.launcher import AgentStatus, attend
 from ablate.worker.duty import Duty
 from ablate.worker.nursery import Child, Nursery
 
 ENTRY = "ablate.worker.service:main"
 _MOST_STARTS = 50  # of one agent; somebody kills it again and again, or this machine is broken
-_TICK_S = 0.25
 
 
 @dataclass
@@ -130,18 +129,4 @@ def launch(
         KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
     """
     duties = [replace(duty, device=each) for each in deal(n_agents, device=device)]
-    n_interrupts = 0
-    with launcher or LocalLauncher(n_threads=duty.n_threads) as agents:
-        agents.start(duties)
-        while True:
-            try:
-                statuses = agents.watch(timeout_s=_TICK_S)
-                on_tick(statuses)
-                if not any(status.is_alive for status in statuses):
-                    break
-            except KeyboardInterrupt:
-                n_interrupts += 1
-                agents.stop(at_once=n_interrupts > 1)
-    if n_interrupts:
-        raise KeyboardInterrupt
-    return statuses
+    return attend(launcher or LocalLauncher(n_threads=duty.n_threads), duties, on_tick=on_tick)
