@@ -12,8 +12,11 @@ def show_summary(study: str, found: "Summary") -> None:
     """Print what was found."""
     if found.rows:
         emit(found.rows, title=study)
+    from ablate.report.wording import context_text
+
     for verdict in found.verdicts:
-        console.print(f"{verdict.outcome}: {verdict.sentence}", markup=False, highlight=False, soft_wrap=True)
+        where = "" if verdict.context == "{}" else f" at {context_text(verdict.context)}"
+        console.print(f"{verdict.outcome}{where}: {verdict.sentence}", markup=False, highlight=False, soft_wrap=True)
     for note in found.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 

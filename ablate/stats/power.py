@@ -124,4 +124,5 @@ def _error(sd_seeds: float, sd_patients: float, n_blocks: int, df_patients: floa
 
 
 def _detected(shift: float, critical: float, df: float) -> float:
-    return float(stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift))
+    wrong_side = stats.nct.cdf(-critical, df, shift)  # scipy gives NaN where it is too small for its series
+    return float(stats.nct.sf(critical, df, shift) + np.nan_to_num(wrong_side))
