@@ -1,0 +1,9 @@
+import pytest
+
+from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.synthetic import Synthetic
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    return open_cohort(prepare(Synthetic(500, 3), cache_dir=tmp_path_factory.mktemp("prepared")))
