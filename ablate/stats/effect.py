@@ -13,7 +13,7 @@ from scipy import stats
 
 from ablate.errors import DataError, SpecError
 
-_RARE = 5  # a class with so few records of an outcome may lend its variance to one that has a single record
+_RARE = 5  # records of an outcome, up to which classes share a mean
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class PatientVariance:
     """Variance of a macro score, or of a difference of them, over test folds of other patients.
 
     Attributes:
-        df: degrees of freedom of the estimate; few where rare classes decide it.
+        df: degrees of freedom of the estimate; few where few patients decide it.
     """
 
     variance: float
@@ -55,54 +55,53 @@ class Effect:
 
 
 def patient_variance(
-    influence: Float[np.ndarray, "class record"],
+    pseudo_values: Float[np.ndarray, "class record"],
     labels: Bool[np.ndarray, "record class"],
     patients: Int[np.ndarray, "record"],
 ) -> PatientVariance:
-    """Variance of the mean over classes, from influence values summed by patient.
+    """Variance of the mean over classes, from the pseudo-values' deviations summed by patient.
 
-    A class with one positive shows nothing of how another positive would have fared. It borrows the variance of one
-    positive's influence from the classes with two to five; otherwise it would count as known exactly.
+    Deviations are from the mean of the outcome in the class. Classes with fewer than six records of an outcome share
+    one mean: an own mean would take most of what such records vary together with them, all of it for a single record,
+    and rare classes make most of the macro mean's variance. Where rare classes truly differ this errs to the wide side.
 
     Args:
-        influence: of a score, or the same weighted combination of influences as of scores.
+        pseudo_values: of scores, or the same weighted combination of pseudo-values as of scores.
         labels: of the classes that count.
 
     Raises:
-        DataError: shapes differ, the set of classes is empty, or no class has two records of each outcome.
+        DataError: shapes differ or the set of classes is empty.
 
     Source:
-        DeLong et al. 1988 with Obuchowski's 1997 sums by cluster; degrees of freedom as Satterthwaite 1946, over the
-        outcomes of the classes. The borrowed part is ours.
+        DeLong et al. 1988, with sums by cluster as Obuchowski 1997, Biometrics 53:567; degrees of freedom as
+        Satterthwaite 1946, from the patients' fourth powers. The shared mean is ours.
     """
-    n_classes, n_records = influence.shape
+    n_classes, n_records = pseudo_values.shape
     if labels.shape != (n_records, n_classes) or patients.shape != (n_records,) or n_classes == 0:
         raise DataError(
-            f"influence {influence.shape}, labels {labels.shape}, patients {patients.shape}: expected one set"
+            f"pseudo-values {pseudo_values.shape}, labels {labels.shape}, patients {patients.shape}: expected"
+            " (class, record), (record, class), (record) with at least one class"
         )
+    deviation = np.zeros(n_records)
+    for chosen in (labels.T, ~labels.T):
+        deviation += _deviations(pseudo_values, chosen).sum(axis=0) / n_classes
     _, patient = np.unique(patients, return_inverse=True)
-    by_patient = np.bincount(patient, influence.mean(axis=0))
-    positive = labels.T
-    number = np.concatenate([positive.sum(axis=1), (~positive).sum(axis=1)])
-    square = influence**2
-    part = np.concatenate([np.where(positive, square, 0).sum(axis=1), np.where(positive, 0, square).sum(axis=1)])
-    borrowed, borrowed_df = _borrowed(part, number)
-    parts = np.append(part[number > 1], borrowed) / n_classes**2
-    dfs = np.append(number[number > 1] - 1, borrowed_df)
-    return PatientVariance(float((by_patient**2).sum() + borrowed / n_classes**2), satterthwaite(parts, dfs))
+    square = np.bincount(patient, deviation) ** 2
+    variance, fourth = float(square.sum()), float((square**2).sum())
+    return PatientVariance(variance, 2 * variance**2 / fourth if fourth > 0 else math.inf)
 
 
-def _borrowed(part: Float[np.ndarray, "outcome"], number: Int[np.ndarray, "outcome"]) -> tuple[float, float]:
-    """Summed variance of the outcomes that have one record, and its degrees of freedom."""
-    n_single = int((number == 1).sum())
-    if not (number > 1).any():
-        raise DataError("labels: no class has two records of an outcome; the patients' variance cannot be estimated")
-    if n_single == 0:
-        return 0.0, math.inf
-    fewest = max(_RARE, int(number[number > 1].min()))
-    lender = (number > 1) & (number <= fewest)
-    of_one = part[lender] * number[lender]
-    return float(n_single * of_one.mean()), satterthwaite(of_one, number[lender] - 1)
+def _deviations(
+    pseudo_values: Float[np.ndarray, "class record"], chosen: Bool[np.ndarray, "class record"]
+) -> Float[np.ndarray, "class record"]:
+    """Each record's part in the deviation of its class's score, for the records of one outcome."""
+    number = chosen.sum(axis=1, keepdims=True)
+    rare = number <= _RARE
+    values = np.where(chosen, pseudo_values, 0)
+    total = np.where(rare, values[rare[:, 0]].sum(), values.sum(axis=1, keepdims=True))
+    size = np.where(rare, number[rare].sum(), number)
+    unbiased = np.sqrt(size / np.maximum(size - 1, 1)) / number
+    return np.where(chosen, (values - total / size) * unbiased, 0)
 
 
 def satterthwaite(parts: Float[np.ndarray, "part"], dfs: Float[np.ndarray, "part"]) -> float:

@@ -1,4 +1,4 @@
-"""The arms of one context, evaluated once on the test fold: scores, influence and bootstrap draws for any contrast."""
+"""The arms of one context, evaluated once on the test fold: scores, pseudo-values and draws for any contrast."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from ablate.errors import DataError, SpecError
 from ablate.stats.bootstrap import Draws, crossed_bootstrap
 from ablate.stats.effect import Effect, patient_variance, two_source_effect
-from ablate.stats.influence import METRICS, influence
+from ablate.stats.influence import METRICS, pseudo_values
 from ablate.stats.metrics import class_auprc, class_auroc, missing_outcomes
 from ablate.stats.ranking import rank
 
@@ -23,13 +23,13 @@ class Evaluation:
     Attributes:
         labels: of the classes that count.
         class_scores: by metric and arm.
-        influence: by metric and arm, of the score averaged over blocks.
+        pseudo_values: by metric and arm, of the score averaged over blocks.
     """
 
     labels: Bool[np.ndarray, "record class"]
     patients: Int[np.ndarray, "record"]
     class_scores: Mapping[str, Mapping[str, Float[np.ndarray, "block class"]]]
-    influence: Mapping[str, Mapping[str, Float[np.ndarray, "class record"]]]
+    pseudo_values: Mapping[str, Mapping[str, Float[np.ndarray, "class record"]]]
     draws: Draws
 
     def scores(self, metric: str, weights: Mapping[str, float]) -> Float[np.ndarray, "block"]:
@@ -43,7 +43,7 @@ class Evaluation:
         Raises:
             SpecError: fewer than two blocks.
         """
-        moved = np.sum([weight * self.influence[metric][arm] for arm, weight in weights.items()], axis=0)
+        moved = np.sum([weight * self.pseudo_values[metric][arm] for arm, weight in weights.items()], axis=0)
         variance = patient_variance(moved, self.labels, self.patients)
         return two_source_effect(self.scores(metric, weights), variance, level=level)
 
@@ -71,7 +71,7 @@ def evaluate(
     truth = np.ascontiguousarray(np.asarray(labels, dtype=bool)[:, counted])
     _check(arms, truth, patients, missing_outcomes(labels, classes=counted))
     chosen = {arm: [block[:, counted] for block in blocks] for arm, blocks in arms.items()}
-    moved = {arm: [influence(truth, block) for block in blocks] for arm, blocks in chosen.items()}
+    moved = {arm: [pseudo_values(truth, block) for block in blocks] for arm, blocks in chosen.items()}
     return Evaluation(
         labels=truth,
         patients=np.asarray(patients),
@@ -79,7 +79,7 @@ def evaluate(
             metric: {arm: np.stack([score(truth, block) for block in blocks]) for arm, blocks in chosen.items()}
             for metric, score in _CLASS_SCORES.items()
         },
-        influence={
+        pseudo_values={
             metric: {arm: np.asarray(np.mean([block[metric] for block in moved[arm]], axis=0)) for arm in chosen}
             for metric in METRICS
         },

@@ -1,7 +1,7 @@
-"""How much each record moves a class's score: what the score loses or gains when the record is left out.
+"""What each record says about a class's score: jackknife pseudo-values.
 
-Sums over the records of a patient give the variance that comes from which patients are in the test fold, without
-drawing any samples. The test fold is stratified, so a record is left out within its outcome.
+Their mean is the score, and their spread within an outcome, summed by patient, is the variance that comes from which
+patients are in the test fold. No samples are drawn, and averages over blocks and differences of arms carry over.
 """
 
 from dataclasses import dataclass
@@ -14,32 +14,33 @@ from ablate.stats.metrics import check_pair
 METRICS = ("auroc", "auprc")
 
 
-def influence(
+def pseudo_values(
     labels: Shaped[np.ndarray, "record class"], scores: Float[np.ndarray, "record class"]
 ) -> dict[str, Float[np.ndarray, "class record"]]:
-    """Influence of each record on each class's AUROC and AUPRC, scaled so that squares sum to the score's variance.
+    """n times the class's score minus n - 1 times the score without the record, n counting the record's outcome.
 
-    The exact jackknife within each outcome. For AUROC it equals DeLong's placement values, and the sum of squares
-    DeLong's variance. For AUPRC the derivative by the record's weight would be as cheap, but with few positives
-    precision is so curved that the derivative misses most of the variance.
+    The test fold is stratified, so a record is left out within its outcome. For AUROC pseudo-values are DeLong's
+    placement values: the share of negatives below a positive, and of positives above a negative. For AUPRC they are
+    exact too; the derivative by the record's weight would be as cheap, but where a class has few positives precision is
+    so curved that the derivative misses most of the variance. The only record of its outcome gets the score itself.
 
     Returns:
-        By metric. 0 for the only record of an outcome, which cannot be left out, and for a class without both outcomes.
+        By metric; NaN for a class without both outcomes.
 
     Raises:
         DataError: shapes differ, labels are not 0 or 1, or scores are not finite.
 
     Source:
-        DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44:837; for patients with several records Obuchowski 1997,
-        Biometrics 53:567; Arvesen 1969, Ann. Math. Stat. 40:2076, for the jackknife of two samples.
+        DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44:837; Arvesen 1969, Ann. Math. Stat. 40:2076, for the
+        jackknife of two samples.
     """
     labels, scores = check_pair(labels, scores)
-    sorting = _sort(labels, scores)
-    by_metric = {"auroc": _auroc_changes(sorting), "auprc": _auprc_changes(sorting)}
+    by = _sort(labels, scores)
+    both = (by.n_positive > 0) & (by.n_negative > 0)
     placed = {}
-    for metric, changes in by_metric.items():
-        placed[metric] = np.empty_like(changes)
-        np.put_along_axis(placed[metric], sorting.order, _scaled(changes, sorting), axis=1)
+    for metric, values in (("auroc", _auroc_values(by)), ("auprc", _auprc_values(by))):
+        placed[metric] = np.empty_like(values)
+        np.put_along_axis(placed[metric], by.order, np.where(both, values, np.nan), axis=1)
     return placed
 
 
@@ -105,39 +106,27 @@ def _at(values: Shaped[np.ndarray, "class record"], position: Int[np.ndarray, "r
     return values if len(position) < len(values) else np.take_along_axis(values, position, axis=1)
 
 
-def _auroc_changes(by: _Sorting) -> Float[np.ndarray, "class record"]:
-    """What leaving the record out takes from the class's AUROC, up to a constant within the outcome."""
+def _auroc_values(by: _Sorting) -> Float[np.ndarray, "class record"]:
     with np.errstate(invalid="ignore", divide="ignore"):
-        above_negatives = -(by.misses_before + by.misses_until) / (2 * by.n_negative * (by.n_positive - 1))
-        below_positives = (by.hits_before + by.hits_until) / (2 * by.n_positive * (by.n_negative - 1))
-    return np.asarray(np.where(by.positive, above_negatives, below_positives))
+        negatives_below = 1 - (by.misses_before + by.misses_until) / (2 * by.n_negative)
+        positives_above = (by.hits_before + by.hits_until) / (2 * by.n_positive)
+    return np.asarray(np.where(by.positive, negatives_below, positives_above))
 
 
-def _auprc_changes(by: _Sorting) -> Float[np.ndarray, "class record"]:
-    """What leaving the record out takes from the class's AUPRC, up to a constant within the outcome."""
+def _auprc_values(by: _Sorting) -> Float[np.ndarray, "class record"]:
     counted = by.last + 1.0
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(by.positive, by.hits_until / counted, 0)
         without_hit = np.where(by.positive, np.nan_to_num((by.hits_until - 1) / (counted - 1)), 0)
-        without_miss = np.where(by.positive, by.hits_until / (counted - 1), 0)
+        without_miss = np.where(by.positive, np.nan_to_num(by.hits_until / (counted - 1), posinf=1), 0)
         # Thresholds above the record keep their precision; those at or below it count one record less.
-        above = np.cumsum(precision, axis=1) - precision
-        kept = _at(above, by.first) + _at(_sum_from(without_hit), by.first)
-        hit = (without_hit - kept) / (by.n_positive - 1)
-        gained = np.nan_to_num(without_miss - precision, posinf=0)
-        miss = -_at(_sum_from(gained), by.first) / by.n_positive
-    return np.asarray(np.where(by.positive, hit, miss))
-
-
-def _scaled(changes: Float[np.ndarray, "class record"], by: _Sorting) -> Float[np.ndarray, "class record"]:
-    """Centred within the outcome and scaled to the jackknife's variance, (n - 1) / n times the sum of squares."""
-    total = np.zeros_like(changes)
-    for chosen, number in ((by.positive, by.n_positive), (~by.positive, by.n_negative)):
-        values = np.where(chosen & (number > 1), changes, 0)
-        centre = values.sum(axis=1, keepdims=True) / np.maximum(number, 1)
-        total += np.where(chosen, (values - centre) * np.sqrt((number - 1) / np.maximum(number, 1)), 0)
-    return np.asarray(np.where((by.n_positive > 0) & (by.n_negative > 0), total, 0))
+        total = precision.sum(axis=1, keepdims=True)
+        above = _at(np.cumsum(precision, axis=1) - precision, by.first)
+        remaining = above + _at(_sum_from(without_hit), by.first) - without_hit
+        gained = _at(_sum_from(without_miss - precision), by.first)
+        miss = (total - (by.n_negative - 1) * gained) / by.n_positive
+    return np.asarray(np.where(by.positive, total - remaining, miss))
 
 
 def _sum_from(values: Float[np.ndarray, "class record"]) -> Float[np.ndarray, "class record"]:
-    return np.cumsum(values[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(np.cumsum(values[:, ::-1], axis=1)[:, ::-1])
