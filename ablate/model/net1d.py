@@ -45,7 +45,7 @@ class Net1D(nn.Module):
         out = F.silu(self.first_conv(x.unsqueeze(2).contiguous(memory_format=self._format)))
         for block in self._blocks():
             out = block(out)
-        return out.mean((2, 3))
+        return _mean_over_time(out)
 
     def logits(self, x: Float[Tensor, "batch lead sample"]) -> Float[Tensor, "batch class"]:
         """What the authors' own head says, for networks that were built with it."""
@@ -114,7 +114,7 @@ class _Block(nn.Module):
         out = self.conv1(F.silu(x) if self.activate else x)
         out = self.conv2(F.silu(out))
         out = self.conv3(F.silu(out))
-        gate = self.se_fc2(F.silu(self.se_fc1(out.mean((2, 3)))))
+        gate = self.se_fc2(F.silu(self.se_fc1(_mean_over_time(out))))
         return cast(Tensor, out * gate.sigmoid()[:, :, None, None])
 
     def _shortcut(self, x: Tensor) -> Tensor:
@@ -160,3 +160,7 @@ class _UnusedNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+
+def _mean_over_time(x: Float[Tensor, "batch channel 1 sample"]) -> Float[Tensor, "batch channel"]:
+    return x.sum((2, 3)) * (1 / x.shape[-1])  # the gradient of mean() would fill a tensor as large as x
