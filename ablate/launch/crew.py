@@ -1,0 +1,83 @@
+"""Agents on behalf of an engine: in the process that Ray or Slurm has placed on some machine.
+
+The agents are the nursery's children, tied to this process by a connection each. When the engine kills it, they
+notice, checkpoint their trials and give their slots back.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablate.errors import LaunchError
+from ablate.launch.local import LocalLauncher
+from ablate.launch.token import Token
+from ablate.worker.duty import Duty
+
+HOME = "ABLATE_HOME"
+DATA = "ABLATE_DATA"
+_TICK_S = 0.25
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baggage:
+    """What agents of a crew bring to their machine.
+
+    Attributes:
+        token: of the shared folder, which becomes their ``ABLATE_HOME``; None where each machine prepares its own.
+        environment: variables to set, passwords among them, so it is not shown.
+    """
+
+    token: Token | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def unpack(self) -> None:
+        """Set the environment of this process and of its children to come.
+
+        Raises:
+            LaunchError: this machine does not see the shared folder.
+        """
+        os.environ.update(self.environment)
+        if self.token is not None:
+            self.token.require(os.uname().nodename)
+            os.environ[HOME] = str(self.token.folder)
+        os.environ.setdefault(HOME, str(Path.home() / ".ablate"))
+
+
+class Crew:
+    """The agents of one process."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._agents: LocalLauncher | None = None
+
+    def serve(self, duties: Sequence[Duty]) -> int:
+        """Let an agent fill slots for each duty until all have ended; the worst of their exit statuses."""
+        with LocalLauncher(n_threads=duties[0].n_threads) as agents:
+            self._agents = agents
+            agents.start(duties)
+            return self.settle()
+
+    def stop(self) -> None:
+        """Ask the agents to checkpoint their trials and end; from any thread, or from a signal's handler."""
+        self._asked.set()
+
+    def settle(self) -> int:
+        """Wait until all agents have ended; also from a signal's handler that has called ``stop``.
+
+        Raises:
+            LaunchError: the nursery has died.
+        """
+        if self._agents is None:
+            raise LaunchError("there are no agents to wait for")
+        is_told = False
+        while True:
+            if self._asked.is_set() and not is_told:
+                self._agents.stop()
+                is_told = True
+            statuses = self._agents.watch(timeout_s=_TICK_S)
+            if not any(status.is_alive for status in statuses):
+                return max((abs(status.exit_status or 0) for status in statuses), default=0)
