@@ -1,0 +1,169 @@
+"""The faults: each hurts a scene once and says what it hit, or None where there was nothing to hit."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from chaos.scene import LEASE_S, Scene, resume
+
+Fault = Callable[[Scene, Random], str | None]
+SKEWED = Path(__file__).parent / "skewed"
+
+
+def kill_agent(scene: Scene, random: Random) -> str | None:
+    return _signal_one(scene, random, "ablate agent", signal.SIGKILL)
+
+
+def kill_trainer(scene: Scene, random: Random) -> str | None:
+    return _signal_one(scene, random, "ablate trainer", signal.SIGKILL)
+
+
+def segfault_trainer(scene: Scene, random: Random) -> str | None:
+    return _signal_one(scene, random, "ablate trainer", signal.SIGSEGV)
+
+
+def kill_nursery(scene: Scene, random: Random) -> str | None:
+    return _signal_one(scene, random, "ablate nursery", signal.SIGKILL)
+
+
+def kill_launcher(scene: Scene, random: Random) -> str | None:
+    return _signal_launcher(scene, signal.SIGKILL)
+
+
+def interrupt_launcher(scene: Scene, random: Random) -> str | None:
+    return _signal_launcher(scene, signal.SIGINT)
+
+
+def terminate_launcher(scene: Scene, random: Random) -> str | None:
+    return _signal_launcher(scene, signal.SIGTERM)
+
+
+def preempt_agent(scene: Scene, random: Random) -> str | None:
+    return _signal_one(scene, random, "ablate agent", random.choice([signal.SIGTERM, signal.SIGUSR1]))
+
+
+def preempt_trainer(scene: Scene, random: Random) -> str | None:
+    return _signal_one(scene, random, "ablate trainer", random.choice([signal.SIGTERM, signal.SIGUSR1]))
+
+
+def freeze_agent(scene: Scene, random: Random) -> str | None:
+    """Stopped beyond its lease while its trainer goes on; its late result must be fenced off or be as good as any."""
+    victims = scene.named("ablate agent")
+    if not victims:
+        return None
+    victim = random.choice(victims)
+    with contextlib.suppress(psutil.Error):
+        victim.send_signal(signal.SIGSTOP)
+    later(scene, LEASE_S * random.uniform(1.2, 2.5), lambda: resume(victim))
+    return f"process {victim.pid}"
+
+
+def stop_server(scene: Scene, random: Random) -> str | None:
+    """``pg_ctl stop -m immediate``, and back a little later."""
+    return _fell_server(scene, signal.SIGQUIT, random.uniform(0.2, 3))
+
+
+def kill_server(scene: Scene, random: Random) -> str | None:
+    return _fell_server(scene, signal.SIGKILL, random.uniform(0.2, 3))
+
+
+def long_outage(scene: Scene, random: Random) -> str | None:
+    """The server is away for ten lease times."""
+    return _fell_server(scene, signal.SIGKILL, 10 * LEASE_S)
+
+
+def cut_connections(scene: Scene, random: Random) -> str | None:
+    return f"{scene.proxy.cut()} connections"
+
+
+def fill_disk(scene: Scene, random: Random) -> str | None:
+    """No byte is left for spooled results and checkpoints for a while."""
+    name = random.choice(["spool", "checkpoints"])
+    place = scene.small_disk(name)
+    if place is None:
+        return None
+    ballast = place / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb") as file:
+        while True:
+            file.write(bytes(1 << 16))
+            file.flush()
+    later(scene, random.uniform(1, 4), lambda: ballast.unlink(missing_ok=True))
+    return name
+
+
+def join_skewed(scene: Scene, random: Random) -> str | None:
+    """One more worker joins, whose clock is an hour ahead."""
+    return f"process {scene.ablate('worker', python_path=SKEWED).pid}"
+
+
+FAULTS: dict[str, tuple[Fault, int]] = {
+    "agent killed (kill -9)": (kill_agent, 4),
+    "trainer killed (kill -9)": (kill_trainer, 4),
+    "trainer crashed (SIGSEGV)": (segfault_trainer, 2),
+    "fork server killed (kill -9)": (kill_nursery, 2),
+    "`ablate run` killed (kill -9)": (kill_launcher, 2),
+    "`ablate run` interrupted (Ctrl-C)": (interrupt_launcher, 1),
+    "`ablate run` terminated": (terminate_launcher, 1),
+    "agent pre-empted (SIGTERM, SIGUSR1)": (preempt_agent, 2),
+    "trainer pre-empted (SIGTERM, SIGUSR1)": (preempt_trainer, 2),
+    "agent frozen beyond its lease": (freeze_agent, 3),
+    "Postgres stopped (-m immediate)": (stop_server, 2),
+    "Postgres killed (kill -9)": (kill_server, 2),
+    "Postgres away for 20 s": (long_outage, 1),
+    "connections cut": (cut_connections, 4),
+    "disk full": (fill_disk, 2),
+    "worker with its clock an hour ahead": (join_skewed, 1),
+}
+"""Each with its weight in the draw."""
+
+_aftermath: list[threading.Thread] = []
+
+
+def later(scene: Scene, after_s: float, mend: Callable[[], None]) -> None:
+    """Undo a fault after a while; ``settle`` waits for it."""
+    timer = threading.Timer(after_s, mend)
+    timer.start()
+    _aftermath.append(timer)
+
+
+def settle() -> None:
+    """Wait until every fault was undone."""
+    while _aftermath:
+        _aftermath.pop().join()
+
+
+def _signal_one(scene: Scene, random: Random, name: str, number: int) -> str | None:
+    victims = scene.named(name)
+    if not victims:
+        return None
+    victim = random.choice(sorted(victims, key=lambda process: process.pid))
+    with contextlib.suppress(psutil.Error):
+        victim.send_signal(number)
+    return f"process {victim.pid}"
+
+
+def _signal_launcher(scene: Scene, number: int) -> str | None:
+    launcher = scene.launcher
+    if launcher is None:
+        return None
+    launcher.send_signal(number)
+    return f"process {launcher.pid}"
+
+
+def _fell_server(scene: Scene, number: int, away_s: float) -> str | None:
+    pid = scene.server.status().pid
+    if pid is None:
+        return None  # it is away already
+    os.kill(pid, number)
+    later(scene, away_s, lambda: _raise_server(scene))
+    return f"{away_s:.1f} s"
+
+
+def _raise_server(scene: Scene) -> None:
+    scene.server.ensure_running()

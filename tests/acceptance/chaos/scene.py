@@ -1,0 +1,232 @@
+"""A study on a stage of its own: server, proxy, home folder and the processes that fill the slots."""
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from sqlalchemy.engine import make_url
+
+from ablate.store.server import Server
+from ablate.store.slot import SlotState
+from ablate.store.store import Store
+from chaos.proxy import Proxy
+
+LEASE_S = 2.0
+N_AGENTS = 4
+N_SLOTS = 40
+STUDY = """
+question = "Does every slot survive?"
+[data]
+source = "synthetic"
+task = "superdiagnostic"
+n_records = 200
+seed = 1
+[encoder]
+name = "net1d_small"
+weights = "random"
+[fixed]
+ft_epochs = 2
+batch_size = 32
+[space]
+probe_epochs = { low = 0, high = 4 }
+drop_path_rate = { low = 0.0, high = 0.5 }
+[arms.ft]
+drop_path_rate = 0.0
+probe_epochs = 0
+[arms.sd]
+probe_epochs = 0
+drop_path_rate = { low = 0.05, high = 0.5 }
+[arms.lp]
+drop_path_rate = 0.0
+probe_epochs = { low = 1, high = 4 }
+[arms.lp_sd]
+drop_path_rate = { low = 0.05, high = 0.5 }
+probe_epochs = { low = 1, high = 4 }
+[budget]
+search_trials = 6
+replicates = 4
+generation = 3
+max_attempts = 10
+"""
+Results = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Scene:
+    """Everything that can be hurt, and what is found afterwards."""
+
+    folder: Path
+    n_agents: int = N_AGENTS
+    n_launches: int = 0
+    _run: subprocess.Popen[bytes] | None = None
+    _others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _mounts: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.chmod(0o755)
+        self.home = self.folder / "home"
+        self.home.mkdir()
+        self.spec = self.folder / "chaos.toml"
+        self.spec.write_text(STUDY)
+        self.server = Server(self.folder / "postgres")
+        direct = make_url(self.server.ensure_running())
+        self.proxy = Proxy(direct.port)
+        self.url = direct.set(port=self.proxy.port).render_as_string(hide_password=False)
+        self.store = Store(direct.render_as_string(hide_password=False), patience_s=60, application_name="onlooker")
+        self.log = (self.folder / "log").open("ab")
+
+    # The play
+
+    def supervise(self) -> bool:
+        """Start ``ablate run`` where it is not there; whether the study is over."""
+        if self._run is not None and self._run.poll() is None:
+            return False
+        if self._run is not None and self._run.returncode == 0:
+            return True
+        self._run = self.ablate("run", "--workers", str(self.n_agents), "--quiet")
+        self.n_launches += 1
+        return False
+
+    def ablate(self, *words: str, python_path: Path | None = None) -> subprocess.Popen[bytes]:
+        """A real ``ablate`` process on this stage."""
+        environment = {**os.environ, "ABLATE_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
+        if python_path is not None:
+            environment["PYTHONPATH"] = str(python_path)
+        options = ["--study", str(self.spec), "--storage", self.url, "--lease", str(LEASE_S), "--allow-mixed"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ablate", *words, *options],
+            env=environment,
+            stdout=self.log,
+            stderr=self.log,
+            stdin=subprocess.DEVNULL,
+        )
+        self._others.append(process)
+        return process
+
+    # The actors
+
+    @property
+    def launcher(self) -> subprocess.Popen[bytes] | None:
+        return self._run if self._run is not None and self._run.poll() is None else None
+
+    def named(self, name: str) -> list[psutil.Process]:
+        """Processes of this stage that call themselves ``name``."""
+        return [process for process in self.processes() if _name(process) == name]
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that ``ablate`` started here, dead ones apart."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                is_ours = process.environ().get("ABLATE_HOME") == str(self.home)
+                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def small_disk(self, name: str, *, size: str = "8m") -> Path | None:
+        """A small file system in the home folder; None where nobody may mount one."""
+        place = self.home / name
+        if place in self._mounts:
+            return place
+        place.mkdir(exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=False)
+        if done.returncode:
+            return None
+        self._mounts.append(place)
+        return place
+
+    # The end
+
+    def results(self) -> Results:
+        """By slot key, everything that must not depend on what happened on the way."""
+        rows = self.store.database.rows(
+            """
+            SELECT s.key, s.params, r.scores, r.class_scores, r.epochs, a.content
+            FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id
+            JOIN ablate_artifact a ON a.slot_id = s.id AND a.name = 'val.npz'
+            """
+        )
+        found = {}
+        for row in rows:
+            with np.load(io.BytesIO(row.content)) as file:
+                probabilities = file["probabilities"].tobytes()
+            curve = {name: row.epochs[name] for name in ("stage", "epoch", "val_auroc", "val_auprc", "train_loss")}
+            found[row.key] = {"params": row.params, "scores": row.scores, "classes": row.class_scores, "curve": curve,
+                              "probabilities": probabilities}  # fmt: skip
+        return found
+
+    def flaws(self, expected: Results) -> list[str]:
+        """What is not as it must be after the play; one sentence each."""
+        slots = self.store.slots("chaos")
+        found = [f"{slot.key}: {slot.state}, {slot.reason}" for slot in slots if slot.state is not SlotState.DONE]
+        results = self.results()
+        found += [f"{key}: differs in {name}" for key in expected for name in expected[key]
+                  if key not in results or results[key][name] != expected[key][name]]  # fmt: skip
+        count = self.store.database.rows
+        if n := count("SELECT count(*) AS n FROM ablate_lease")[0].n:
+            found.append(f"{n} leases left")
+        trials = count("SELECT state, count(*) AS n FROM trials GROUP BY state")
+        if {row.state: row.n for row in trials} != {"COMPLETE": len(expected)}:
+            found.append(f"Optuna's trials: {[tuple(row) for row in trials]}")
+        of_others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        if n := count(f"SELECT count(*) AS n FROM pg_stat_activity WHERE {of_others}")[0].n:
+            found.append(f"{n} connections left")
+        found += [f"process left: {process}" for process in self.processes()]
+        found += [
+            f"file left: {path}" for folder in ("spool", "checkpoints") for path in (self.home / folder).rglob("*.*")
+        ]
+        return found
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        for process in self._others:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+        self.proxy.close()
+        self.store.disconnect()
+        self.server.stop()
+        self.log.close()
+        for place in self._mounts:
+            subprocess.run(["umount", place], check=False)
+
+    def last_sweep(self) -> None:
+        """What a user does who starts the finished study once more; and all that was started is waited for."""
+        for process in self._others:
+            if process.poll() is None:
+                process.wait(60)
+        self.ablate("worker").wait(120)
+
+
+def wait_until(is_true: Any, *, timeout_s: float, pause_s: float = 0.1) -> bool:
+    """Whether ``is_true()`` became true in time."""
+    until = time.monotonic() + timeout_s
+    while not is_true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(pause_s)
+    return True
+
+
+def resume(process: psutil.Process) -> None:
+    """Let a stopped process go on, if it is there."""
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(signal.SIGCONT)
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""

@@ -1,0 +1,158 @@
+"""A user's way through a study: run, look, run again, report; and what each mistake is answered with."""
+
+import csv
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+from conftest import Workplace
+from sqlalchemy.engine import make_url
+
+SLOTS = 8
+
+
+def scores(workplace: Workplace, study: str = "small") -> dict[str, dict[str, str]]:
+    """Every number that training decides, by slot, as the report writes it."""
+    workplace.ablate("report", "--study", study, "--out", "out")
+    with (workplace.folder / "out" / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    decided = [name for name in rows[0] if name.startswith(("val_", "test_", "param")) or name == "best_epoch"]
+    assert decided
+    return {row["key"]: {name: row[name] for name in decided} for row in rows}
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_study_is_run_looked_at_and_reported(workplace: Workplace) -> None:
+    shown = workplace.ablate("run", "--study", "small", "--workers", "2")
+    assert f"{SLOTS} of {SLOTS} slots done" in shown
+    assert "lp - ft" in shown
+
+    status = workplace.json("status", "--study", "small")
+    assert {phase["phase"]: phase["done"] for phase in status["phases"]} == {"search": 4, "confirm": 4}
+    assert status["sealed_at"]
+
+    again = workplace.ablate("run", "--study", "small", "--workers", "2")
+    assert f"{SLOTS} of {SLOTS} slots done" in again
+
+    report = workplace.json("report", "--study", "small")
+    page = Path(report["page"]).read_text()
+    assert "Does a probe before fine-tuning help?" in page
+    first = {Path(table).name for table in report["tables"]}
+    assert {"trials.csv", "arms.csv", "importance.csv", "contrasts.csv"} <= first
+
+    url = workplace.ablate("storage", "url").strip()
+    study = optuna.load_study(study_name="small", storage=url)
+    assert len(study.trials) == SLOTS
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
+    assert study.metric_names == ["val_auroc", "val_auprc"]
+
+
+def test_the_report_is_the_same_to_the_byte_when_it_is_written_again(workplace: Workplace) -> None:
+    workplace.ablate("run", "--study", "small", "--workers", "2", "--quiet")
+    contents = []
+    for name in ("one", "other"):
+        workplace.ablate("report", "--study", "small", "--out", name)
+        contents.append({file.name: file.read_bytes() for file in (workplace.folder / name).iterdir()})
+    assert contents[0] == contents[1]
+
+
+def test_scores_do_not_depend_on_the_number_of_workers(new_workplace: Callable[[], Workplace]) -> None:
+    alone, together = new_workplace(), new_workplace()
+    alone.ablate("run", "--study", "small", "--workers", "1", "--quiet")
+    together.ablate("run", "--study", "small", "--workers", "4", "--quiet")
+    assert scores(alone) == scores(together)
+
+
+def test_two_launches_on_an_empty_folder_share_the_work(workplace: Workplace) -> None:
+    both = [workplace.start("run", "--study", "small", "--workers", "2") for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert f"{SLOTS} of {SLOTS} slots done" in out
+    status = workplace.json("status", "--study", "small")
+    assert sum(phase["done"] for phase in status["phases"]) == SLOTS
+
+
+def test_the_dashboard_reads_and_cannot_write(workplace: Workplace) -> None:
+    workplace.ablate("run", "--study", "small", "--workers", "2", "--phase", "search", "--quiet")
+    port = free_port()
+    dashboard = workplace.start("dashboard", "--port", str(port))
+    try:
+        assert dashboard.stdout is not None
+        dashboard.stdout.readline()
+        base = f"http://127.0.0.1:{port}/api/studies"
+        listed = json.load(_answer(base))
+        assert [study["study_name"] for study in listed["study_summaries"]] == ["small"]
+        refused = urllib.request.Request(f"{base}/{listed['study_summaries'][0]['study_id']}", method="DELETE")
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(refused, timeout=30)
+        assert len(json.load(_answer(base))["study_summaries"]) == 1
+    finally:
+        dashboard.terminate()
+        dashboard.communicate()
+
+
+def _answer(url: str) -> object:
+    """The first answer of a server that is just starting."""
+    for _ in range(600):
+        try:
+            return urllib.request.urlopen(url, timeout=30)
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+        subprocess.run([sys.executable, "-c", ""], check=True)  # yields the processor for some hundredths of a second
+    raise TimeoutError(url)
+
+
+def test_another_spec_under_the_same_name_is_refused_with_the_difference(workplace: Workplace) -> None:
+    workplace.ablate("run", "--study", "small", "--phase", "search", "--quiet", "--workers", "2")
+    workplace.study.write_text(workplace.study.read_text().replace("replicates = 2", "replicates = 3"))
+    message = workplace.ablate("run", "--study", "small", status=4)
+    assert "budget.replicates" in message
+    assert message.count("\n") == 1
+
+
+def test_passwords_are_never_shown(workplace: Workplace) -> None:
+    url = make_url(workplace.ablate("storage", "start").strip())
+    secret = Path(str(url.query["passfile"])).read_text().strip().rpartition(":")[2]
+    wrong = url.set(password="wrong-horse", query={}).render_as_string(hide_password=False)
+    message = workplace.ablate("status", "--study", "small", "--storage", wrong, status=4)
+    assert "wrong-horse" not in message
+    assert secret not in workplace.ablate("storage", "status")
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "expected"),
+    [
+        (["run", "--study", "smal"], 2, "did you mean 'small'"),
+        (["run", "--study", "small", "--set", "budget.replicats=1"], 2, "unknown key"),
+        (["run", "--study", "small", "--phase", "dream"], 2, "--phase dream"),
+        (["status", "--study", "nobody"], 4, "nobody"),
+        (["status", "--study", "small", "--storage", "postgresql://x:y@127.0.0.1:1/z"], 4, "127.0.0.1"),
+        (["status", "--study", "small", "--storage", "sqlite:///x.db"], 4, "postgresql"),
+        (["data", "prepare", "nowhere"], 3, "nowhere"),
+        (["encoder", "verify", "nothing.pth"], 3, "nothing.pth"),
+        (["run", "--study", "small", "--set", "encoder.weights=missing.safetensors", "--workers", "1"], 3, "missing"),
+        (["run", "--study", "small", "--device", "cuda:7"], 5, "cuda:7"),
+        (["run", "--study", "small", "--set", "data={source='ptbxl', task='form'}"], 3, "--data"),
+    ],
+)  # fmt: skip
+def test_a_mistake_gets_one_line_and_its_exit_status(
+    workplace: Workplace, words: list[str], status: int, expected: str
+) -> None:
+    message = workplace.ablate(*words, status=status)
+    assert expected in message
+    assert message.strip().count("\n") == 0, message
