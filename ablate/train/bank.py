@@ -34,11 +34,16 @@ class FeatureBank:
         self._place[rows] = np.arange(len(rows))
         self._kept = torch.from_numpy(features).to(self._trial.device)
 
+    def kept(self, rows: Int[np.ndarray, "row"]) -> Float[Tensor, "row feature"] | None:
+        """Features of ``rows`` where all of them are kept."""
+        place = self._place[rows]
+        return self._kept[torch.from_numpy(place).to(self._trial.device)] if (place >= 0).all() else None
+
     def __call__(self, rows: Int[np.ndarray, "row"]) -> Float[Tensor, "row feature"]:
         """Features of ``rows``, in their order."""
-        place = self._place[rows]
-        if (place >= 0).all():
-            return self._kept[torch.from_numpy(place).to(self._trial.device)]
+        kept = self.kept(rows)
+        if kept is not None:
+            return kept
         return forward(self._encoder, self._trial.signals, rows, check_stop=self._trial.check_stop)
 
 

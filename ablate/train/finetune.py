@@ -7,6 +7,7 @@ piece.
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class FineTune:
         self.model = model
         self.n_epochs = params.ft_epochs
         groups = finetune_groups(model, encoder.stages(), model.head, params)
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self._optimizer = torch.optim.AdamW(groups, fused=True)
         self._parameters = [parameter for group in groups for parameter in group["params"]]
         self._drop_paths = encoder.drop_path_layers()
         self._trial = trial
@@ -68,7 +69,7 @@ class FineTune:
                 warmup_fraction=params.warmup_fraction,
                 min_ratio=params.min_lr_ratio,
             )
-            set_rates(self.optimizer.param_groups, factor)
+            set_rates(self._optimizer.param_groups, factor)
             total += self._step(batch) * len(batch)
         return total.item() / n_records
 
@@ -79,18 +80,33 @@ class FineTune:
             logits = [self._logits(piece) for piece in pieces(rows, self._size(EVAL_BATCH[self._trial.device.type]))]
         return to_probabilities(torch.cat(logits))
 
+    def state(self) -> dict[str, Tensor]:
+        """Of the optimizer: its moments and steps, by position of the parameter."""
+        states = self._optimizer.state_dict()["state"]
+        return {f"{i}.{name}": tensor.cpu() for i, state in states.items() for name, tensor in state.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on with the network as it is and the optimizer from ``state``."""
+        whole = self._optimizer.state_dict()
+        whole["state"] = {}
+        for key, tensor in state.items():
+            position, _, name = key.partition(".")
+            whole["state"].setdefault(int(position), {})[name] = tensor
+        self._optimizer.load_state_dict(whole)
+
     def _step(self, batch: Int[np.ndarray, "record"]) -> Float[Tensor, ""]:
         trial = self._trial
-        self.optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=trial.device)
         for piece in pieces(batch, self._size(len(batch))):
             logits = self._logits(trial.train_rows[piece])
-            loss = trial.loss(logits, torch.from_numpy(piece).to(trial.device)) * (len(piece) / len(batch))
+            targets = trial.targets[torch.from_numpy(piece).to(trial.device)]
+            loss = F.binary_cross_entropy_with_logits(logits.float(), targets) * (len(piece) / len(batch))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         if trial.params.grad_clip:
             torch.nn.utils.clip_grad_norm_(self._parameters, trial.params.grad_clip)
-        self.optimizer.step()
+        self._optimizer.step()
         return total
 
     def _logits(self, rows: Int[np.ndarray, "piece"]) -> Float[Tensor, "piece class"]:

@@ -29,13 +29,6 @@ def finetune_groups(model: nn.Module, stages: Stages, head: nn.Module, params: P
     return groups
 
 
-def probe_groups(head: nn.Module, params: Params) -> list[dict[str, Any]]:
-    """Groups of AdamW for the probe: the head's weight, decayed, and its bias, which is not."""
-    groups = list(_split(list(head.parameters()), params.probe_lr, params.probe_weight_decay))
-    _check_cover(head, groups)
-    return groups
-
-
 def set_rates(groups: list[dict[str, Any]], factor: float) -> None:
     """Give each group ``factor`` of its peak learning rate."""
     for group in groups:

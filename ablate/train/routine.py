@@ -26,7 +26,7 @@ from ablate.train.params import Params
 from ablate.train.probe import Probe
 from ablate.train.score import assess
 from ablate.train.stage import Course, Learner, train_stage, unpacked
-from ablate.train.trial import Trial, labels_tensor, start_head
+from ablate.train.trial import Trial, smoothed, start_head
 
 __all__ = ["FeatureCache", "Machine", "Outcome", "Progress", "Stopped", "never", "post_train", "silent"]
 
@@ -118,7 +118,7 @@ def _start(
         device=device,
         signals=signals,
         train_rows=data.train_rows[positions],
-        train_labels=labels_tensor(data.train_labels[positions], device),
+        targets=smoothed(data.train_labels[positions], params.label_smoothing, device),
         lost_classes=lost_classes(data, positions),
         report=report,
         stop=stop,

@@ -26,17 +26,20 @@ class Learner(Protocol):
         """What is validated, saved and restored."""
         ...
 
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """Its state is saved and restored beside the network."""
-        ...
-
     def train(self, epoch: int) -> float:
         """One epoch, from 1; returns the mean training loss."""
         ...
 
     def predict(self, rows: Int[np.ndarray, "record"]) -> Probabilities:
         """Probabilities for ``rows`` of the cohort."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Of the optimizer; the network's own is in ``model``."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on with ``model`` as it is and the optimizer from ``state``."""
         ...
 
 
@@ -110,8 +113,7 @@ def packed(learner: Learner, course: Course, trial: Trial) -> Saved:
     if best is not last:
         tensors |= {f"best.{name}": tensor for name, tensor in best.weights.items()}
         tensors["best_probabilities"] = torch.from_numpy(best.probabilities)
-    for index, state in learner.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": tensor.cpu() for name, tensor in state.items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in learner.state().items()}
     facts = {
         "stage": learner.stage,
         "epochs": [epoch.document() for epoch in course.epochs],
@@ -130,12 +132,7 @@ def unpacked(saved: Saved, learner: Learner) -> Course:
     if saved.facts["best_epoch"] != last.epoch:
         best = Snapshot(saved.facts["best_epoch"], _named(saved, "best."), saved.tensors["best_probabilities"].numpy())
     learner.model.load_state_dict(last.weights)
-    whole = learner.optimizer.state_dict()
-    whole["state"] = {}
-    for name, tensor in _named(saved, "optimizer.").items():
-        index, key = name.split(".")
-        whole["state"].setdefault(int(index), {})[key] = tensor
-    learner.optimizer.load_state_dict(whole)
+    learner.restore(_named(saved, "optimizer."))
     return Course(epochs=epochs, best=best, last=last)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -29,7 +28,7 @@ class Trial:
 
     Attributes:
         train_rows: the subset, as rows of the cohort's signals.
-        train_labels: of these rows, on the device.
+        targets: their labels, smoothed, on the device.
         earlier: epochs of stages that are over.
         seconds: spent so far, by stage.
         notes: what was done otherwise than asked.
@@ -42,7 +41,7 @@ class Trial:
     device: torch.device
     signals: Signals
     train_rows: Int[np.ndarray, "record"]
-    train_labels: Float[Tensor, "record class"]
+    targets: Float[Tensor, "record class"]
     lost_classes: tuple[str, ...]
     report: Callable[[Progress], None]
     stop: Callable[[], bool]
@@ -65,14 +64,6 @@ class Trial:
         before, started = self.seconds.get(stage, 0.0), time.perf_counter()
         yield
         self.seconds[stage] = before + time.perf_counter() - started
-
-    def loss(self, logits: Float[Tensor, "piece class"], at: Int[Tensor, "piece"]) -> Float[Tensor, ""]:
-        """Binary cross-entropy against the smoothed labels of the positions ``at``, without class weights."""
-        smoothing = self.params.label_smoothing
-        targets = self.train_labels[at]
-        if smoothing:
-            targets = targets * (1 - smoothing) + smoothing / 2
-        return F.binary_cross_entropy_with_logits(logits.float(), targets)
 
     def validated(self, stage: Stage, epoch: int, *, loss: float, probabilities: Probabilities) -> tuple[float, float]:
         """Validation macro AUROC and AUPRC, over the classes that have both outcomes there.
@@ -100,9 +91,12 @@ def start_head(head: nn.Linear, seed: int) -> None:
             parameter.copy_(torch.rand(parameter.shape, generator=generator) * 2 * bound - bound)
 
 
-def labels_tensor(labels: Bool[np.ndarray, "record class"], device: torch.device) -> Float[Tensor, "record class"]:
-    """Labels as the loss wants them."""
-    return torch.from_numpy(np.ascontiguousarray(labels)).to(device).float()
+def smoothed(
+    labels: Bool[np.ndarray, "record class"], smoothing: float, device: torch.device
+) -> Float[Tensor, "record class"]:
+    """Targets of the loss: 0 and 1, each moved towards one half by half of ``smoothing``."""
+    targets = torch.from_numpy(np.ascontiguousarray(labels)).to(device).float()
+    return targets * (1 - smoothing) + smoothing / 2 if smoothing else targets
 
 
 def to_probabilities(logits: Float[Tensor, "record class"]) -> Probabilities:
