@@ -1,0 +1,146 @@
+"""Arms: what each scored in each context, with its interval."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+from scipy import stats
+
+from ablate.report import frame, wording
+from ablate.report.block import block_pictures
+from ablate.report.evidence import Evidence
+from ablate.report.markup import Column, paragraph, table, tag
+from ablate.report.section import Section
+from ablate.stats.effect import Effect
+from ablate.store.table import StudyTables
+
+
+@dataclass(frozen=True)
+class ArmScore:
+    """One score of one arm in one context, over its replicates.
+
+    Attributes:
+        n: replicates with the score.
+        mean, sd: NaN without a replicate, sd also with one.
+        low, high: 95 % interval of the mean; NaN with fewer than two replicates.
+        with_patients: whether the interval holds the patients' variance beside that of the seeds.
+    """
+
+    arm: str
+    context: str
+    column: str
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+    with_patients: bool = False
+
+    @property
+    def seed_half(self) -> float:
+        """Half the 95 % t interval over seeds alone; NaN with fewer than two replicates."""
+        return float(stats.t.ppf(0.975, self.n - 1)) * self.sd / math.sqrt(self.n) if self.n > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class ArmFacts:
+    """Scores by arm and context, from the confirmation, or from the search while there is none."""
+
+    phase: str
+    arms: tuple[str, ...]
+    contexts: tuple[str, ...]
+    baseline: str | None
+    scores: tuple[ArmScore, ...]
+    planned: Mapping[tuple[str, str], int]
+
+    def score(self, arm: str, context: str, column: str) -> ArmScore:
+        """The one score of ``arm`` in ``context``."""
+        return next(s for s in self.scores if (s.arm, s.context, s.column) == (arm, context, column))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Scores that any arm has."""
+        return tuple(c for c in frame.SCORES if any(s.n for s in self.scores if s.column == c))
+
+
+def arm_facts(tables: StudyTables, evidence: Evidence | None = None) -> ArmFacts:
+    """Mean, spread and interval of each arm in each context; with ``evidence``, test intervals over patients too."""
+    effects = evidence.effects if evidence else {}
+    confirmed = frame.finished(tables, phase="confirm")
+    phase = "confirm" if len(confirmed) or (frame.slots(tables)["phase"] == "confirm").any() else "search"
+    done = confirmed if phase == "confirm" else frame.finished(tables, phase="search")
+    scores = [
+        _with_patients(_score(rows[column], arm=arm, context=context, column=column), effects)
+        for context, arm, rows in frame.groups(done, tables)
+        for column in frame.SCORES
+    ]
+    planned = {(a, c): len(rows) for c, a, rows in frame.groups(frame.slots(tables, phase=phase), tables)}
+    return ArmFacts(
+        phase, tuple(frame.arms(tables)), tuple(frame.contexts(tables)), frame.baseline(tables), tuple(scores), planned
+    )
+
+
+def _score(values: pd.Series, *, arm: str, context: str, column: str) -> ArmScore:
+    found = values.dropna().to_numpy(float)
+    n = len(found)
+    mean = float(found.mean()) if n else math.nan
+    sd = float(found.std(ddof=1)) if n > 1 else math.nan
+    score = ArmScore(arm, context, column, n, mean, sd, math.nan, math.nan)
+    return replace(score, low=mean - score.seed_half, high=mean + score.seed_half)
+
+
+def _with_patients(score: ArmScore, effects: Mapping[tuple[str, str, str], Effect]) -> ArmScore:
+    """The wider interval, where it was taken over the same replicates."""
+    split, _, metric = score.column.partition("_")
+    effect = effects.get((score.context, score.arm, metric)) if split == "test" else None
+    if effect is None or effect.n_blocks != score.n:
+        return score
+    return replace(score, low=effect.ci_low, high=effect.ci_high, with_patients=True)
+
+
+def arm_rows(facts: ArmFacts) -> tuple[list[Column], list[list[object]]]:
+    """The table of arms: a row for each arm and context."""
+    columns = [Column("arm"), Column("data", wording.share_text), Column("n", number=True)]
+    for name in facts.columns:
+        title = wording.metric_name(name)
+        columns += [
+            Column(title, wording.number, True),
+            Column("sd", wording.number, True),
+            Column("95 % interval", number=True),
+        ]
+    rows: list[list[object]] = []
+    for context in facts.contexts:
+        for arm in facts.arms:
+            scores = [facts.score(arm, context, column) for column in facts.columns]
+            n = max((s.n for s in scores), default=0)
+            row: list[object] = [arm, context, f"{n} of {facts.planned.get((arm, context), 0)}"]
+            for s in scores:
+                row += [s.mean, s.sd, wording.interval(s.low, s.high)]
+            rows.append(row)
+    return columns, rows
+
+
+def arm_section(tables: StudyTables, facts: ArmFacts) -> Section:
+    """The table of arms and every replicate."""
+    columns, rows = arm_rows(facts)
+    what = (
+        "replicates of the sealed params"
+        if facts.phase == "confirm"
+        else "search trials; no replicate is done yet, so this ranks nothing"
+    )
+    whole = [
+        wording.metric_name(c) for c in facts.columns if any(s.with_patients for s in facts.scores if s.column == c)
+    ]
+    seeds = [wording.metric_name(c) for c in facts.columns if wording.metric_name(c) not in whole]
+    both = f" Intervals of {wording.listing(whole)} hold seeds and patients." if whole else ""
+    alone = f" Intervals of {wording.listing(seeds)} hold seeds alone." if seeds else ""
+    how = " Arms share their patients: compare them by the contrasts, not by whether intervals overlap."
+    note = f"n counts {what}.{both}{alone}{how}"
+    body = [table(columns, rows, label="Scores of the arms"), paragraph(note, class_="note")]
+    pictures = block_pictures(tables)
+    head = [tag("h3", "Every replicate"), paragraph(_PAIRED, class_="note")] if pictures else []
+    return Section("arms", "Arms", (*body, *head, *pictures))
+
+
+_PAIRED = "A line joins the arms of one block: same training subset, head, batch order and noise. A bar is the mean."

@@ -1,0 +1,69 @@
+"""Deviations: where the plan was not kept, or not yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablate.report import frame, wording
+from ablate.report.markup import Column, Content, items, paragraph, table
+from ablate.report.section import Section
+from ablate.store.table import StudyTables
+
+
+@dataclass(frozen=True)
+class DeviationFacts:
+    """Where the plan was not kept, or not yet."""
+
+    failed: tuple[tuple[str, int, str], ...]  # key, attempts, reason
+    cancelled: tuple[str, ...]
+    unfinished: Mapping[str, int]  # phase -> slots waiting or leased
+    retried: int
+    lost: tuple[str, ...]  # classes that some training subset left without a positive
+
+
+def deviation_facts(tables: StudyTables) -> DeviationFacts:
+    """Failed, cancelled, unfinished and retried slots."""
+    slots = frame.slots(tables)
+    failed = slots[slots["state"] == frame.FAILED]
+    rows = tuple(
+        (str(r.key), int(r.attempts), "no reason recorded" if wording.missing(r.reason) else str(r.reason))
+        for r in failed.itertuples()
+    )
+    going = slots[slots["state"].isin(frame.OPEN)]
+    unfinished = {str(phase): int(count) for phase, count in going["phase"].value_counts().sort_index().items()}
+    retried = int(((slots["attempts"] > 1) & (slots["state"] == frame.DONE)).sum())
+    cancelled = tuple(slots.loc[slots["state"] == frame.CANCELLED, "key"].astype(str))
+    return DeviationFacts(rows, cancelled, unfinished, retried, _lost_classes(tables))
+
+
+def _lost_classes(tables: StudyTables) -> tuple[str, ...]:
+    if "lost_classes" not in tables.scores:
+        return ()
+    return tuple(
+        sorted(
+            {str(name) for names in tables.scores["lost_classes"] if isinstance(names, list | tuple) for name in names}
+        )
+    )
+
+
+def deviation_section(tables: StudyTables) -> Section:
+    """Failed, missing and excluded slots, each by name."""
+    facts = deviation_facts(tables)
+    lines: list[Content] = [
+        f"{wording.whole(n)} {phase} slots are not done yet." for phase, n in facts.unfinished.items()
+    ]
+    if facts.retried:
+        lines.append(f"{wording.whole(facts.retried)} slots were done at a later attempt.")
+    if facts.cancelled:
+        lines.append(f"Cancelled: {wording.listing(list(facts.cancelled))}.")
+    if facts.lost:
+        lines.append(
+            f"Classes without a positive in some training subset, kept and flagged: "
+            f"{wording.listing(list(facts.lost), most=80)}."
+        )
+    if not lines and not facts.failed:
+        return Section("deviations", "Deviations from the plan", (paragraph("None: every planned slot is done."),))
+    body: list[Content] = [items(*lines)] if lines else []
+    if facts.failed:
+        columns = [Column("failed slot"), Column("attempts", number=True), Column("reason", long=True)]
+        body.append(table(columns, facts.failed, label="Failed slots"))
+    return Section("deviations", "Deviations from the plan", tuple(body))

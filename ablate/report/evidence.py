@@ -1,0 +1,184 @@
+"""Evidence: each declared contrast in each context, answered, still open, or refused with its reason."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from ablate import seeds
+from ablate.report import frame, wording
+from ablate.report.version import digest_facts
+from ablate.stats.contrast import Contrast, ContrastSpec, estimate, judge
+from ablate.stats.effect import Effect
+from ablate.stats.evaluation import Evaluation, evaluate
+from ablate.stats.metrics import both_outcomes
+from ablate.stats.verdict import Claim
+from ablate.store.table import StudyTables
+
+LEAST_BLOCKS = 2  # below that there is no spread between blocks
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A contrast without a verdict; refused when slots failed or digests are mixed, else only to be waited for."""
+
+    contrast: str
+    context: str
+    is_refused: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the confirmation says.
+
+    Attributes:
+        contrasts: answered, every metric of each, in the order of contexts and of the study file.
+        unanswered: the others.
+        effects: test score of each arm by context, arm and metric, with both sources of variance in its interval.
+        mixed: what differs among slots of one table; no table of scores is shown then, unless ``partial``.
+    """
+
+    contrasts: tuple[Contrast, ...]
+    effects: Mapping[tuple[str, str, str], Effect]
+    unanswered: tuple[Unanswered, ...]
+    mixed: tuple[str, ...]
+    partial: bool
+
+    @property
+    def refuses_tables(self) -> bool:
+        """Whether scores may not stand side by side."""
+        return bool(self.mixed) and not self.partial
+
+
+def weigh(tables: StudyTables, *, partial: bool = False, n_draws: int = 2000) -> Evidence:
+    """Answer every declared contrast for which the planned blocks are there.
+
+    Args:
+        partial: use the complete blocks there are, also while others wait, failed or carry other digests.
+        n_draws: of the bootstrap.
+    """
+    mixed = digest_facts(tables).mixed
+    planned = frame.slots(tables, phase="confirm")
+    unanswered: list[Unanswered] = []
+    estimated: list[Contrast] = []
+    effects: dict[tuple[str, str, str], Effect] = {}
+    for context in frame.contexts(tables):
+        slots = planned[planned["context"] == context]
+        ready: dict[tuple[int, ...], list[ContrastSpec]] = {}  # by blocks: the same blocks are evaluated once
+        for entry in frame.contrasts(tables):
+            declared = _declared(entry)
+            blocks = _complete_blocks(slots, list(declared.weights))
+            obstacle = _obstacle(
+                tables, slots[slots["arm"].isin(list(declared.weights))], blocks, mixed=mixed, partial=partial
+            )
+            if obstacle is None:
+                ready.setdefault(tuple(blocks.index), []).append(declared)
+            else:
+                unanswered.append(Unanswered(declared.name, context, *obstacle))
+        for numbers, together in ready.items():
+            evaluation = _evaluate(tables, slots, numbers, together, context=context, n_draws=n_draws)
+            factors = wording.context_values(context)
+            estimated += estimate(evaluation, together, margins=margin_by_metric(tables), context=factors)
+            effects |= _arm_effects(evaluation, context)
+    return Evidence(_in_order(tables, judge(estimated)), effects, tuple(unanswered), mixed, partial)
+
+
+def _declared(entry: Mapping[str, Any]) -> ContrastSpec:
+    """A pair claims that the arm is better, a combination only that something is there."""
+    claim = Claim.DIFFERENT if frame.pair(entry) is None else Claim.GREATER
+    return ContrastSpec(str(entry["name"]), frame.weights(entry), claim)
+
+
+def _evaluate(
+    tables: StudyTables,
+    slots: pd.DataFrame,
+    blocks: Sequence[int],
+    declared: Sequence[ContrastSpec],
+    *,
+    context: str,
+    n_draws: int,
+) -> Evaluation:
+    assert tables.test is not None
+    arms = [arm for arm in frame.arms(tables) if any(arm in contrast.weights for contrast in declared)]
+    wide = _complete_blocks(slots, arms).loc[list(blocks)]
+    predictions = {arm: np.stack([tables.probabilities(int(slot)) for slot in wide[arm]]) for arm in arms}
+    return evaluate(
+        predictions,
+        tables.test.labels,
+        tables.test.patient_id,
+        classes=counting_classes(tables),
+        n_draws=n_draws,
+        seed=seeds.derive("report", context),
+    )
+
+
+def _arm_effects(evaluation: Evaluation, context: str) -> dict[tuple[str, str, str], Effect]:
+    return {
+        (context, arm, metric): evaluation.effect(metric, {arm: 1.0})
+        for metric, by_arm in evaluation.class_scores.items()
+        for arm in by_arm
+    }
+
+
+def counting_classes(tables: StudyTables) -> Bool[np.ndarray, "class"]:
+    """The sealed set of classes; without one, those with both outcomes in the test fold, which never changes either."""
+    assert tables.test is not None
+    sealed = (tables.seal or {}).get("classes")
+    if sealed is None:
+        return both_outcomes(tables.test.labels)
+    return np.array([name in set(sealed) for name in tables.test.classes])
+
+
+def margin_by_metric(tables: StudyTables) -> dict[str, float]:
+    """Margins of equivalence, the sealed ones where there is a seal."""
+    margins = (tables.seal or {}).get("margin") or tables.spec.get("margin") or {}
+    return {str(key): float(value) for key, value in margins.items() if value is not None}
+
+
+def _in_order(tables: StudyTables, found: Sequence[Contrast]) -> tuple[Contrast, ...]:
+    """By context, then as declared, AUROC before AUPRC."""
+    names = [str(entry["name"]) for entry in frame.contrasts(tables)]
+    places = {context: place for place, context in enumerate(frame.contexts(tables))}
+    metrics = list(wording.METRIC_NAMES)
+    return tuple(
+        sorted(found, key=lambda c: (places[frame.canonical(c.context)], names.index(c.name), metrics.index(c.metric)))
+    )
+
+
+def _complete_blocks(planned: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """Slot of each arm (columns) in each block (rows) in which all of them are done."""
+    done = planned[(planned["state"] == frame.DONE) & planned["arm"].isin(arms)]
+    return (
+        done.pivot_table(index="index", columns="arm", values="slot_id", aggfunc="first")
+        .reindex(columns=arms)
+        .dropna()
+        .astype(int)
+    )
+
+
+def _obstacle(
+    tables: StudyTables, slots: pd.DataFrame, blocks: pd.DataFrame, *, mixed: Sequence[str], partial: bool
+) -> tuple[bool, str] | None:
+    """Why there is no verdict, and whether it is refused; None when there can be one."""
+    lost = slots[slots["state"].isin([frame.FAILED, frame.CANCELLED])]
+    n_done, n_planned = int((slots["state"] == frame.DONE).sum()), len(slots)
+    if not partial and mixed:
+        return True, f"refused, since digests are mixed ({mixed[0]}); --partial shows it all the same"
+    if not partial and len(lost):
+        keys = wording.listing([str(key) for key in lost["key"]], most=3)
+        return (
+            True,
+            f"refused, since {len(lost)} of its {n_planned} slots failed ({keys}); "
+            "retry them, or --partial leaves their blocks out",
+        )
+    if not n_planned:
+        return False, "no confirmation is planned"
+    if not partial and n_done < n_planned:
+        return False, f"{n_done} of {n_planned} replicates are done; the verdict waits for all of them"
+    if tables.test is None or len(blocks) < LEAST_BLOCKS:
+        return False, f"{len(blocks)} complete blocks; an interval needs {LEAST_BLOCKS} or more"
+    return None

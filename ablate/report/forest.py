@@ -1,0 +1,127 @@
+"""The forest: every contrast with its interval, against the margin of equivalence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from ablate.report import frame, theme, wording
+from ablate.report.evidence import Evidence, margin_by_metric
+from ablate.report.markup import Column
+from ablate.report.section import Picture
+from ablate.stats.contrast import Contrast
+from ablate.store.table import StudyTables
+
+
+@dataclass(frozen=True)
+class ForestFacts:
+    """Intervals of one metric, a row for each contrast and context; ``margin`` is NaN where none is declared."""
+
+    metric: str
+    rows: tuple[Contrast, ...]
+    margin: float
+
+
+def forest_facts(tables: StudyTables, evidence: Evidence, *, metric: str) -> ForestFacts:
+    """Intervals of one metric in the order of the page."""
+    rows = tuple(c for c in evidence.contrasts if c.metric == metric)
+    return ForestFacts(metric, rows, margin_by_metric(tables).get(metric, float("nan")))
+
+
+def forest_figure(facts: ForestFacts) -> go.Figure:
+    """A row for each contrast and context: point, 95 % interval, margin as a band around zero."""
+    labels = _labels(facts.rows)
+    traces = []
+    for verdict, colour in theme.VERDICT_COLOURS.items():
+        rows = [(label, c) for label, c in zip(labels, facts.rows, strict=True) if str(c.verdict) == verdict]
+        if not rows:
+            continue
+        error = {
+            "type": "data",
+            "symmetric": False,
+            "thickness": 2.2,
+            "width": 0,
+            "array": [c.ci_high - c.difference for _, c in rows],
+            "arrayminus": [c.difference - c.ci_low for _, c in rows],
+        }
+        hover = [
+            f"{wording.signed(c.difference)} ({wording.interval(c.ci_low, c.ci_high, sign=True)})" for _, c in rows
+        ]
+        traces.append(
+            go.Scatter(
+                x=[c.difference for _, c in rows],
+                y=[label for label, _ in rows],
+                name=verdict,
+                mode="markers",
+                error_x=error,
+                marker={"size": 10, "color": colour, "symbol": _SYMBOLS[verdict]},
+                customdata=hover,
+                hovertemplate="%{y}<br>%{customdata}<extra>" + verdict + "</extra>",
+            )
+        )
+    places = _places(facts.rows, labels)
+    height = 100 + 25 * len(places)
+    drawn = theme.figure(
+        traces, height=height, x=f"difference in macro {wording.METRIC_NAMES[facts.metric]}", showlegend=True
+    )
+    drawn.update_yaxes(**theme.category(places, autorange="reversed", showgrid=False, tickvals=labels))
+    drawn.update_xaxes(zeroline=True, zerolinewidth=1.5, zerolinecolor="rgba(127,137,150,0.75)")
+    if facts.margin == facts.margin:
+        drawn.add_vrect(
+            x0=-facts.margin, x1=facts.margin, fillcolor="rgba(127,137,150,0.13)", line_width=0, layer="below"
+        )
+    return drawn
+
+
+_SYMBOLS = {"supported": "circle", "refuted": "diamond", "equivalent": "square", "unresolved": "circle-open"}
+
+
+def _labels(rows: Sequence[Contrast]) -> list[str]:
+    """Names of the rows; the context is named where there are several."""
+    several = len({frame.canonical(c.context) for c in rows}) > 1
+    return [f"{c.name}, {wording.share_text(c.context)}" if several else c.name for c in rows]
+
+
+def _places(rows: Sequence[Contrast], labels: Sequence[str]) -> list[str]:
+    """Labels with an empty place between two contexts."""
+    places: list[str] = []
+    for k, label in enumerate(labels):
+        if k and rows[k].context != rows[k - 1].context:
+            places.append(" " * k)
+        places.append(label)
+    return places
+
+
+def forest_pictures(tables: StudyTables, evidence: Evidence) -> list[Picture]:
+    """The forests of both metrics."""
+    facts = [forest_facts(tables, evidence, metric=metric) for metric in wording.METRIC_NAMES]
+    return [_forest_picture(one) for one in facts if one.rows]
+
+
+def _forest_picture(facts: ForestFacts) -> Picture:
+    name = f"Macro {wording.METRIC_NAMES[facts.metric]}"
+    told = "; ".join(
+        f"{label} {wording.signed(c.difference)} ({wording.interval(c.ci_low, c.ci_high, sign=True)}), {c.verdict}"
+        for label, c in zip(_labels(facts.rows), facts.rows, strict=True)
+    )
+    note = f"Band: the margin of equivalence, ±{facts.margin:g}." if facts.margin == facts.margin else None
+    columns = [
+        Column("contrast"),
+        Column("data", wording.share_text),
+        Column("difference", wording.signed, True),
+        Column("95 % interval", number=True),
+        Column("verdict"),
+    ]
+    rows = [
+        (c.name, c.context, c.difference, wording.interval(c.ci_low, c.ci_high, sign=True), c.verdict)
+        for c in facts.rows
+    ]
+    return Picture(
+        f"forest-{facts.metric}",
+        name,
+        f"{name}, differences on the test fold: {told}.",
+        forest_figure(facts),
+        columns,
+        rows,
+        note=note,
+    )

@@ -1,0 +1,216 @@
+"""Which parameter matters, by how much and how surely: for each objective, in each context, and within arms."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ablate.report import theme, wording
+from ablate.report.markup import Column, Content, details, items, paragraph, table, tag
+from ablate.report.pool import Pool, pools
+from ablate.report.section import Picture, Section
+from ablate.stats.importance import Importances, importance
+from ablate.store.table import StudyTables
+from ablate.train.params import RANGES
+
+LEAST_TRIALS = 8  # below that a forest has nothing to split
+
+
+OBJECTIVES = ("val_auroc", "val_auprc")
+
+
+@dataclass(frozen=True)
+class ImportanceFacts:
+    """One analysis: shares of the variance of ``metric`` over a pool; ``found`` is None with too few trials."""
+
+    metric: str
+    pool: Pool
+    found: Importances | None
+
+    @property
+    def n(self) -> int:
+        """Trials."""
+        return len(self.pool.trials)
+
+
+def importance_facts(tables: StudyTables) -> tuple[ImportanceFacts, ...]:
+    """Every objective over every pool, the pools over all contexts first."""
+    return tuple(_facts(metric, pool) for pool in pools(tables) for metric in OBJECTIVES)
+
+
+def _facts(metric: str, pool: Pool) -> ImportanceFacts:
+    values = pool.trials[metric]
+    known = values.notna().to_numpy()
+    if known.sum() < LEAST_TRIALS or values[known].nunique() < 2:
+        return ImportanceFacts(metric, pool, None)
+    space = {name: RANGES[name] for name in pool.params}
+    seed = zlib.crc32(f"{metric} {pool.key}".encode())
+    return ImportanceFacts(
+        metric, pool, importance(pool.params[known], values[known].to_numpy(float), space, seed=seed)
+    )
+
+
+def importance_figure(facts: ImportanceFacts) -> go.Figure:
+    """Bars with 95 % intervals, PED-ANOVA as open diamonds beside them."""
+    assert facts.found is not None
+    main, other = facts.found.main, facts.found.ped_anova
+    names = sorted(main, key=lambda name: (-main[name][0], name))
+    means, lows, highs = (np.array([main[name][k] for name in names]) for k in range(3))
+    error = {
+        "type": "data",
+        "symmetric": False,
+        "array": np.maximum(highs - means, 0).tolist(),
+        "thickness": 1.6,
+        "width": 4,
+        "arrayminus": np.maximum(means - lows, 0).tolist(),
+        "color": "rgba(110,119,129,0.9)",
+    }
+    bars = go.Bar(
+        y=names,
+        x=means.tolist(),
+        orientation="h",
+        name="fANOVA",
+        error_x=error,
+        marker={"color": theme.faded(theme.COLOURS[0], 0.75)},
+        hovertemplate="%{y}: %{x:.3f}<extra>fANOVA</extra>",
+    )
+    marker = {"symbol": "diamond-open", "size": 9, "color": theme.COLOURS[1], "line": {"width": 2}}
+    dots = go.Scatter(
+        y=names,
+        x=[other.get(name) for name in names],
+        mode="markers",
+        name="PED-ANOVA",
+        marker=marker,
+        hovertemplate="%{y}: %{x:.3f}<extra>PED-ANOVA</extra>",
+    )
+    traces = [bars, dots] if other else [bars]
+    drawn = theme.figure(traces, height=110 + 32 * len(names), x="share of the variance", showlegend=True, bargap=0.4)
+    drawn.update_xaxes(rangemode="tozero")
+    return drawn.update_yaxes(**theme.category(names, autorange="reversed"))
+
+
+def marginal_figure(facts: ImportanceFacts, *, param: str) -> go.Figure:
+    """Expected score against one parameter, averaged over the others, with its 95 % band."""
+    assert facts.found is not None
+    curve = facts.found.curves[param]
+    x, low, high = list(curve.x), list(curve.low), list(curve.high)
+    band = go.Scatter(
+        x=[*x, *x[::-1]],
+        y=[*high, *low[::-1]],
+        fill="toself",
+        mode="lines",
+        line={"width": 0},
+        hoverinfo="skip",
+        fillcolor=theme.faded(theme.COLOURS[0], 0.16),
+    )
+    line = go.Scatter(
+        x=x,
+        y=list(curve.mean),
+        mode="lines",
+        line={"color": theme.COLOURS[0], "width": 2},
+        hovertemplate=f"{param} %{{x:.3g}}: %{{y:.4f}}<extra></extra>",
+    )
+    return theme.figure(
+        [band, line], height=220, showlegend=False, xaxis=theme.scale(None, x), margin=theme.SMALL_MARGIN
+    )
+
+
+def leading(facts: tuple[ImportanceFacts, ...]) -> list[str]:
+    """Parameters by falling importance in the first analysis."""
+    first = next((one.found for one in facts if one.found is not None), None)
+    return [] if first is None else sorted(first.main, key=lambda name: (-first.main[name][0], name))
+
+
+def importance_section(facts: tuple[ImportanceFacts, ...]) -> Section:
+    """Importances of both objectives over every pool."""
+    shown = [one for one in facts if one.found is not None]
+    if not shown:
+        n = max((one.n for one in facts), default=0)
+        text = f"{n} search trials are finished; an importance needs {LEAST_TRIALS} or more with parameters that vary."
+        return Section("importance", "What matters in the search", (paragraph(text),))
+    body: list[Content | Picture] = [paragraph(_WHAT, class_="note")]
+    for title in dict.fromkeys(one.pool.title for one in shown if one.pool.is_main):
+        inside = [one for one in shown if one.pool.title == title]
+        body.append(tag("h3", f"{title[:1].upper()}{title[1:]} · {inside[0].n} trials"))
+        body.append(items(*(f"{wording.metric_name(one.metric)}: {one.found.sentence}" for one in inside if one.found)))
+        body += [_picture(one, shown.index(one)) for one in inside]
+    within = [one for one in shown if not one.pool.is_main]
+    if within:
+        body.append(details("Within each arm", _within_table(within)))
+    body += _marginals(shown)
+    return Section("importance", "What matters in the search", tuple(body))
+
+
+_WHAT = (
+    "fANOVA splits the variance of the score over the searched space: a bar is the share that one parameter explains "
+    "by itself. PED-ANOVA answers another question, what tells the best trials from the rest, and may rank otherwise. "
+    "A share says how much a parameter moves the score within the range that was searched, not whether a component "
+    "helps: that is what the contrasts answer."
+)
+
+
+def _picture(facts: ImportanceFacts, k: int) -> Picture:
+    assert facts.found is not None
+    main = facts.found.main
+    names = sorted(main, key=lambda name: (-main[name][0], name))
+    ped = facts.found.ped_anova
+    columns = [
+        Column("parameter"),
+        Column("share", wording.number, True),
+        Column("95 % interval", number=True),
+        Column("PED-ANOVA", wording.number, True),
+    ]
+    rows = [(name, main[name][0], wording.interval(*main[name][1:]), ped.get(name)) for name in names]
+    told = ", ".join(f"{name} {main[name][0]:.2f}" for name in names)
+    title = wording.metric_name(facts.metric)
+    alt = f"Importance for {title} over {facts.pool.title}: {told}."
+    return Picture(f"importance-{k}", title[:1].upper() + title[1:], alt, importance_figure(facts), columns, rows)
+
+
+def _within_table(facts: list[ImportanceFacts]) -> Content:
+    columns = [
+        Column("pool"),
+        Column("metric", wording.metric_name),
+        Column("trials", number=True),
+        Column("parameter"),
+        Column("share", wording.number, True),
+        Column("95 % interval", number=True),
+        Column("ranking"),
+    ]
+    rows = [
+        (
+            one.pool.title,
+            one.metric,
+            one.n,
+            name,
+            share[0],
+            wording.interval(*share[1:]),
+            "stable" if one.found.stable else "not stable",
+        )
+        for one in facts
+        if one.found is not None
+        for name, share in sorted(one.found.main.items(), key=lambda entry: -entry[1][0])
+    ]
+    return table(columns, rows, label="Importances within each arm")
+
+
+def _marginals(shown: list[ImportanceFacts]) -> list[Content | Picture]:
+    """Curves of the first objective over all trials, the most important parameter first."""
+    first = next((one for one in shown if one.pool.key == "all" and one.found is not None and one.found.curves), None)
+    if first is None or first.found is None:
+        return []
+    name = wording.metric_name(first.metric)
+    pictures = [
+        Picture(
+            f"marginal-{k}",
+            param,
+            f"Expected {name} against {param}, averaged over the other parameters, with a band.",
+            marginal_figure(first, param=param),
+            small=True,
+        )
+        for k, param in enumerate(leading((first,)))
+        if param in first.found.curves
+    ]
+    note = f"Expected {name}, averaged over all other parameters; the band is 95 % over resampled trials."
+    return [tag("h3", "Marginal curves"), paragraph(note, class_="note"), *pictures]

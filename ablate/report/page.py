@@ -1,0 +1,217 @@
+"""The page: one offline file that answers the question, with every number beside it as CSV, parquet and LaTeX."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+from plotly.offline import get_plotlyjs
+
+from ablate import __version__, atomic
+from ablate.report import export, frame, wording
+from ablate.report.arm import arm_facts, arm_section
+from ablate.report.budget import budget_section
+from ablate.report.claim import caveats, claim_section
+from ablate.report.contrast import contrast_section
+from ablate.report.curve import curve_section
+from ablate.report.deviation import deviation_section
+from ablate.report.efficiency import efficiency_section
+from ablate.report.evidence import Evidence, weigh
+from ablate.report.forest import forest_pictures
+from ablate.report.importance import ImportanceFacts, importance_facts, importance_section, leading
+from ablate.report.interaction import interaction_section
+from ablate.report.label import class_section
+from ablate.report.landscape import search_section
+from ablate.report.markup import Html, details, paragraph, tag
+from ablate.report.pdf import browser, print_page
+from ablate.report.seal import seal_section
+from ablate.report.section import Section, parts, render
+from ablate.report.summary import standing_notes
+from ablate.report.trial import trial_facts, trial_section
+from ablate.report.verdict import verdict_facts, verdict_list
+from ablate.report.version import digest_section
+from ablate.store.table import StudyTables
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where the report lies; ``tables`` are CSV files, each with a parquet file beside it."""
+
+    page: Path
+    tables: tuple[Path, ...]
+    tex: Path
+    pdf: Path | None
+
+
+def write_report(tables: StudyTables, out: Path, *, partial: bool = False, pdf: bool = False) -> ReportFiles:
+    """Write page and tables into ``out``; equal tables give equal bytes.
+
+    Args:
+        partial: give verdicts from the complete blocks there are, and show tables of mixed digests.
+        pdf: print the page too, with a Chromium that is installed.
+
+    Raises:
+        DataError: ``out`` cannot be written.
+        LaunchError: ``pdf`` without a browser.
+    """
+    if pdf:
+        browser()  # before any work
+    evidence = weigh(tables, partial=partial)
+    importances = importance_facts(tables)
+    page = out / "index.html"
+    atomic.write_text(page, page_html(tables, evidence, importances))
+    written = export.write_frames(out, _frames(tables, evidence, importances))
+    atomic.write_text(out / "contrasts.tex", export.tex(evidence, study=tables.name))
+    return ReportFiles(page, tuple(written.values()), out / "contrasts.tex", _printed(tables, page) if pdf else None)
+
+
+def _printed(tables: StudyTables, page: Path) -> Path:
+    target = page.with_name("report.pdf")
+    print_page(page, target, stamped=tables.created_at)
+    return target
+
+
+def _frames(
+    tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]
+) -> dict[str, pd.DataFrame]:
+    return {
+        "trials": trial_facts(tables).frame,
+        "arms": export.arm_frame(None if evidence.refuses_tables else arm_facts(tables, evidence)),
+        "importance": export.importance_frame(importances),
+        "interactions": export.interaction_frame(importances),
+        "contrasts": export.contrast_frame(evidence),
+    }
+
+
+def page_html(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> str:
+    """The whole page as text."""
+    sections = page_sections(tables, evidence, importances)
+    main = tag("main", _header(tables, evidence), [render(section) for section in sections], _footer(tables), id="main")
+    frame_ = tag("div", _contents(sections), main, class_="frame")
+    scripts = [tag("script", Html(text)) for text in (get_plotlyjs(), _asset("page.js"))]
+    body = tag("body", tag("a", "To the answer", href="#main", class_="skip"), frame_, scripts)
+    return f"<!DOCTYPE html>\n{tag('html', _head(tables), body, lang='en')}\n"
+
+
+def page_sections(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> list[Section]:
+    """All sections; a study without contrasts leads with importances."""
+    facts = None if evidence.refuses_tables else arm_facts(tables, evidence)
+    answers = [
+        contrast_section(tables, evidence),
+        arm_section(tables, facts) if facts else _refused(evidence),
+        efficiency_section(facts) if facts else None,
+    ]
+    matters = [importance_section(importances), interaction_section(importances)]
+    leads = [*answers, *matters] if frame.contrasts(tables) else [*matters, *answers]
+    rest = [
+        search_section(tables, leading=leading(importances)),
+        curve_section(tables),
+        class_section(tables),
+        claim_section(tables),
+        seal_section(tables),
+        budget_section(tables),
+        deviation_section(tables),
+        digest_section(tables),
+        trial_section(tables),
+    ]
+    return [section for section in [*leads, *rest] if section is not None]
+
+
+def _refused(evidence: Evidence) -> Section:
+    lines = [paragraph("Refused: ", line, class_="warning") for line in evidence.mixed]
+    remedy = paragraph(
+        "Scores of different data, weights, code or machines are not set side by side; "
+        "--partial shows them all the same."
+    )
+    return Section("arms", "Arms", (*lines, remedy))
+
+
+def _header(tables: StudyTables, evidence: Evidence) -> Html:
+    question = str(tables.spec.get("question") or tables.name)
+    kicker = paragraph(tag("b", tables.name), " · an ablation study", class_="kicker")
+    return tag(
+        "header",
+        kicker,
+        tag("h1", question),
+        paragraph(_standing(tables, evidence), class_="standing"),
+        _answer(tables, evidence),
+        paragraph(" ".join(caveats(tables)), class_="note"),
+    )
+
+
+def _answer(tables: StudyTables, evidence: Evidence) -> Html:
+    """The first screen's verdicts and forests."""
+    verdicts = verdict_facts(tables, evidence)
+    pictures = forest_pictures(tables, evidence)
+    return Html(verdict_list(verdicts) + parts(pictures))
+
+
+def _standing(tables: StudyTables, evidence: Evidence) -> str:
+    """How far the study is, in a few sentences."""
+    states = frame.state(tables)
+    parts = [f"{wording.whole(int((states == frame.DONE).sum()))} of {wording.whole(len(states))} trials are done."]
+    parts += [f"{note[:1].upper()}{note[1:]}." for note in standing_notes(tables)]
+    if tables.seal is None and frame.contrasts(tables):
+        parts.append("Not sealed yet; the test fold is closed.")
+    if len(tables.test_reads):
+        parts.append(f"The test fold was opened {wording.whole(len(tables.test_reads))} times, once sealed.")
+    if evidence.partial and (evidence.mixed or standing_notes(tables)):
+        parts.append("Partial: verdicts rest on the complete blocks there are.")
+    return " ".join(parts)
+
+
+def _contents(sections: Sequence[Section]) -> Html:
+    links = [tag("li", tag("a", section.title, href=f"#{section.name}")) for section in sections]
+    inner = tag("nav", tag("ol", tag("li", tag("a", "Answer", href="#main")), links), aria_label="Contents")
+    return Html(details("Contents", inner).replace("<details>", '<details class="contents">', 1))
+
+
+def _footer(tables: StudyTables) -> Html:
+    data = tables.spec.get("data") or {}
+    credit = (
+        " PTB-XL: Wagner et al., Scientific Data 7:154 (2020), PhysioNet, CC BY 4.0."
+        if data.get("source") == "ptbxl"
+        else ""
+    )
+    registered = wording.moment(tables.created_at)
+    text = f"Made by ablate {__version__} from study {tables.name}, registered {registered}.{credit} "
+    return tag(
+        "footer",
+        text,
+        "The numbers lie beside this page as CSV, parquet and LaTeX. This page loads nothing from anywhere.",
+    )
+
+
+def _head(tables: StudyTables) -> Html:
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_policy()),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{tables.name}: {tables.spec.get('question') or 'ablation study'}"),
+        tag("style", Html(_asset("page.css"))),
+    )
+
+
+@cache
+def _policy() -> str:
+    """Nothing from the network, and no script but the two that stand in the page."""
+    hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in (get_plotlyjs(), _asset("page.js")))
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _asset(name: str) -> str:
+    return files("ablate.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Verdicts: one sentence for each contrast in each context."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.report import frame, wording
+from ablate.report.evidence import Evidence, margin_by_metric
+from ablate.report.markup import Content, Html, paragraph, tag
+from ablate.stats.contrast import Contrast
+from ablate.store.table import StudyTables
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One declared contrast in one context, in words.
+
+    Attributes:
+        outcome: supported, refuted, equivalent, unresolved, open or refused.
+        claim: what the data say; ``numbers`` that carry it, or the reason why there is no answer.
+    """
+
+    contrast: str
+    context: str
+    outcome: str
+    claim: str
+    numbers: str
+
+    @property
+    def sentence(self) -> str:
+        """Both."""
+        return f"{self.claim}. {self.numbers}."
+
+
+def verdict_facts(tables: StudyTables, evidence: Evidence) -> tuple[Verdict, ...]:
+    """A sentence for every contrast and context, answered or not."""
+    margins = margin_by_metric(tables)
+    answered = {(frame.canonical(c.context), c.name, c.metric): c for c in evidence.contrasts}
+    silent = {(u.context, u.contrast): u for u in evidence.unanswered}
+    verdicts = []
+    for context in frame.contexts(tables):
+        for entry in frame.contrasts(tables):
+            name = str(entry["name"])
+            if (context, name) in silent:
+                reason = silent[context, name]
+                outcome = "refused" if reason.is_refused else "open"
+                verdicts.append(Verdict(name, context, outcome, name, reason.reason))
+                continue
+            found = answered.get((context, name, "auroc"))
+            if found is not None:
+                text = sentence(
+                    entry, found, answered.get((context, name, "auprc")), margins.get("auroc"), frame.baseline(tables)
+                )
+                verdicts.append(Verdict(name, context, str(found.verdict), *text))
+    return tuple(verdicts)
+
+
+def sentence(
+    entry: Mapping[str, Any], auroc: Contrast, auprc: Contrast | None, margin: float | None, baseline: str | None
+) -> tuple[str, str]:
+    """What the data say of one contrast: the claim, and the numbers that carry it."""
+    test = f"{auroc.n_blocks} blocks, no test" if wording.missing(auroc.p_holm) else f"Holm p {_equal(auroc.p_holm)}"
+    interval = wording.interval(auroc.ci_low, auroc.ci_high, sign=True)
+    numbers = f"AUROC {wording.signed(auroc.difference)} (95 %: {interval}, {test})"
+    return _subject(entry, auroc, margin, baseline), numbers + _second(auprc)
+
+
+def _subject(entry: Mapping[str, Any], found: Contrast, margin: float | None, neither: str | None) -> str:
+    within = f"within the margin of ±{margin:g}" if margin else "within the margin"
+    pair, parts = frame.pair(entry), frame.interaction(entry, neither=neither)
+    side = int(found.difference > 0)
+    if pair is not None:
+        arm, baseline = pair
+        return {
+            "supported": f"{arm} beats {baseline}",
+            "refuted": f"{arm} is worse than {baseline}",
+            "equivalent": f"{arm} and {baseline} are equal {within}",
+            "unresolved": f"{arm} and {baseline} cannot be told apart",
+        }[str(found.verdict)]
+    if parts is not None:
+        both, first, second = parts
+        text = {
+            "supported": f"{both} gains {('less', 'more')[side]} than {first} and {second} add up to",
+            "equivalent": f"{both} gains what {first} and {second} add up to, {within}",
+            "unresolved": f"{both} and the sum of {first} and {second} cannot be told apart",
+        }[str(found.verdict)]
+        return f"{entry['name']}: {text}"
+    text = {
+        "supported": f"is {('below', 'above')[side]} zero",
+        "equivalent": f"is zero {within}",
+        "unresolved": "cannot be told from zero",
+    }[str(found.verdict)]
+    return f"{entry['name']} {text}"
+
+
+def _equal(p: float) -> str:
+    text = wording.probability(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _second(auprc: Contrast | None) -> str:
+    if auprc is None:
+        return ""
+    tested = "not tested" if wording.missing(auprc.p_holm) else f"p {_equal(auprc.p_holm)}"
+    return f"; AUPRC {wording.signed(auprc.difference)} ({tested})"
+
+
+def verdict_list(verdicts: Sequence[Verdict]) -> Html:
+    """The sentences, by context."""
+    contexts = list(dict.fromkeys(v.context for v in verdicts))
+    blocks: list[Content] = []
+    for context in contexts:
+        if context != "{}":
+            blocks.append(paragraph(f"With {wording.context_text(context)}", class_="context"))
+        rows = [
+            tag(
+                "li",
+                tag("span", v.outcome, class_=f"badge {v.outcome}"),
+                tag("span", tag("b", v.claim, ". "), tag("span", _unbroken(v.numbers), ".", class_="numbers")),
+            )
+            for v in verdicts
+            if v.context == context
+        ]
+        blocks.append(tag("ul", rows, class_="verdicts"))
+    return Html("".join(map(str, blocks)))
+
+
+def _unbroken(numbers: str) -> str:
+    """No line ends within a p-value or before a percent sign."""
+    for sign in (" p ", "= ", "< ", " %"):
+        numbers = numbers.replace(sign, sign.replace(" ", "\u00a0"))
+    return numbers

@@ -1,0 +1,90 @@
+"""Versions: digests of data, weights, code and environment, and whether they stayed the same."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ablate import digest
+from ablate.report import frame, wording
+from ablate.report.markup import Column, Html, details, markup, paragraph, table, tag
+from ablate.report.section import Section
+from ablate.store.table import StudyTables
+
+DIGESTS = ("data", "encoder", "code", "environment")
+
+
+@dataclass(frozen=True)
+class DigestFacts:
+    """Versions of data, weights, code and environment among the finished slots."""
+
+    versions: Mapping[tuple[str, str], Mapping[str, int]]  # (phase, kind) -> digest -> slots
+    mixed: tuple[str, ...]  # one line for each kind that differs within a phase
+
+
+def digest_facts(tables: StudyTables) -> DigestFacts:
+    """Digests of finished slots by phase, and what differs among slots that stand in one table."""
+    versions: dict[tuple[str, str], dict[str, int]] = {}
+    mixed = []
+    for phase in ("search", "confirm"):
+        done = frame.finished(tables, phase=phase)
+        known = tables.digests.reindex(done.index)
+        for kind in (name for name in DIGESTS if name in known):
+            counts = {
+                _digest_text(v): int(n) for v, n in known[kind].dropna().value_counts(sort=False).sort_index().items()
+            }
+            versions[phase, kind] = counts
+            lines = _differing(known[kind].dropna().astype(str), done, tables)
+            mixed += [f"{phase}: {kind} differs among the slots of one table: {line}" for line in lines]
+    return DigestFacts(versions, tuple(mixed))
+
+
+def _differing(values: pd.Series, done: pd.DataFrame, tables: StudyTables) -> list[str]:
+    """Versions beside one another; slots that start from random weights have no encoder to agree on with the others."""
+    starts = tables.params["init"] if "init" in tables.params else pd.Series(dtype=object)
+    starts = starts.reindex(values.index).fillna("pretrained")
+    parts = [values[starts == start] for start in sorted(set(starts))]
+    return [_beside(part, done) for part in parts if part.nunique() > 1]
+
+
+def _beside(values: pd.Series, done: pd.DataFrame) -> str:
+    shown = []
+    for value in sorted(set(values)):
+        keys = [str(key) for key in done["key"].reindex(values.index[values == value])]
+        shown.append(f"{_digest_text(value)} in {wording.listing(keys, most=2)}")
+    return "; ".join(shown)
+
+
+def _digest_text(value: Any) -> str:
+    text = str(value)
+    is_digest = len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text[:32])
+    return text[: digest.SHORT] + text[64:] if is_digest else text
+
+
+def digest_section(tables: StudyTables) -> Section:
+    """What exactly was used, and whether it stayed the same."""
+    facts = digest_facts(tables)
+    warnings = [paragraph("Mixed: ", line, class_="warning") for line in facts.mixed]
+    phases = [phase for phase in ("search", "confirm") if any(key[0] == phase for key in facts.versions)]
+    columns = [Column("digest of"), *(Column(phase, markup) for phase in phases)]
+    rows = [[kind, *(_versions(facts.versions.get((phase, kind), {})) for phase in phases)] for kind in DIGESTS]
+    spec = paragraph(
+        "Study file ",
+        tag("code", tables.spec_digest[: digest.SHORT]),
+        f", registered {wording.moment(tables.created_at)}.",
+    )
+    shown = table(columns, rows, label="Digests") if facts.versions else paragraph("No finished slot yet.")
+    content = json.dumps(tables.spec, indent=2, sort_keys=False, ensure_ascii=False, default=str)
+    return Section(
+        "digests", "Digests", (*warnings, spec, shown, details("The study file as stored", tag("pre", content)))
+    )
+
+
+def _versions(counts: Mapping[str, int]) -> Html:
+    """Each version with how many slots have it."""
+    found = [
+        Html(tag("code", text) + tag("span", f" {wording.whole(n)} slots", class_="note")) for text, n in counts.items()
+    ]
+    return Html(tag("br").join(found)) if found else Html(wording.NONE)
