@@ -120,7 +120,7 @@ def check_home() -> Iterator[Finding]:
         yield Finding("home", Verdict.BAD, f"{home}: cannot be written ({error.strerror})", "set ABLATE_HOME")
         return
     yield _space("disk", home, LEAST_DISK_BYTES, "free some space, or set ABLATE_HOME to another disk")
-    waiting = len(list(home.glob("spool/*/*/*.zip")))
+    waiting = len(list(home.glob("spool/*/*/*.result")))
     if waiting:
         remedy = "`ablate run` of their study tells them"
         yield Finding("spool", Verdict.ODD, f"{waiting} results wait to be told to their store", remedy)

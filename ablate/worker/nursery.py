@@ -89,6 +89,11 @@ class Nursery:
             )
         return cls(ours, process)
 
+    @property
+    def pid(self) -> int | None:
+        """Of the nursery's process; None in a process that did not start it."""
+        return self._process.pid if self._process else None
+
     def fork(
         self, entry: str, *, name: str = "ablate", environment: Mapping[str, str] | None = None, **arguments: Any
     ) -> Child:

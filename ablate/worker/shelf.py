@@ -65,5 +65,5 @@ class Shelf:
 
 
 def _slot_id(path: Path) -> int | None:
-    name = path.name.partition("-")[0]
+    name = path.name.removeprefix(".").partition("-")[0]  # with a dot: left by a trainer that died while it wrote
     return int(name) if name.isdecimal() else None

@@ -1,13 +1,13 @@
-"""Results on disk until the store has them: a database that is away, or a crash between result and store, loses
-nothing.
+"""Results on disk until the store has them: neither an outage nor a crash loses one.
 
 Each agent writes into a folder of its own and holds a lock on it while it lives; a folder whose lock is free belonged
 to an agent that died, and the next agent of the same study and store on this machine tells its results. An entry is
-one file, written atomically and synced: a zip of ``result.json`` and the artifacts. Entries of other studies or
-stores lie in other folders and are left alone.
+one file, written atomically and synced: a SHA-256 of the rest, then a zip of ``result.json`` and the artifacts.
+Entries of other studies or stores lie in other folders and are left alone.
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import shutil
@@ -25,6 +25,8 @@ from ablate.errors import DataError
 _RESULT = "result.json"
 _LOCK = "lock"
 _VERSION = 1
+_HASH_BYTES = 32
+_SUFFIX = ".result"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Spool:
             DataError: no space left, or the folder cannot be written.
         """
         self._own_it()
-        path = self._own / f"{entry.claim['slot_id']}-{entry.claim['token']}.zip"
+        path = self._own / f"{entry.claim['slot_id']}-{entry.claim['token']}{_SUFFIX}"
         atomic.write_bytes(path, _encode(entry))
         return path
 
@@ -70,6 +72,7 @@ class Spool:
             # suppressed: its agent lives, or somebody else has emptied it
             with contextlib.suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
                 yield from _entries(folder)
+                _remove_scratch(folder)
                 _remove_if_empty(folder)
 
     def close(self) -> None:
@@ -90,7 +93,7 @@ class Spool:
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, Entry]]:
-    for path in sorted(folder.glob("*.zip")):
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
         entry = _decode(path.read_bytes())
         if entry is None:
             path.unlink(missing_ok=True)  # not ours, or of another version: the slot is attempted again
@@ -105,17 +108,26 @@ def _encode(entry: Entry) -> bytes:
         archive.writestr(_RESULT, json.dumps(head))
         for name, content in entry.artifacts.items():
             archive.writestr(name, content)
-    return buffer.getvalue()
+    return hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
 
 
 def _decode(content: bytes) -> Entry | None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            head = json.loads(archive.read(_RESULT))
-            artifacts = {name: archive.read(name) for name in archive.namelist() if name != _RESULT}
-        return Entry(head["claim"], head["result"], artifacts) if head["version"] == _VERSION else None
-    except (zipfile.BadZipFile, KeyError, ValueError):
+    """The entry, or None where the file is damaged or of another version."""
+    whole, rest = content[:_HASH_BYTES], content[_HASH_BYTES:]
+    if hashlib.sha256(rest).digest() != whole:
         return None
+    with zipfile.ZipFile(io.BytesIO(rest)) as archive:
+        head = json.loads(archive.read(_RESULT))
+        if head["version"] != _VERSION:
+            return None
+        artifacts = {name: archive.read(name) for name in archive.namelist() if name != _RESULT}
+    return Entry(head["claim"], head["result"], artifacts)
+
+
+def _remove_scratch(folder: Path) -> None:
+    """Remove what an agent was writing when it died."""
+    for path in folder.glob(f".*{_SUFFIX}.*"):
+        path.unlink(missing_ok=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,0 +1,48 @@
+"""Entry points for the nursery's tests."""
+
+import os
+import signal
+import sys
+import threading
+
+import psutil
+
+
+def echo(*, connection, nursery, times=1):
+    """Send back what comes, multiplied, until the other end hangs up."""
+    try:
+        while True:
+            connection.send(connection.recv() * times)
+    except EOFError:
+        return 3
+
+
+def crash(*, connection, nursery):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def fail(*, connection, nursery):
+    sys.exit(5)
+
+
+def describe(*, connection, nursery):
+    """What the child is like: parent, threads, modules, environment, name."""
+    connection.send(
+        {
+            "torch": "torch" in sys.modules,
+            "threads": psutil.Process().num_threads(),
+            "parent_threads": psutil.Process(os.getppid()).num_threads(),
+            "parent": os.getppid(),
+            "mark": os.environ.get("MARK"),
+            "name": psutil.Process().name(),
+            "handlers": [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGCHLD)],
+            "main": threading.current_thread() is threading.main_thread(),
+        }
+    )
+
+
+def parent_of_another(*, connection, nursery):
+    """A child that has a child of its own from the same nursery."""
+    other = nursery.fork("nursery_child:echo", times=3)
+    other.connection.send("a")
+    connection.send((other.connection.recv(), os.getppid(), psutil.Process(other.pid).ppid()))

@@ -1,0 +1,97 @@
+"""The nursery: real processes, forked from one that has torch."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ablate.errors import LaunchError
+from ablate.worker.nursery import Nursery
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    """One for all tests that leave it alive; its imports take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        nursery = Nursery.start()
+    yield nursery
+    nursery.close()
+
+
+def test_child_answers_and_ends_when_we_hang_up(nursery):
+    child = nursery.fork("nursery_child:echo", times=2)
+    child.connection.send("ab")
+    assert child.connection.recv() == "abab"
+    assert child.exit_code(timeout_s=0) is None
+    child.connection.close()
+    assert child.exit_code(timeout_s=10) == 3
+
+
+def test_child_has_torch_but_no_thread_or_handler_of_the_nursery(nursery):
+    told = nursery.fork("nursery_child:describe", name="ablate test", environment={"MARK": "x"}).connection.recv()
+    assert told.pop("parent") != os.getpid()
+    assert told == {
+        "torch": True, "threads": 1, "parent_threads": 1, "mark": "x", "name": "ablate test",
+        "handlers": [signal.SIG_DFL, signal.SIG_DFL], "main": True,
+    }  # fmt: skip
+    assert "MARK" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [("nursery_child:crash", -signal.SIGSEGV), ("nursery_child:fail", 5), ("nursery_child:no_such", 1)],
+)
+def test_how_a_child_ended_is_known(nursery, entry, code):
+    child = nursery.fork(entry)
+    with pytest.raises(EOFError):
+        child.connection.recv()
+    assert child.exit_code(timeout_s=10) == code
+
+
+def test_killed_child_ends_its_connection_and_no_other(nursery):
+    one, two = nursery.fork("nursery_child:echo"), nursery.fork("nursery_child:echo")
+    one.send_signal(signal.SIGKILL)
+    with pytest.raises(EOFError):
+        one.connection.recv()
+    assert one.exit_code(timeout_s=10) == -signal.SIGKILL
+    one.send_signal(signal.SIGKILL)  # nothing happens to whoever has its number now
+    two.connection.send("b")
+    assert two.connection.recv() == "b"
+    two.connection.close()
+
+
+def test_child_can_ask_the_same_nursery_for_children(nursery):
+    answer, parent, parent_of_other = nursery.fork("nursery_child:parent_of_another").connection.recv()
+    assert answer == "aaa"
+    assert parent == parent_of_other
+
+
+def test_nursery_ignores_the_terminal_and_ends_with_its_last_asker():
+    nursery = Nursery.start()
+    child = nursery.fork("builtins:print")  # refuses its arguments, which is as good as an end
+    process = psutil.Process(nursery.pid)
+    assert os.getsid(process.pid) != os.getsid(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(process.pid, number)
+    assert child.exit_code(timeout_s=30) == 1
+    child.connection.close()
+    nursery.close()
+    assert not process.is_running()
+
+
+def test_death_of_the_nursery_is_an_error_and_its_children_live():
+    nursery = Nursery.start()
+    child = nursery.fork("ablate.worker.trainer:main")
+    ready = child.connection.recv()
+    assert ready.code
+    os.kill(psutil.Process(child.pid).ppid(), signal.SIGKILL)
+    with pytest.raises(LaunchError, match="has died"):
+        nursery.fork("ablate.worker.trainer:main")
+    trainer = psutil.Process(child.pid)
+    assert trainer.is_running()
+    child.connection.close()
+    trainer.wait(10)
+    nursery.close()
