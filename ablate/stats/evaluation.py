@@ -9,11 +9,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from ablate.errors import DataError, SpecError
 from ablate.stats.bootstrap import Draws, crossed_bootstrap
 from ablate.stats.effect import Effect, patient_variance, two_source_effect
-from ablate.stats.influence import METRICS, pseudo_values
-from ablate.stats.metrics import class_auprc, class_auroc, missing_outcomes
+from ablate.stats.influence import METRICS, pseudo_values_of
+from ablate.stats.metrics import auprc_of, auroc_of, missing_outcomes
+from ablate.stats.order import order
 from ablate.stats.ranking import rank
 
-_CLASS_SCORES = {"auroc": class_auroc, "auprc": class_auprc}
+_CLASS_SCORES = {"auroc": auroc_of, "auprc": auprc_of}
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,17 @@ def evaluate(
     truth = np.ascontiguousarray(np.asarray(labels, dtype=bool)[:, counted])
     _check(arms, truth, patients, missing_outcomes(labels, classes=counted))
     chosen = {arm: [block[:, counted] for block in blocks] for arm, blocks in arms.items()}
-    moved = {arm: [pseudo_values(truth, block) for block in blocks] for arm, blocks in chosen.items()}
+    sorted_blocks = {arm: [order(truth, block) for block in blocks] for arm, blocks in chosen.items()}
+    values = {arm: [pseudo_values_of(by) for by in blocks] for arm, blocks in sorted_blocks.items()}
     return Evaluation(
         labels=truth,
         patients=np.asarray(patients),
         class_scores={
-            metric: {arm: np.stack([score(truth, block) for block in blocks]) for arm, blocks in chosen.items()}
+            metric: {arm: np.stack([score(by) for by in blocks]) for arm, blocks in sorted_blocks.items()}
             for metric, score in _CLASS_SCORES.items()
         },
         pseudo_values={
-            metric: {arm: np.asarray(np.mean([block[metric] for block in moved[arm]], axis=0)) for arm in chosen}
+            metric: {arm: np.asarray(np.mean([block[metric] for block in values[arm]], axis=0)) for arm in chosen}
             for metric in METRICS
         },
         draws=crossed_bootstrap(

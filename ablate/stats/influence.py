@@ -4,12 +4,11 @@ Their mean is the score, and their spread within an outcome, summed by patient, 
 patients are in the test fold. No samples are drawn, and averages over blocks and differences of arms carry over.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
-from ablate.stats.metrics import check_pair
+from ablate.stats.metrics import auprc_of
+from ablate.stats.order import Order, order
 
 METRICS = ("auroc", "auprc")
 
@@ -34,99 +33,75 @@ def pseudo_values(
         DeLong, DeLong, Clarke-Pearson 1988, Biometrics 44:837; Arvesen 1969, Ann. Math. Stat. 40:2076, for the
         jackknife of two samples.
     """
-    labels, scores = check_pair(labels, scores)
-    by = _sort(labels, scores)
-    both = (by.n_positive > 0) & (by.n_negative > 0)
-    placed = {}
-    for metric, values in (("auroc", _auroc_values(by)), ("auprc", _auprc_values(by))):
-        placed[metric] = np.empty_like(values)
-        np.put_along_axis(placed[metric], by.order, np.where(both, values, np.nan), axis=1)
-    return placed
+    return pseudo_values_of(order(labels, scores))
 
 
-@dataclass(frozen=True)
-class _Sorting:
-    """Records of each class from the highest score down; ``first`` and ``last`` bound the group of tied scores.
+def pseudo_values_of(by: Order) -> dict[str, Float[np.ndarray, "class record"]]:
+    """``pseudo_values`` of sorted predictions."""
+    return {"auroc": _auroc_values(by), "auprc": _auprc_values(by)}
 
-    Attributes:
-        hits_before, hits_until: positives above the tied group, and up to its end; misses likewise for negatives.
+
+def _auroc_values(by: Order) -> Float[np.ndarray, "class record"]:
+    """Of a positive: the share of negatives below it; of a negative: the share of positives above it."""
+    n_negative, n_positive = np.maximum(by.n_negative, 1), np.maximum(by.n_positive, 1)
+    positives = 1 - (by.misses_before + by.misses_until) / (2 * n_negative[by.row])
+    negatives = np.concatenate([np.arange(number + 1) / max(number, 1) for number in by.n_positive])
+    return _placed(by, positives, negatives, tied=(by.hits_before + by.hits_until) / (2 * n_positive[by.row]))
+
+
+def _auprc_values(by: Order) -> Float[np.ndarray, "class record"]:
+    """What leaving out takes from the summed precision: thresholds at or below the record count one record less."""
+    counted = by.group_end + 1
+    precision = by.hits_until / counted
+    without_hit = (by.hits_until - 1) / np.maximum(counted - 1, 1)
+    without_miss = np.where(by.misses_until > 0, by.hits_until / np.maximum(counted - 1, 1), precision)
+    group = _entry(by, by.hits_before)
+    positives = (_sums_from(by, precision) - _sums_from(by, without_hit))[group] + without_hit
+    n_entries = by.n_positive + 1
+    total = np.repeat(by.n_positive * np.nan_to_num(auprc_of(by)), n_entries)
+    gained = np.repeat(by.n_negative - 1, n_entries) * _sums_from(by, without_miss - precision)
+    negatives = (total - gained) / np.repeat(np.maximum(by.n_positive, 1), n_entries)
+    return _placed(by, positives, negatives, tied=negatives[group])
+
+
+def _entry(by: Order, hits: Int[np.ndarray, "positive"]) -> Int[np.ndarray, "positive"]:
+    """Where the tables of all classes, end to end, hold ``hits``: a class has an entry for 0 hits up to all its own."""
+    n_entries = by.n_positive + 1
+    return np.asarray((np.cumsum(n_entries) - n_entries)[by.row] + hits)
+
+
+def _sums_from(by: Order, values: Float[np.ndarray, "positive"]) -> Float[np.ndarray, "entry"]:
+    """At entry h: the sum of the values of the class's positives from number h on, counting from 0."""
+    padded = np.zeros(len(values) + len(by.n_positive))
+    padded[np.arange(len(values)) + by.row] = values
+    sums = np.cumsum(padded[::-1])[::-1]
+    n_entries = by.n_positive + 1
+    return np.asarray(sums - np.repeat(sums[np.cumsum(n_entries) - 1], n_entries))
+
+
+def _placed(
+    by: Order,
+    positives: Float[np.ndarray, "positive"],
+    negatives: Float[np.ndarray, "entry"],
+    *,
+    tied: Float[np.ndarray, "positive"],
+) -> Float[np.ndarray, "class record"]:
+    """Values in the records' own order.
+
+    Args:
+        negatives: for a negative below so many positives, as a table.
+        tied: for the negatives tied with a positive.
     """
-
-    order: Int[np.ndarray, "class record"]
-    positive: Bool[np.ndarray, "class record"]
-    first: Int[np.ndarray, "rows record"]
-    last: Int[np.ndarray, "rows record"]
-    hits_before: Int[np.ndarray, "class record"]
-    hits_until: Int[np.ndarray, "class record"]
-    misses_before: Int[np.ndarray, "class record"]
-    misses_until: Int[np.ndarray, "class record"]
-    n_positive: Int[np.ndarray, "class one"]
-    n_negative: Int[np.ndarray, "class one"]
-
-
-def _sort(labels: Bool[np.ndarray, "record class"], scores: Float[np.ndarray, "record class"]) -> _Sorting:
-    falling = -np.ascontiguousarray(scores.T)
-    order = np.argsort(falling, axis=1)
-    falling = np.take_along_axis(falling, order, axis=1)
-    positive = np.take_along_axis(np.ascontiguousarray(labels.T), order, axis=1)
-    first, last = _tied_groups(falling, positive)
-    hits = np.cumsum(positive, axis=1)
-    hits_until, hits_before = _at(hits, last), _at(hits - positive, first)
-    n_positive = positive.sum(axis=1, keepdims=True)
-    return _Sorting(
-        order=order,
-        positive=positive,
-        first=first,
-        last=last,
-        hits_before=hits_before,
-        hits_until=hits_until,
-        misses_before=first - hits_before,
-        misses_until=last + 1 - hits_until,
-        n_positive=n_positive,
-        n_negative=positive.shape[1] - n_positive,
-    )
-
-
-def _tied_groups(
-    falling: Float[np.ndarray, "class record"], positive: Bool[np.ndarray, "class record"]
-) -> tuple[Int[np.ndarray, "class record"], Int[np.ndarray, "class record"]]:
-    """First and last position of each record's group; one and the same row for all classes if no positive is tied."""
-    position = np.arange(falling.shape[1])[None]
-    changes = falling[:, 1:] != falling[:, :-1]
-    if (changes | ~(positive[:, 1:] | positive[:, :-1])).all():
-        return position, position  # ties among negatives alone change nothing
-    edge = np.ones((len(falling), 1), dtype=bool)
-    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), position, 0), axis=1)
-    ends = np.where(np.hstack([changes, edge]), position, falling.shape[1])
-    return first, np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-
-
-def _at(values: Shaped[np.ndarray, "class record"], position: Int[np.ndarray, "rows record"]) -> np.ndarray:
-    """Values at ``position`` of each class; themselves where no class has ties."""
-    return values if len(position) < len(values) else np.take_along_axis(values, position, axis=1)
-
-
-def _auroc_values(by: _Sorting) -> Float[np.ndarray, "class record"]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        negatives_below = 1 - (by.misses_before + by.misses_until) / (2 * by.n_negative)
-        positives_above = (by.hits_before + by.hits_until) / (2 * by.n_positive)
-    return np.asarray(np.where(by.positive, negatives_below, positives_above))
-
-
-def _auprc_values(by: _Sorting) -> Float[np.ndarray, "class record"]:
-    counted = by.last + 1.0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.where(by.positive, by.hits_until / counted, 0)
-        without_hit = np.where(by.positive, np.nan_to_num((by.hits_until - 1) / (counted - 1)), 0)
-        without_miss = np.where(by.positive, np.nan_to_num(by.hits_until / (counted - 1), posinf=1), 0)
-        # Thresholds above the record keep their precision; those at or below it count one record less.
-        total = precision.sum(axis=1, keepdims=True)
-        above = _at(np.cumsum(precision, axis=1) - precision, by.first)
-        remaining = above + _at(_sum_from(without_hit), by.first) - without_hit
-        gained = _at(_sum_from(without_miss - precision), by.first)
-        miss = (total - (by.n_negative - 1) * gained) / by.n_positive
-    return np.asarray(np.where(by.positive, total - remaining, miss))
-
-
-def _sum_from(values: Float[np.ndarray, "class record"]) -> Float[np.ndarray, "class record"]:
-    return np.asarray(np.cumsum(values[:, ::-1], axis=1)[:, ::-1])
+    n_classes, n_records = by.record.shape
+    starts = np.zeros(len(negatives), dtype=np.intp)
+    starts[np.cumsum(by.n_positive + 1) - by.n_positive - 1] = np.arange(n_classes) * n_records
+    starts[np.arange(len(by.place)) + by.row + 1] = by.place + 1
+    sorted_values = np.repeat(negatives, np.diff(starts, append=n_classes * n_records))
+    length = np.where(by.group_end > by.group_start, by.group_end - by.group_start + 1, 0)
+    first = np.repeat(by.row * n_records + by.group_start - (np.cumsum(length) - length), length)
+    sorted_values[first + np.arange(len(first))] = np.repeat(tied, length)
+    sorted_values[by.place] = positives
+    values = np.empty((n_classes, n_records))
+    np.put_along_axis(values, by.record, sorted_values.reshape(n_classes, n_records), axis=1)
+    values[~by.scored] = np.nan
+    return values

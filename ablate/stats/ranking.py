@@ -8,7 +8,8 @@ from scipy import sparse
 
 from ablate.errors import DataError
 from ablate.stats.influence import METRICS
-from ablate.stats.metrics import both_outcomes, check_pair
+from ablate.stats.metrics import both_outcomes
+from ablate.stats.order import check_pair
 
 _DRAWS = 16  # at once: what is held for 71 classes then stays in the processor's cache
 
