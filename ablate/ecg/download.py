@@ -167,21 +167,18 @@ class _Line:
             if response.status_code == 416:  # nothing after what we have: complete, or longer than the file now is
                 return
             continued = response.status_code == 206 and _starts_at(response) == n_there
-            expected = response.headers.get("Content-Length")
-            n_came = 0
             with part.open("ab" if continued else "wb") as file:
-                for piece in response.iter_content(_PIECE_BYTES):
+                # not iter_content: what came before a cut would be lost with the piece that the cut left incomplete
+                while piece := response.raw.read1(_PIECE_BYTES):
                     file.write(piece)
-                    n_came += len(piece)
-        with self._count:
-            self.n_bytes += n_came
-        if expected is not None and n_came < int(expected):
-            raise _Broken(f"the connection was cut after {n_came} of {expected} bytes")
+                    with self._count:
+                        self.n_bytes += len(piece)
 
     @contextmanager
     def _response(self, name: str, headers: Mapping[str, str]) -> Iterator[Any]:
         """The server's answer, its troubles sorted into those that may pass and those that will not."""
         import requests  # noqa: PLC0415  (only here, and a quarter of a second)
+        import urllib3  # noqa: PLC0415
 
         address = f"{self.url}/{name}"
         if not hasattr(self._local, "session"):
@@ -200,7 +197,7 @@ class _Line:
             requests.exceptions.InvalidSchema,
         ) as error:
             raise DataError(f"{address}: is no address of a server; check --url") from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _Broken(type(error).__name__) from error
 
 

@@ -5,6 +5,7 @@ checking first values and checksums is several times faster than wfdb, which is 
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,11 +118,13 @@ def _check_samples(path: Path, samples: np.ndarray, first: np.ndarray, checksums
 
 
 def _read_by_wfdb(path: Path, fs_hz: int) -> Float32[np.ndarray, "lead sample"]:
-    import wfdb  # noqa: PLC0415  (a second to import, and PTB-XL itself never needs it)
-
     try:
-        record = wfdb.rdrecord(str(path.with_suffix("")), physical=False)
-        signal = record.dac()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # wfdb 4.3 uses what pandas will remove
+            import wfdb  # noqa: PLC0415  (a second to import, and PTB-XL itself never needs it)
+
+            record = wfdb.rdrecord(str(path.with_suffix("")), physical=False)
+            checksums, signal = record.calc_checksum(), record.dac()
     except Exception as error:  # wfdb raises whatever its parsing stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: wfdb cannot read this record ({reason}); fetch both files again") from error
@@ -129,7 +132,7 @@ def _read_by_wfdb(path: Path, fs_hz: int) -> Float32[np.ndarray, "lead sample"]:
     order = _check_header(path, record.record_name, record.fs, record.sig_len, leads, expected_hz=fs_hz)
     if set(record.units) != {"mV"}:
         raise DataError(f"{path}: units are {' '.join(record.units)}; expected mV in every lead")
-    if None not in record.checksum and record.calc_checksum() != [value % 65536 for value in record.checksum]:
+    if None not in record.checksum and checksums != [value % 65536 for value in record.checksum]:
         raise DataError(f"{path}: checksum is not that of the samples; fetch both files again")
     if not np.isfinite(signal).all():
         at, lead = (int(index[0]) for index in np.nonzero(~np.isfinite(signal)))
