@@ -22,6 +22,9 @@ from ablate.cli.output import console, emit_json, stderr
 from ablate.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ablate.launch.launcher import AgentStatus
     from ablate.store.store import Store
     from ablate.study.spec import Spec
     from ablate.worker.duty import Duty
@@ -74,10 +77,12 @@ def run(
             _prepare(spec, quiet=quiet or as_json)
             with progress(store, spec.name, quiet=quiet or as_json) as on_tick:
                 n_agents = workers or os.cpu_count() or 1
-                launch(duty, n_agents=n_agents, device=device, launcher=launcher, on_tick=on_tick)
+                statuses = launch(duty, n_agents=n_agents, device=device, launcher=launcher, on_tick=on_tick)
     except KeyboardInterrupt:
         _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
         raise typer.Exit(_INTERRUPTED) from None
+    if not _is_over(store, spec, phases):
+        _complain(statuses)
     _conclude(store, spec, quiet=quiet, as_json=as_json)
 
 
@@ -153,6 +158,15 @@ def _prepare(spec: "Spec", *, quiet: bool) -> None:
 def _is_over(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:
     counts = store.counts(spec.name)
     return not sum(counts.unfinished(phase=phase) for phase in phases)
+
+
+def _complain(statuses: "Sequence[AgentStatus]") -> None:
+    """Say once why agents could not go on, and exit as they did; nothing where they were asked to stop."""
+    complaints = {status.complaint: status.exit_status or 1 for status in statuses if status.complaint}
+    for complaint in complaints:
+        stderr.print(f"ablate: {complaint}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if complaints:
+        raise typer.Exit(max(complaints.values()))
 
 
 def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> None:

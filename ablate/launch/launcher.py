@@ -4,10 +4,12 @@ Every launcher starts the same agents, as ``ablate worker`` does by hand. None o
 the slots in the store, so agents may be started, lost and started again at will.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from ablate.worker.duty import Duty
 
@@ -22,12 +24,14 @@ class AgentStatus:
         is_alive: whether it still works, or will be started again.
         exit_status: how it ended, None while it lives and where nobody knows.
         n_starts: how often it was started.
+        complaint: why it could not go on, in one line for the user.
     """
 
     place: str
     is_alive: bool
     exit_status: int | None = None
     n_starts: int = 1
+    complaint: str | None = None
 
 
 class Launcher(Protocol):
@@ -62,7 +66,8 @@ def attend(
 ) -> list[AgentStatus]:
     """Start an agent for each duty and wait for the last; the launcher is closed at the end.
 
-    Ctrl-C once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed either way.
+    Ctrl-C or SIGTERM once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed
+    either way.
 
     Args:
         launcher: where the agents work.
@@ -75,7 +80,7 @@ def attend(
     """
     n_interrupts = 0
     statuses: Sequence[AgentStatus] = ()
-    with closing(launcher):
+    with closing(launcher), _termination_is_interruption():
         launcher.start(duties)
         while True:
             try:
@@ -89,3 +94,20 @@ def attend(
     if n_interrupts:
         raise KeyboardInterrupt
     return list(statuses)
+
+
+@contextmanager
+def _termination_is_interruption() -> Iterator[None]:
+    """Containers and batch systems say SIGTERM where people press Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,5 +1,6 @@
 """Agents as processes of this machine, forked from one nursery that has torch imported."""
 
+import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ class _Seat:
     child: Child | None = None
     exit_status: int | None = None
     n_starts: int = 0
+    complaint: str | None = None
 
 
 class LocalLauncher:
@@ -65,6 +67,7 @@ class LocalLauncher:
                 is_alive=seat.child is not None,
                 exit_status=seat.exit_status,
                 n_starts=seat.n_starts,
+                complaint=seat.complaint,
             )
             for seat in self._seats
         ]
@@ -99,6 +102,8 @@ class LocalLauncher:
         child, seat.child = seat.child, None
         if child is None:
             return
+        with contextlib.suppress(EOFError, OSError):
+            seat.complaint = child.connection.recv_bytes().decode()
         child.connection.close()
         seat.exit_status = child.exit_code(timeout_s=2.0)
         was_killed = seat.exit_status is None or seat.exit_status < 0

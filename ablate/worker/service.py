@@ -1,5 +1,6 @@
 """How an agent starts: what it must know of the study and of this machine before it may claim a slot."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -9,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablate import digest, settings
-from ablate.errors import LaunchError
+from ablate.errors import AblateError, LaunchError
 from ablate.store.slot import Agent as AgentCard
 from ablate.store.store import Store
 from ablate.store.study import StudyRow
@@ -38,8 +39,9 @@ def main(*, connection: Connection, nursery: Nursery, duty: Duty) -> int:
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s agent {os.getpid()}: %(message)s")
     try:
         serve(duty, nursery=nursery, lifeline=connection)
-    except LaunchError as error:
-        _log.error("%s", error)
+    except AblateError as error:
+        with contextlib.suppress(OSError):  # the launcher has gone: nobody is left to tell
+            connection.send_bytes(str(error).encode())
         return error.exit_status
     return 0
 
