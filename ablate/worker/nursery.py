@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 from ablate.errors import LaunchError
 
 PRELOADED = ("torch", "ablate.worker.trainer", "ablate.worker.service")
+WARM_UP = "ablate.worker.trainer:warm_up"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LARGEST_REQUEST = 1 << 16  # bytes; a request names an entry point and a few plain arguments
 _FAREWELL_S = 5.0
@@ -271,6 +272,7 @@ def main(control: int) -> None:
     _call_myself("ablate nursery")
     for module in PRELOADED:
         importlib.import_module(module)
+    _entry_point(WARM_UP)()
     gc.freeze()  # what was imported is never collected, so its pages stay shared with the children
     _Server(socket.socket(fileno=control)).serve()
 

@@ -33,6 +33,12 @@ def main(*, connection: Connection, nursery: Nursery, device: str = "cpu", n_thr
     return 0
 
 
+def warm_up() -> None:
+    """What every trainer would do again: done once in the nursery, its children inherit it."""
+    provenance.code_version()
+    provenance.environment()
+
+
 class Trainer:
     """One trial at a time."""
 
