@@ -1,6 +1,6 @@
 """Supervised training from scratch on the real PTB-XL: how near a small network comes to the literature.
 
-    python benchmarks/scratch.py DIR [--task superdiagnostic] [--epochs 10] [--seed 1] [--threads 1] [--set ft_lr=3e-3 …]
+    python benchmarks/scratch.py DIR [--task superdiagnostic] [--epochs 10] [--seed 1] [--threads 1] [--set ft_lr=3e-3]
 
 Prints macro AUROC and AUPRC on fold 9 after each epoch; fold 10 is not read. The records are prepared once under
 ABLATE_HOME.
@@ -8,8 +8,14 @@ ABLATE_HOME.
 
 import argparse
 import json
-import os
 from pathlib import Path
+
+from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.ptbxl import PtbXl
+from ablate.ecg.split import load_task
+from ablate.model.catalogue import EncoderSpec
+from ablate.train.params import Params
+from ablate.train.routine import Machine, post_train
 
 PARAMS = {
     "init": "random",
@@ -40,14 +46,6 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     asked = parse()
-    os.environ["OMP_NUM_THREADS"] = str(asked.threads)
-    from ablate.ecg.array import open_cohort, prepare
-    from ablate.ecg.ptbxl import PtbXl
-    from ablate.ecg.split import load_task
-    from ablate.model.catalogue import EncoderSpec
-    from ablate.train.params import Params
-    from ablate.train.routine import Machine, post_train
-
     changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in asked.set)}
     params = Params.from_dict({**PARAMS, "ft_epochs": asked.epochs, **changes})
     data = load_task(open_cohort(prepare(PtbXl(asked.folder), n_processes=asked.threads)), asked.task)
