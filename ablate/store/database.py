@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -24,6 +25,7 @@ PATIENCE_S = 30.0
 _REST_S = 2.0
 # Connection, serialisation and deadlock, too few resources, operator's intervention
 _TRANSIENT_CLASSES = ("08", "40", "53", "57")
+_NO_TABLE, _FULL, _NO_RIGHT = "42P01", "53100", ("42501", "25006")
 _CONNECTION = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -51,6 +53,7 @@ class Database:
         self._engine = _engine(self.url, application_name)
         self._lone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements: dict[str, sa.TextClause] = {}
+        self._closing = weakref.finalize(self, self._engine.dispose)  # a forgotten store leaves no connection behind
 
     @property
     def shown(self) -> str:
@@ -122,8 +125,13 @@ class Database:
             raise StoreUnavailable(
                 f"storage {self.shown}: no answer within {self.patience_s:g} s ({said}); {remedy}"
             ) from error
-        if getattr(error.orig if isinstance(error, DBAPIError) else None, "sqlstate", None) == "42P01":
+        sqlstate = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+        if sqlstate == _NO_TABLE:
             raise StoreError(f"storage {self.shown}: holds no tables of ablate; `ablate run` creates them") from error
+        if sqlstate in _NO_RIGHT:
+            raise StoreError(f"storage {self.shown}: this user may not do that ({said}); give it the right") from error
+        if sqlstate == _FULL:
+            raise StoreError(f"storage {self.shown}: the disk of the database is full; free some space") from error
         if _REFUSALS.search(said):
             raise StoreError(
                 f"storage {self.shown}: refused ({said}); check --storage, PGPASSWORD or ~/.pgpass"
@@ -139,7 +147,7 @@ def is_transient(error: BaseException) -> bool:
         return False
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is not None:
-        return sqlstate[:2] in _TRANSIENT_CLASSES and sqlstate != "53100"  # a full disk does not empty itself
+        return sqlstate[:2] in _TRANSIENT_CLASSES and sqlstate != _FULL  # a full disk does not empty itself
     if error.connection_invalidated:
         return True
     is_operational = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)

@@ -5,6 +5,7 @@ none. Whoever needs it first starts it under a file lock; it belongs to nobody's
 """
 
 import contextlib
+import random
 import secrets
 import shutil
 import socket
@@ -118,9 +119,10 @@ class Server:
     def _place(self) -> Path:
         """Folder that the server's account owns: ours, unless that account cannot get there."""
         elsewhere = SHARED_PLACE / digest.of_bytes(str(self.folder).encode())[: digest.SHORT]
-        if (self.folder / "data").exists() or not (elsewhere / "data").exists():
-            return self.folder if self._account.reaches(self.folder) else elsewhere
-        return elsewhere
+        for place in (self.folder, elsewhere):
+            if (place / "data").exists():
+                return place
+        return self.folder if self._account.reaches(self.folder.parent) else elsewhere
 
     @property
     def _data(self) -> Path:
@@ -169,15 +171,16 @@ class Server:
     # Making and starting it; the lock is held
 
     def _prepare_folder(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o700)
-        if not self._account.reaches(self.folder.parent):
-            SHARED_PLACE.mkdir(mode=0o755, exist_ok=True)
-            elsewhere = SHARED_PLACE / digest.of_bytes(str(self.folder).encode())[: digest.SHORT]
-            elsewhere.mkdir(mode=0o700, exist_ok=True)
-            self._account.own(elsewhere)
-        else:
-            self._account.own(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            place = self._place
+            place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for folder in {self.folder, place}:
+                folder.mkdir(exist_ok=True)
+                folder.chmod(0o700)
+            self._account.own(place)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: cannot hold a Postgres ({error.strerror}); set ABLATE_HOME") from error
 
     def _create(self) -> None:
         if self._data.exists():
@@ -225,8 +228,18 @@ class Server:
         return self._place / "server.log"
 
     def _forget_stale_pid(self) -> None:
-        """Remove a pid file that names a process which is no Postgres of ours: Postgres itself cannot tell."""
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        """Remove a pid file whose number now belongs to another program, which Postgres would take for itself.
+
+        A dead number is left to Postgres, which also looks for orphans of the old server; as long as there are any,
+        nothing may be removed.
+        """
+        path = self._data / "postmaster.pid"
+        try:
+            pid = int(path.read_text().split("\n")[0])
+        except (OSError, ValueError):
+            return
+        if psutil.pid_exists(pid) and not any(_works_in(process, self._data) for process in psutil.process_iter()):
+            path.unlink(missing_ok=True)
 
     def _write_settings(self) -> None:
         port = self._port()
@@ -254,6 +267,13 @@ def _disk_bytes(folder: Path) -> int:
     return n_bytes
 
 
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except psutil.Error:
+        return False
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -265,10 +285,9 @@ def _is_free(port: int) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port below those that the kernel gives to outgoing connections, so that it is free again after a restart."""
+    ports = range(20_000, 32_000)
+    return next(port for port in random.sample(ports, len(ports)) if _is_free(port))
 
 
 def _last_line(output: str) -> str:

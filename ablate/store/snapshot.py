@@ -109,7 +109,7 @@ def _frame(rows: Sequence[Row[Any]], names: Sequence[str]) -> pd.DataFrame:
 def _indexed(items: Sequence[tuple[int, Mapping[str, Any]]]) -> pd.DataFrame:
     """A row for each slot that has such values; a value that is not there, or was not finite, is NaN."""
     index = pd.Index([slot_id for slot_id, _ in items], name="slot_id", dtype="int64")
-    frame = pd.DataFrame.from_records([values for _, values in items], index=index)
+    frame = pd.DataFrame([dict(values) for _, values in items], index=index)
     return frame.astype({name: float for name in frame if _is_numeric_with_gaps(frame[name])})
 
 

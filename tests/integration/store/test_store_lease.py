@@ -1,0 +1,314 @@
+import dataclasses
+import multiprocessing
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from small_study import confirm_slots, result, search_slots
+
+from ablate.errors import LeaseLost, SealedError
+from ablate.store.slot import Agent, SlotState
+from ablate.store.store import Store
+
+Register = Callable[..., str]
+
+
+def expire(store: Store) -> None:
+    """Let every lease be over, as if its time had passed."""
+    store.database.rows("UPDATE ablate_lease SET deadline = clock_timestamp() - interval '1 s', lease_s = 0")
+
+
+def test_slots_are_given_in_the_order_of_priority_and_each_once(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(3))
+    claims = [store.claim(name, agent) for _ in range(4)]
+    assert [claim and claim.slot.key for claim in claims] == ["search/ft/0", "search/ft/1", "search/ft/2", None]
+    assert claims[0] is not None
+    assert claims[0].slot.state is SlotState.LEASED
+    assert claims[0].slot.seed == 2**62
+    assert claims[0].slot.context == {"data_fraction": 0.1}
+
+
+def test_a_result_is_stored_once_and_telling_it_again_changes_nothing(
+    store: Store, register: Register, agent: Agent
+) -> None:
+    name = register()
+    claim = store.claim(name, agent)
+    assert claim is not None
+    store.finish(claim, result(0.8), {"val.npz": b"first"})
+    store.finish(claim, result(0.9), {"val.npz": b"second"})
+    assert store.read_artifact(name, claim.slot.id, "val.npz") == b"first"
+    assert store.tables(name).scores.val_auroc.to_list() == [0.8]
+    assert store.counts(name).of(SlotState.DONE) == 1
+
+
+def test_a_later_lease_fences_off_the_earlier_result(
+    store: Store, register: Register, agent: Agent, rival: Agent
+) -> None:
+    name = register(*search_slots(1))
+    late = store.claim(name, agent)
+    assert late is not None
+    expire(store)
+    assert store.reconcile(name).n_reaped == 1
+    new = store.claim(name, rival)
+    assert new is not None
+    assert (new.slot.id, new.token, new.outcomes) == (late.slot.id, 2, ("lease_expired",))
+    for act in (
+        lambda: store.renew(late),
+        lambda: store.set_params(late, {}),
+        lambda: store.finish(late, result(0.1)),
+        lambda: store.fail(late, "crashed", ""),
+        lambda: store.release(late, ""),
+    ):
+        with pytest.raises(LeaseLost, match="search/ft/0: lease 1 of agent host-1-a is lost"):
+            act()
+    store.finish(new, result(0.7))
+    with pytest.raises(LeaseLost):
+        store.finish(late, result(0.1))
+    assert store.tables(name).scores.val_auroc.to_list() == [0.7]
+
+
+def test_a_late_result_counts_when_nobody_took_the_slot_since(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(1))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    expire(store)
+    store.reconcile(name)
+    store.finish(claim, result(0.8))
+    assert store.counts(name).of(SlotState.DONE) == 1
+    assert store.claim(name, agent) is None
+
+
+def test_renewal_keeps_a_lease_and_shows_the_progress(store: Store, register: Register, agent: Agent) -> None:
+    name = register()
+    claim = store.claim(name, agent, lease_s=0.2)
+    assert claim is not None
+    expire(store)
+    assert store.renew(claim, {"stage": "finetune", "epoch": 2}) is False
+    store.database.rows("UPDATE ablate_lease SET deadline = clock_timestamp() + interval '60 s'")
+    assert store.reconcile(name).n_reaped == 0
+    [row] = store.agents(name)
+    assert (row.id, row.slot, row.progress) == (agent.id, "search/ft/0", {"stage": "finetune", "epoch": 2})
+    assert (row.device, row.facts, row.n_done) == ("cuda:0", {"torch": "2.13.0"}, 0)
+
+
+def test_an_expired_lease_goes_to_whoever_asks_next(
+    store: Store, register: Register, agent: Agent, rival: Agent
+) -> None:
+    name = register(*search_slots(1))
+    claim = store.claim(name, agent)
+    expire(store)
+    assert claim is not None
+    again = store.claim(name, rival)  # without any reconcile
+    assert again is not None
+    assert again.token == claim.token + 1
+
+
+def test_leases_outlive_an_outage_of_the_server_by_one_lease_time(
+    store: Store, register: Register, agent: Agent
+) -> None:
+    name = register()
+    store.claim(name, agent)
+    [row] = store.database.rows(
+        "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8 AS s"
+    )
+    statement = "UPDATE ablate_lease SET deadline = clock_timestamp() - interval '1 s', lease_s = :lease_s"
+    store.database.rows(statement, lease_s=row.s + 1000)  # the server started less than one lease time ago
+    assert store.reconcile(name).n_reaped == 0
+    store.database.rows(statement, lease_s=row.s / 2)
+    assert store.reconcile(name).n_reaped == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "states"),
+    [
+        ("diverged", ["failed"]),
+        ("bad_data", ["failed"]),
+        ("out_of_memory", ["waiting", "waiting", "failed"]),
+        ("crashed", ["waiting", "waiting", "failed"]),
+        ("preempted", ["waiting"] * 5),
+        ("machine_lost", ["waiting"] * 5),
+    ],
+)
+def test_what_counts_against_max_attempts(
+    store: Store, register: Register, agent: Agent, kind: str, states: list[str]
+) -> None:
+    name = register(*search_slots(1), max_attempts=3)
+    for number, state in enumerate(states):
+        store.database.rows("UPDATE ablate_slot SET not_before = now()")  # the back-off is over
+        claim = store.claim(name, agent)
+        assert claim is not None
+        assert claim.outcomes == (kind,) * number
+        assert store.fail(claim, kind, "because") == state
+    [slot] = store.slots(name)
+    assert slot.reason == f"{kind}: because"
+    assert slot.attempts == len(states)
+
+
+def test_a_failed_attempt_waits_before_the_next(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(1))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    store.fail(claim, "crashed", "segmentation fault")
+    assert store.claim(name, agent) is None
+    [row] = store.database.rows(
+        "SELECT extract(epoch FROM not_before - clock_timestamp())::float8 AS s FROM ablate_slot"
+    )
+    assert 0 < row.s < 1
+
+
+def test_a_slot_that_takes_every_machine_with_it_fails(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(1))
+    store.database.rows("UPDATE ablate_slot SET losses = 24")
+    store.claim(name, agent)
+    expire(store)
+    store.reconcile(name)
+    [slot] = store.slots(name)
+    assert (slot.state, slot.reason) == (SlotState.FAILED, "lost with its agent 25 times")
+
+
+def test_released_slots_wait_at_once_and_keep_their_params(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(1))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    store.set_params(claim, {"ft_lr": 1e-4})
+    store.release(claim, "asked to stop")
+    store.release(claim, "asked to stop")  # the answer to the first was lost
+    again = store.claim(name, agent)
+    assert again is not None
+    assert again.slot.params == {"ft_lr": 1e-4}
+    assert again.outcomes == ("released",)
+    assert again.slot.failures == 0
+
+
+def test_a_generation_waits_for_the_one_before_it_in_its_chain(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(4, generation_size=2), *search_slots(1, arm="sd"))
+    first, second, other = (store.claim(name, agent) for _ in range(3))
+    assert first and second and other
+    assert {first.slot.arm, second.slot.arm, other.slot.arm} == {"ft", "sd"}
+    assert store.claim(name, agent) is None
+    ft_claims = [claim for claim in (first, second, other) if claim.slot.arm == "ft"]
+    for place, claim in enumerate(ft_claims):
+        assert store.claim(name, agent) is None
+        store.set_params(claim, {"ft_lr": 0.001 * (place + 1)})
+        store.finish(claim, result(0.7 + place / 20))
+    third = store.claim(name, agent)
+    assert third is not None
+    assert third.slot.generation == 1
+    history = store.history(name, "ft", below_generation=1)
+    assert [(params, scores["val_auroc"]) for params, scores in history] == [
+        ({"ft_lr": 0.001}, 0.7),
+        ({"ft_lr": 0.002}, 0.75),
+    ]
+
+
+def test_a_failed_slot_does_not_hold_its_chain_up(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(2, generation_size=1))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    store.fail(claim, "diverged", "loss is nan")
+    assert store.claim(name, agent) is not None
+
+
+def test_confirmation_begins_with_the_seal(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*confirm_slots(1))
+    assert store.claim(name, agent) is None
+    assert store.seal(name, {"params": {"ft": {}}}) is True
+    assert store.seal(name, {"params": "others"}) is False
+    assert store.study(name).seal == {"params": {"ft": {}}}
+    assert store.claim(name, agent, phases=["search"]) is None
+    assert store.claim(name, agent) is not None
+
+
+def test_the_test_fold_is_opened_only_for_a_valid_confirmation(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(1), *confirm_slots(2))
+    search = store.claim(name, agent)
+    assert search is not None
+    with pytest.raises(SealedError, match="search/ft/0: phase search may not read the test fold"):
+        store.open_test(search)
+    disguised = dataclasses.replace(search, slot=dataclasses.replace(search.slot, phase="confirm"))
+    with pytest.raises(SealedError, match="not sealed"):
+        store.open_test(disguised)
+    store.seal(name, {})
+    with pytest.raises(LeaseLost):
+        store.open_test(disguised)
+    claim = store.claim(name, agent)
+    assert claim is not None
+    assert store.test_reads(name) == []
+    permit = store.open_test(claim)
+    store.open_test(claim)  # again within the attempt: the same opening
+    assert (permit.study, permit.slot) == (name, "confirm/ft/0")
+    [read] = store.test_reads(name)
+    assert (read["key"], read["agent"], read["slot_id"]) == ("confirm/ft/0", agent.id, claim.slot.id)
+    expire(store)
+    with pytest.raises(LeaseLost, match="ran out"):
+        store.open_test(claim)
+    assert len(store.test_reads(name)) == 1
+
+
+def test_stop_cancel_and_retry(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(3))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    store.request_stop(name)
+    assert store.study(name).stop_requested
+    assert store.renew(claim) is True
+    assert store.claim(name, agent) is None
+    store.clear_stop(name)
+    assert store.renew(claim) is False
+    done = store.claim(name, agent)
+    assert done is not None
+    store.finish(done, result())
+    assert store.cancel(name) == 2
+    with pytest.raises(LeaseLost, match="cancelled"):
+        store.renew(claim)
+    with pytest.raises(LeaseLost):
+        store.finish(claim, result())
+    assert store.counts(name).of(SlotState.CANCELLED) == 2
+    assert store.retry_failed(name) == 2
+    assert store.counts(name).of(SlotState.WAITING) == 2
+
+
+def test_a_claim_whose_answer_was_lost_is_found_again(
+    store: Store, register: Register, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = register(*search_slots(2))
+    rows, claims = store.database.rows, []
+
+    def lose_first_answer(statement: str, **values: Any) -> Any:
+        if "picked" in statement and not claims:
+            claims.append(rows(statement, **values))
+        return rows(statement, **values)
+
+    monkeypatch.setattr(store.database, "rows", lose_first_answer)
+    claim = store.claim(name, agent)
+    assert claim is not None
+    assert (claim.slot.key, claim.token) == ("search/ft/0", 1)
+    assert store.counts(name).of(SlotState.LEASED) == 1
+
+
+def _fill(url: str, name: str, number: int, filled: "multiprocessing.Queue[str]") -> None:
+    store = Store(url)
+    agent = Agent(id=f"agent-{number}", host="h", pid=number)
+    while (claim := store.claim(name, agent)) is not None:
+        store.finish(claim, result())
+        filled.put(claim.slot.key)
+    filled.put("")
+
+
+def test_many_agents_fill_each_slot_once(store: Store, store_url: str, register: Register) -> None:
+    name = register(*search_slots(60))
+    store.disconnect()
+    context = multiprocessing.get_context("fork")
+    filled: multiprocessing.Queue[str] = context.Queue()
+    agents = [context.Process(target=_fill, args=(store_url, name, number, filled)) for number in range(6)]
+    for process in agents:
+        process.start()
+    keys, n_ended = [], 0
+    while n_ended < len(agents):
+        key = filled.get(timeout=60)
+        keys.append(key) if key else None
+        n_ended += not key
+    for process in agents:
+        process.join()
+    assert sorted(keys) == sorted(slot.key for slot in search_slots(60))
+    assert store.counts(name).of(SlotState.DONE) == 60
