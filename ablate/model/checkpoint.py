@@ -92,10 +92,13 @@ def mismatches(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
     return missing + shapes + unknown
 
 
-def write_weights(network: nn.Module, file: Path, *, metadata: Mapping[str, str] | None = None) -> str:
-    """Write what ``network`` computes with as safetensors, without unused entries; returns the file's digest."""
+def write_weights(network: nn.Module, file: Path, *, about: str) -> str:
+    """Write what ``network`` computes with as safetensors, without unused entries; returns the file's digest.
+
+    Equal weights give equal bytes: ``about`` is the only metadata, since safetensors writes several in random order.
+    """
     kept = {key: value.contiguous() for key, value in network.state_dict().items() if not _is_unused(network, key)}
-    atomic.write_bytes(file, safetensors.torch.save(kept, dict(metadata or {})))
+    atomic.write_bytes(file, safetensors.torch.save(kept, {"about": about}))
     return digest.of_file(file)
 
 

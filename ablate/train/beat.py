@@ -43,4 +43,5 @@ def find_peaks(record: Float32[np.ndarray, "12 sample"], *, fs_hz: int) -> Int[n
     width, apart = round(SMOOTHING_S * fs_hz), round(REFRACTORY_S * fs_hz)
     speed = np.convolve(np.abs(np.diff(record, axis=1)).sum(axis=0), np.ones(width) / width, mode="same")
     highest = sliding_window_view(np.pad(speed, apart), 2 * apart + 1).max(axis=1)
-    return np.flatnonzero((speed == highest) & (speed > 0.5 * np.quantile(speed, 0.98)))
+    peaks = np.flatnonzero((speed == highest) & (speed > 0.5 * np.quantile(speed, 0.98)))
+    return peaks[np.diff(peaks, prepend=-apart - 1) > apart]  # of equally fast neighbours, the first

@@ -128,7 +128,7 @@ def _write(
     losses: _Losses,
 ) -> Made:
     source = str(data.get("attribution", data["source"]))
-    digest = write_weights(encoder, target, metadata={"encoder": name, "method": method[0], "data": source})
+    digest = write_weights(encoder, target, about=f"{name}, {method[0]} pre-training, data: {source}")
     recipe = {
         "encoder": name,
         "digest": digest,

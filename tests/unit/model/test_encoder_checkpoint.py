@@ -61,9 +61,9 @@ def test_batchnorm_entries_may_be_missing(tmp_path: Path, suffix: str) -> None:
 
 def test_written_weights_have_no_unused_entries_and_the_digest_of_the_file(tmp_path: Path) -> None:
     net, file = network(), tmp_path / "out.safetensors"
-    digest = write_weights(net, file, metadata={"recipe": "x"})
+    digest = write_weights(net, file, about="a test")
     assert not any("bn" in key for key in read_weights(file))
-    assert write_weights(net, tmp_path / "again.safetensors", metadata={"recipe": "x"}) == digest
+    assert write_weights(net, tmp_path / "again.safetensors", about="a test") == digest
     other = network(seed=1)
     load_weights(other, file)
     assert torch.equal(other(torch.ones(1, 12, 64)), net(torch.ones(1, 12, 64)))
@@ -124,7 +124,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) 
     if suffix == "pth":
         save({"state_dict": network().state_dict()}, whole)
     else:
-        write_weights(network(), whole)
+        write_weights(network(), whole, about="a test")
     cut = tmp_path / f"cut.{suffix}"
     content = whole.read_bytes()
     cut.write_bytes(content[: int(len(content) * share)])
