@@ -26,7 +26,7 @@ from ablate.train.params import Params
 from ablate.train.probe import Probe
 from ablate.train.score import assess
 from ablate.train.stage import Course, Learner, train_stage, unpacked
-from ablate.train.trial import Trial, smoothed, start_head
+from ablate.train.trial import Herald, Trial, smoothed, start_head
 
 __all__ = ["FeatureCache", "Machine", "Outcome", "Progress", "Stopped", "never", "post_train", "silent"]
 
@@ -63,7 +63,8 @@ def post_train(
         params: hyper-parameters.
         seed: of the block: the subset, the head, the order of batches and all noise derive from it.
         machine: where to compute; one CPU thread by default.
-        report: called after each epoch, and now and then in stages without epochs.
+        report: called after each epoch; now and then in stages without epochs and, without a training loss, within
+            long epochs.
         features: where features of the frozen encoder are kept; None probes through the encoder in every epoch.
         checkpoint: file to go on from and to write after each epoch. The caller removes it when it is done.
         stop: asked at every batch.
@@ -87,7 +88,8 @@ def post_train(
         saved = Checkpoint(checkpoint, _identity(trial, encoder_digest), trial.notes)
         network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
         learner, course = _train(network, trial, saved)
-        return _outcome(learner, course, trial, encoder_digest, peak)
+        # The result carries the digest of the encoder that was asked for: its random twin differs in every block.
+        return _outcome(learner, course, trial, shelf.digest_of(encoder_spec), peak)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _start(
         train_rows=data.train_rows[positions],
         targets=smoothed(data.train_labels[positions], params.label_smoothing, device),
         lost_classes=lost_classes(data, positions),
-        report=report,
+        herald=Herald(report),
         stop=stop,
         notes=[signals.note] if signals.note else [],
     )

@@ -37,6 +37,17 @@ def take(spec: EncoderSpec, *, seed: int) -> tuple[Encoder, str]:
     return cast(Encoder, copy.deepcopy(cast(nn.Module, encoder))), found
 
 
+def digest_of(spec: EncoderSpec) -> str:
+    """Digest of the encoder that ``spec`` names; one for all seeds where its weights are random.
+
+    Raises:
+        SpecError: nothing has that name.
+        CheckpointError: the weights' file is missing.
+    """
+    kept = _shelf.get((spec, *_file_state(spec)))
+    return encoder_digest(spec) if kept is None else kept[1]
+
+
 def _file_state(spec: EncoderSpec) -> tuple[int, int]:
     """Size and time of a weights file, so that a changed one is loaded again."""
     try:
