@@ -154,7 +154,7 @@ class _SignOfLife:
         now = time.perf_counter() - self._started
         if now - self._last >= REPORT_S or n_done == n_batches:
             self._last = now
-            self._trial.report(Progress(stage="features", epoch=n_done, n_epochs=n_batches, seconds=now))
+            self._trial.herald.tell(Progress(stage="features", epoch=n_done, n_epochs=n_batches, seconds=now))
 
     def wait(self) -> None:
         """Another process is at it."""

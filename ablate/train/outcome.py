@@ -19,8 +19,8 @@ class Progress:
     """One finished epoch, or a sign of life of a stage that has none.
 
     Attributes:
-        epoch: from 1; for "features" and "test" the share done, in ``n_epochs`` parts.
-        train_loss: mean over the epoch's records; None where nothing is trained.
+        epoch: the last finished one, from 1; for "features" and "test" the share done, in ``n_epochs`` parts.
+        train_loss: mean over the epoch's records; None in a sign of life.
         seconds: that the epoch took.
     """
 

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,31 @@ from ablate.train.outcome import Progress, Stage, Stopped
 from ablate.train.params import Params
 
 Probabilities = Float[np.ndarray, "record class"]
+
+
+BREATH_S = 10.0  # between two signs of life within an epoch
+
+
+class Herald:
+    """Reports each epoch, and within a long one says now and then that the trial is alive."""
+
+    def __init__(self, report: Callable[[Progress], None]) -> None:
+        self._report, self._told_at = report, time.monotonic()
+        self._last: Progress | None = None
+
+    def tell(self, progress: Progress) -> None:
+        """An epoch is finished, or a stage has come so far."""
+        self._report(progress)
+        self.begin(progress)
+
+    def begin(self, progress: Progress) -> None:
+        """What is told again until something new is; not told now."""
+        self._last, self._told_at = replace(progress, train_loss=None), time.monotonic()
+
+    def breathe(self) -> None:
+        """Tell the last thing again, without a training loss, when that is a while ago."""
+        if self._last is not None and time.monotonic() - self._told_at >= BREATH_S:
+            self.tell(self._last)
 
 
 @dataclass(frozen=True)
@@ -43,20 +68,21 @@ class Trial:
     train_rows: Int[np.ndarray, "record"]
     targets: Float[Tensor, "record class"]
     lost_classes: tuple[str, ...]
-    report: Callable[[Progress], None]
+    herald: Herald
     stop: Callable[[], bool]
     earlier: list[Progress] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def check_stop(self) -> None:
-        """Leave the trial when it was asked to stop.
+        """Leave the trial when it was asked to stop; called at every batch, so it shows signs of life too.
 
         Raises:
             Stopped: it was.
         """
         if self.stop():
             raise Stopped
+        self.herald.breathe()
 
     @contextlib.contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:

@@ -9,6 +9,7 @@ import torch
 from ablate.errors import Diverged, OutOfMemory, SpecError
 from ablate.model.encoder import EncoderSpec
 from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
+from ablate.train import trial
 from ablate.train.machine import memory_errors
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, Machine, post_train
@@ -141,3 +142,14 @@ def test_bf16_is_recorded_and_near_fp32(spec, data):
     assert (single.precision, half.precision) == ("fp32", "bf16")
     gap = np.abs(single.val_probabilities - half.val_probabilities).max()
     assert 0 < gap < 0.02
+
+
+def test_a_long_epoch_shows_signs_of_life_that_are_no_epochs(spec, data, monkeypatch):
+    monkeypatch.setattr(trial, "BREATH_S", 0.0)
+    told = []
+    outcome = post_train(spec, data, Params(data_fraction=0.4, ft_epochs=2, batch_size=16), seed=1, report=told.append)
+    assert tuple(p for p in told if p.train_loss is not None) == outcome.epochs
+    signs = [(p.epoch, p.val_auroc) for p in told if p.train_loss is None]
+    first = outcome.epochs[0].val_auroc
+    assert signs[0] == (0, None)
+    assert set(signs) == {(0, None), (1, first)}
