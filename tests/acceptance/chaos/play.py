@@ -7,9 +7,11 @@ from pathlib import Path
 from random import Random
 
 from chaos.fault import FAULTS, settle
-from chaos.scene import Results, Scene
+from chaos.scene import Results, Scale, Scene
 
 LONGEST_S = 900.0
+LONG = Scale(search_trials=6, replicates=4, n_faults=30)
+SHORT = Scale(search_trials=1, replicates=1, n_faults=4)
 
 
 @dataclass
@@ -23,9 +25,9 @@ class Outcome:
     flaws: list[str]
 
 
-def undisturbed(folder: Path) -> Results:
+def undisturbed(folder: Path, scale: Scale) -> Results:
     """The results that every other play must end with, made by half as many agents."""
-    scene = Scene(folder, n_agents=2)
+    scene = Scene(folder, scale, n_agents=2)
     try:
         _until_over(scene, [], Random(0), spacing_s=1.0)
         return scene.results()
@@ -33,11 +35,11 @@ def undisturbed(folder: Path) -> Results:
         scene.close()
 
 
-def play(folder: Path, *, seed: int, n_faults: int, expected: Results, spacing_s: float = 1.2) -> Outcome:
-    """Fill the slots of a study while ``n_faults`` faults strike, about ``spacing_s`` apart."""
+def play(folder: Path, scale: Scale, *, seed: int, expected: Results, spacing_s: float = 1.2) -> Outcome:
+    """Fill the slots of a study while faults strike, about ``spacing_s`` apart."""
     random = Random(seed)
-    names = random.choices(list(FAULTS), weights=[weight for _, weight in FAULTS.values()], k=n_faults)
-    scene = Scene(folder)
+    names = random.choices(list(FAULTS), weights=[weight for _, weight in FAULTS.values()], k=scale.n_faults)
+    scene = Scene(folder, scale)
     if "disk full" in names:
         for name in ("spool", "checkpoints"):
             scene.small_disk(name)

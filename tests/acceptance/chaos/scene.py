@@ -22,7 +22,6 @@ from chaos.proxy import Proxy
 
 LEASE_S = 2.0
 N_AGENTS = 4
-N_SLOTS = 40
 STUDY = """
 question = "Does every slot survive?"
 [data]
@@ -37,27 +36,44 @@ weights = "random"
 ft_epochs = 2
 batch_size = 32
 [space]
-probe_epochs = { low = 0, high = 4 }
-drop_path_rate = { low = 0.0, high = 0.5 }
+probe_epochs = {{ low = 0, high = 4 }}
+drop_path_rate = {{ low = 0.0, high = 0.5 }}
 [arms.ft]
 drop_path_rate = 0.0
 probe_epochs = 0
 [arms.sd]
 probe_epochs = 0
-drop_path_rate = { low = 0.05, high = 0.5 }
+drop_path_rate = {{ low = 0.05, high = 0.5 }}
 [arms.lp]
 drop_path_rate = 0.0
-probe_epochs = { low = 1, high = 4 }
+probe_epochs = {{ low = 1, high = 4 }}
 [arms.lp_sd]
-drop_path_rate = { low = 0.05, high = 0.5 }
-probe_epochs = { low = 1, high = 4 }
+drop_path_rate = {{ low = 0.05, high = 0.5 }}
+probe_epochs = {{ low = 1, high = 4 }}
 [budget]
-search_trials = 6
-replicates = 4
+search_trials = {search_trials}
+replicates = {replicates}
 generation = 3
 max_attempts = 10
 """
 Results = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a play is: four arms, each searched and confirmed."""
+
+    search_trials: int
+    replicates: int
+    n_faults: int
+
+    @property
+    def n_slots(self) -> int:
+        return 4 * (self.search_trials + self.replicates)
+
+    @property
+    def study(self) -> str:
+        return STUDY.format(search_trials=self.search_trials, replicates=self.replicates)
 
 
 @dataclass
@@ -65,6 +81,7 @@ class Scene:
     """Everything that can be hurt, and what is found afterwards."""
 
     folder: Path
+    scale: Scale
     n_agents: int = N_AGENTS
     n_launches: int = 0
     _run: subprocess.Popen[bytes] | None = None
@@ -72,11 +89,12 @@ class Scene:
     _mounts: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.folder.mkdir()
         self.folder.chmod(0o755)
         self.home = self.folder / "home"
         self.home.mkdir()
         self.spec = self.folder / "chaos.toml"
-        self.spec.write_text(STUDY)
+        self.spec.write_text(self.scale.study)
         self.server = Server(self.folder / "postgres")
         direct = make_url(self.server.ensure_running())
         self.proxy = Proxy(direct.port)
@@ -100,7 +118,7 @@ class Scene:
         """A real ``ablate`` process on this stage."""
         environment = {**os.environ, "ABLATE_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
         if python_path is not None:
-            environment["PYTHONPATH"] = str(python_path)
+            environment["PYTHONPATH"] = os.pathsep.join([str(python_path), *filter(None, [os.environ.get("PYTHONPATH")])])
         options = ["--study", str(self.spec), "--storage", self.url, "--lease", str(LEASE_S), "--allow-mixed"]
         process = subprocess.Popen(
             [sys.executable, "-m", "ablate", *words, *options],

@@ -1,0 +1,37 @@
+"""Whatever is killed: the study ends with exactly the planned slots, each filled once, equal to an undisturbed one.
+
+``make chaos`` plays twenty seeds of a 40-slot study with thirty faults each; otherwise one small study is played.
+"""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from chaos.play import LONG, SHORT, play, undisturbed
+
+
+@pytest.fixture(scope="session")
+def scale(is_long):
+    return LONG if is_long else SHORT
+
+
+@pytest.fixture(scope="session")
+def stage():
+    """A folder that another user may enter: the managed Postgres does not serve as root."""
+    with tempfile.TemporaryDirectory(prefix="ablate-chaos-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def expected(stage, scale):
+    """What every play must end with."""
+    return undisturbed(stage / "undisturbed", scale)
+
+
+def test_study_ends_as_if_nothing_had_happened(stage, chaos_seed, scale, expected, record_outcome):
+    outcome = play(stage / f"seed-{chaos_seed}", scale, seed=chaos_seed, expected=expected)
+    record_outcome(outcome)
+    assert outcome.flaws == []
+    assert outcome.faults.total() > 0
+    assert len(expected) == scale.n_slots
