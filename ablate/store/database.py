@@ -25,6 +25,7 @@ PATIENCE_S = 30.0
 _REST_S = 2.0
 # Connection, serialisation and deadlock, too few resources, operator's intervention
 _TRANSIENT_CLASSES = ("08", "40", "53", "57")
+_FROZEN = "25P03"  # we were stopped in the middle of a transaction, and the server gave up on us
 _NO_TABLE, _FULL, _NO_RIGHT = "42P01", "53100", ("42501", "25006")
 _CONNECTION = {
     "connect_timeout": 5,
@@ -147,7 +148,8 @@ def is_transient(error: BaseException) -> bool:
         return False
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is not None:
-        return sqlstate[:2] in _TRANSIENT_CLASSES and sqlstate != _FULL  # a full disk does not empty itself
+        is_passing = sqlstate[:2] in _TRANSIENT_CLASSES or sqlstate == _FROZEN
+        return is_passing and sqlstate != _FULL  # a full disk does not empty itself
     if error.connection_invalidated:
         return True
     is_operational = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)

@@ -269,7 +269,7 @@ def _disk_bytes(folder: Path) -> int:
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
     try:
-        return process.cwd() == str(folder)
+        return bool(process.cwd() == str(folder))
     except psutil.Error:
         return False
 

@@ -171,7 +171,9 @@ def register(
         study_id = connection.scalar(sa.text(_REGISTER), values)
         if study_id is not None:
             if connection.scalar(sa.text("SELECT count(*) FROM studies WHERE study_name = :name"), {"name": name}):
-                raise StoreError(f"study {name}: an Optuna study of this name is in the store already; use another --name")
+                raise StoreError(
+                    f"study {name}: an Optuna study of this name is in the store already; use another --name"
+                )
             connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)})
         return study_id is not None
 
