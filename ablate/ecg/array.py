@@ -1,6 +1,7 @@
 """Prepared arrays: every record read, checked, filtered and scaled once, then mapped into memory by all who need it."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ def _is_whole(folder: Path) -> bool:
 def _build(folder: Path, source: Source, recipe: Recipe, n_processes: int, progress: Progress | None) -> None:
     records = _sealed_last(source.records())
     check_folds(source.name, records.ecg_id, records.patient_id, records.fold)
+    _clear_remains(folder)
     with atomic.folder(folder) as scratch:
         rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *recipe.shape))
         outcome = Outcome({}, {}, {})
@@ -101,6 +103,12 @@ def _build(folder: Path, source: Source, recipe: Recipe, n_processes: int, progr
             rows.keep(np.flatnonzero(kept))
         _write_labels(scratch, records, kept)
         cohort.write_meta(scratch, _meta(scratch, source, records, recipe, outcome))
+
+
+def _clear_remains(folder: Path) -> None:
+    """Throw away what builders of this folder left that were killed; none is at work, since we hold the lock."""
+    for remains in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(remains, ignore_errors=True)
 
 
 def _kept(source: Source, records: Records, outcome: Outcome) -> Bool[np.ndarray, "record"]:

@@ -240,6 +240,26 @@ def test_of_processes_at_once_one_builds_and_all_get_it(builder, tmp_path):
     assert len({name for _, name in answers}) == 1
 
 
+def test_a_killed_builder_leaves_nothing_in_the_way_and_its_remains_go(tmp_path):
+    program = """
+        import os, signal, sys
+        from pathlib import Path
+        from ablate.ecg.array import prepare
+        from ablate.ecg.synthetic import Synthetic
+
+        def die(*done):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        prepare(Synthetic(150, 9), cache_dir=Path(sys.argv[1]), progress=die)
+    """
+    arrays = tmp_path / "arrays"
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program), arrays], check=False)
+    assert killed.returncode == -9
+    assert any(path.is_dir() for path in arrays.iterdir())
+    folder = prepare(Synthetic(150, 9), cache_dir=arrays)
+    assert [path for path in arrays.iterdir() if path.is_dir()] == [folder]
+
+
 @pytest.mark.parametrize(("options", "message"), [("rw", "no space left to write"), ("ro", "cannot write")])
 def test_a_full_or_read_only_disk_is_one_line_and_leaves_nothing(small_disk, builder, tmp_path, options, message):
     (tmp_path / "disk").mkdir()
