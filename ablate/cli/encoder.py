@@ -131,6 +131,8 @@ def probe(
     task: Annotated[str, typer.Option("--task", help="Task of the labels.")] = "superdiagnostic",
     data_fraction: Annotated[float, typer.Option("--data-fraction", help="Of the training records, by patient.")] = 0.1,
     n_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of subsets.")] = 5,
+    n_records: Annotated[int, typer.Option("--records", help="Of a synthetic cohort instead of PTB-XL.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the synthetic cohort.")] = 1,
     n_threads: ThreadsOption = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Write the scores into the recipe beside the weights.")] = False,
     as_json: JsonOption = False,
@@ -140,17 +142,20 @@ def probe(
 
     from ablate.ecg.array import open_cohort, prepare
     from ablate.ecg.split import load_task
+    from ablate.ecg.synthetic import Synthetic
     from ablate.model.catalogue import EncoderSpec, weights_file
     from ablate.train import recipe, yardstick
 
     torch.set_num_threads(n_threads)
     spec = EncoderSpec(name, weights)
-    split = load_task(open_cohort(prepare(_ptbxl(data), n_processes=n_threads)), task)
+    source = Synthetic(n_records, seed=seed) if n_records else _ptbxl(data)
+    split = load_task(open_cohort(prepare(source, n_processes=n_threads)), task)
     rows = yardstick.compare(spec, split, data_fraction=data_fraction, subset_seeds=range(n_seeds))
     file = weights_file(spec)
     if keep and file:
-        recipe.note(file, f"probe on {task}, {data_fraction:g} of the labels, fold 9", [asdict(row) for row in rows])
-    title = f"{task}, {data_fraction:.0%} of the labels, validation fold, mean of {n_seeds} subsets"
+        place = f"{source.name}, {task}, {data_fraction:g} of the labels, fold 9"
+        recipe.note(file, f"probe on {place}", [asdict(row) for row in rows])
+    title = f"{source.name}, {task}, {data_fraction:.0%} of the labels, validation fold, mean of {n_seeds} subsets"
     emit([asdict(row) for row in rows], title=title, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from ablate import seeds
 from ablate.ecg.split import TaskData, fraction
 from ablate.model.encoder import EncoderSpec, load_encoder, require_input
-from ablate.stats.metrics import macro_auprc, macro_auroc
+from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
 from ablate.train.batch import Signals
 from ablate.train.feature import forward
 
@@ -25,10 +25,11 @@ N_INNER_FOLDS = 4
 
 @dataclass(frozen=True)
 class Reading:
-    """One probe on one subset of the training records, scored on the validation fold."""
+    """One probe on one subset of the training records, scored on the classes that the validation fold can score."""
 
     seed: int
     n_train: int
+    n_classes: int
     strength: float
     val_auroc: float
     val_auprc: float
@@ -41,6 +42,7 @@ class Comparison:
     weights: str
     n_subsets: int
     n_train: int
+    n_classes: int
     val_auroc: float
     val_auroc_sd: float
     val_auprc: float
@@ -92,8 +94,9 @@ def measure(
     for seed, part in zip(subset_seeds, parts, strict=True):
         strength = _choose(train[part], data.train_labels[part], data.train_patients[part])
         scores = _predict(train[part], data.train_labels[part], val, strength)
-        auroc, auprc = macro_auroc(data.val_labels, scores), macro_auprc(data.val_labels, scores)
-        yield Reading(seed, len(part), strength, float(auroc), float(auprc))
+        counted = both_outcomes(data.val_labels)
+        auroc, auprc = (macro(data.val_labels, scores, classes=counted) for macro in (macro_auroc, macro_auprc))
+        yield Reading(seed, len(part), int(counted.sum()), strength, float(auroc), float(auprc))
 
 
 def _summary(weights: str, readings: Sequence[Reading]) -> Comparison:
@@ -102,6 +105,7 @@ def _summary(weights: str, readings: Sequence[Reading]) -> Comparison:
         weights=weights,
         n_subsets=len(readings),
         n_train=round(float(np.mean([reading.n_train for reading in readings]))),
+        n_classes=readings[0].n_classes,
         val_auroc=float(np.mean(auroc)),
         val_auroc_sd=float(np.std(auroc, ddof=min(1, len(auroc) - 1))),
         val_auprc=float(np.mean(auprc)),
@@ -118,7 +122,7 @@ def _choose(
         predicted = np.zeros(labels.shape)
         for learn, check in folds:
             predicted[check] = _predict(features[learn], labels[learn], features[check], strength)
-        scores.append(macro_auroc(labels, predicted))
+        scores.append(macro_auroc(labels, predicted, classes=both_outcomes(labels)))
     return STRENGTHS[int(np.nanargmax(scores))]
 
 

@@ -51,6 +51,14 @@ def entry_points(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.invalidate_caches()
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 SPECS = [
     EncoderSpec("net1d_small", "random"),
     EncoderSpec("net1d_small", "embedded"),
