@@ -4,7 +4,6 @@ The agents are the nursery's children, tied to this process by a connection each
 notice, checkpoint their trials and give their slots back.
 """
 
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.errors import LaunchError
+from ablate.launch.launcher import AgentStatus
 from ablate.launch.local import LocalLauncher
 from ablate.launch.token import Token
 from ablate.worker.duty import Duty
@@ -19,7 +19,6 @@ from ablate.worker.duty import Duty
 HOME = "ABLATE_HOME"
 DATA = "ABLATE_DATA"
 _TICK_S = 0.25
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +53,8 @@ class Crew:
         self._asked = threading.Event()
         self._agents: LocalLauncher | None = None
 
-    def serve(self, duties: Sequence[Duty]) -> int:
-        """Let an agent fill slots for each duty until all have ended; the worst of their exit statuses."""
+    def serve(self, duties: Sequence[Duty]) -> list[AgentStatus]:
+        """Let an agent fill slots for each duty until all have ended; how they did."""
         with LocalLauncher(n_threads=duties[0].n_threads) as agents:
             self._agents = agents
             agents.start(duties)
@@ -65,7 +64,7 @@ class Crew:
         """Ask the agents to checkpoint their trials and end; from any thread, or from a signal's handler."""
         self._asked.set()
 
-    def settle(self) -> int:
+    def settle(self) -> list[AgentStatus]:
         """Wait until all agents have ended; also from a signal's handler that has called ``stop``.
 
         Raises:
@@ -80,4 +79,10 @@ class Crew:
                 is_told = True
             statuses = self._agents.watch(timeout_s=_TICK_S)
             if not any(status.is_alive for status in statuses):
-                return max((abs(status.exit_status or 0) for status in statuses), default=0)
+                return statuses
+
+
+def data_folder(duty: Duty) -> dict[str, str]:
+    """The variable that says where PTB-XL lies, on every machine the same; nothing where nobody has said."""
+    named = duty.data_dir or os.environ.get(DATA)
+    return {DATA: named} if named else {}

@@ -17,7 +17,7 @@ from ablate import settings
 from ablate.errors import AblateError
 from ablate.launch import address
 from ablate.launch.cluster import Node, RayOptions, connect, import_ray, look_at, require_room, usable_nodes
-from ablate.launch.crew import DATA, Baggage, Crew
+from ablate.launch.crew import Baggage, Crew, data_folder
 from ablate.launch.launcher import AgentStatus, attend
 from ablate.launch.token import Token
 from ablate.worker.duty import Duty
@@ -43,6 +43,7 @@ class _Seat:
     n_starts: int = 1
     is_alive: bool = True
     exit_status: int | None = None
+    complaint: str | None = None
     heard_at: float = field(default_factory=time.monotonic)
 
 
@@ -53,7 +54,7 @@ class Host(Crew):
         super().__init__()
         self._baggage = baggage
 
-    def serve(self, duties: Sequence[Duty]) -> int:
+    def serve(self, duties: Sequence[Duty]) -> list[AgentStatus]:
         """See ``Crew``."""
         logging.basicConfig(level=logging.WARNING)
         self._baggage.unpack()
@@ -107,7 +108,11 @@ class RayLauncher:
             self._locate([seat for seat in living if seat.is_alive])
         return [
             AgentStatus(
-                place=seat.place, is_alive=seat.is_alive, exit_status=seat.exit_status, n_starts=max(1, seat.n_starts)
+                place=seat.place,
+                is_alive=seat.is_alive,
+                exit_status=seat.exit_status,
+                n_starts=seat.n_starts,
+                complaint=seat.complaint,
             )
             for seat in self._seats
         ]
@@ -142,7 +147,7 @@ class RayLauncher:
         options = self._options
         duty = replace(duty, device=options.device or ("cuda" if options.gpus_per_worker else "cpu"))
         storage, environment = address.without_password(duty.storage)
-        baggage = Baggage(token=token, environment=environment | _data_folder(duty))
+        baggage = Baggage(token=token, environment=environment | data_folder(duty))
         actor = (
             self._ray.remote(Host)
             .options(
@@ -161,11 +166,12 @@ class RayLauncher:
         """An agent has ended by itself, or Ray has given its actor up."""
         seat.is_alive = False
         try:
-            seat.exit_status = self._ray.get(seat.ending)
+            (ending,) = self._ray.get(seat.ending)
+            seat.exit_status, seat.complaint = ending.exit_status, ending.complaint
         except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, AblateError):
-                raise error.cause from error
-            raise
+            if not isinstance(error.cause, AblateError):
+                raise
+            seat.exit_status, seat.complaint = error.cause.exit_status, str(error.cause)
         except self._ray.exceptions.RayError as error:
             _log.warning("%s: Ray gave its actor up: %s", seat.place, str(error).splitlines()[0])
         if seat.exit_status == 0 and self._over_since is None:
@@ -217,8 +223,3 @@ def launch(
         KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
     """
     return attend(RayLauncher(options), [duty] * n_agents, on_tick=on_tick)
-
-
-def _data_folder(duty: Duty) -> dict[str, str]:
-    named = duty.data_dir or os.environ.get(DATA)
-    return {DATA: named} if named else {}

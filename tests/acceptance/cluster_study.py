@@ -1,7 +1,8 @@
 """A study small enough to be filled several times over in a test, and what tells two fillings apart."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from ablate.launch.launcher import AgentStatus
 from ablate.launch.local import launch
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
+from ablate.store.table import StudyTables
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
@@ -27,7 +29,7 @@ seed = 5
 
 [encoder]
 name = "net1d_small"
-weights = "synthetic"
+weights = "random"
 
 [fixed]
 ft_epochs = {ft_epochs}
@@ -100,19 +102,33 @@ class Faults:
         return self._store.counts(self._study).of(SlotState.DONE)
 
 
-def assert_filled(store: Store, study: str, n_slots: int) -> None:
+def assert_filled(url: str, study: str, n_slots: int) -> None:
     """Every slot has a result, and none has two: exactly one of its attempts is done."""
-    tables = store.tables(study)
-    assert list(tables.slots["state"].astype(str)) == ["done"] * n_slots
-    done = tables.attempts[tables.attempts["outcome"] == "done"]
-    assert sorted(done["slot_id"]) == sorted(tables.slots["slot_id"])
+    with reading(url, study) as tables:
+        assert list(tables.slots["state"].astype(str)) == ["done"] * n_slots
+        done = tables.attempts[tables.attempts["outcome"] == "done"]
+        assert sorted(done["slot_id"]) == sorted(tables.slots["slot_id"])
 
 
-def results(store: Store, study: str) -> pd.DataFrame:
-    """Scores and predictions by slot key, whatever machine they came from."""
-    tables = store.tables(study)
-    slots = tables.slots.set_index("slot_id")
-    scores = tables.scores.copy()
-    scores["val.npz"] = [tables.probabilities(slot, split="val").tobytes() for slot in scores.index]
-    scores["params"] = [str(tables.params.loc[slot].to_dict()) for slot in scores.index]
-    return scores.set_index(slots.loc[scores.index, "key"].to_numpy()).sort_index()
+def assert_equal(url: str, other_url: str, study: str) -> None:
+    """Scores, params and predictions are the same to the last bit."""
+    pd.testing.assert_frame_equal(results(url, study), results(other_url, study), check_exact=True)
+
+
+def results(url: str, study: str) -> pd.DataFrame:
+    """Scores, params and predictions by slot key, whatever machine they came from."""
+    with reading(url, study) as tables:
+        slots = tables.slots.set_index("slot_id")
+        scores = tables.scores.drop(columns=["peak_memory_bytes", "device"])
+        scores["val.npz"] = [tables.probabilities(slot, split="val").tobytes() for slot in scores.index]
+        scores["params"] = [str(tables.params.loc[slot].to_dict()) for slot in scores.index]
+        return scores.set_index(slots.loc[scores.index, "key"].to_numpy()).sort_index()
+
+
+@contextmanager
+def reading(url: str, study: str) -> Iterator[StudyTables]:
+    store = Store(url)
+    try:
+        yield store.tables(study)
+    finally:
+        store.disconnect()

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from cluster_study import N_SLOTS, Faults, assert_filled, fill_here, register, results, write_study
+from cluster_study import N_SLOTS, Faults, assert_equal, assert_filled, fill_here, register, write_study
 
 from ablate.launch.launcher import AgentStatus
 from ablate.store.store import Store
@@ -41,13 +40,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 
 def test_cluster_loses_node_and_actor_midway(
-    cluster: Any, store_url: str, empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, store: Store, store_url: str, empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ablate.launch.ray import RayOptions, launch
 
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
     spec = write_study(tmp_path)
-    store = Store(store_url)
     register(store, spec)
     seen: list[list[AgentStatus]] = []
     faults = Faults(
@@ -74,9 +72,9 @@ def test_cluster_loses_node_and_actor_midway(
     assert faults.all_done
     assert [status.exit_status for status in statuses] == [0] * N_AGENTS
     assert max(status.n_starts for status in statuses) > 1
-    assert_filled(store, spec.name, N_SLOTS)
+    assert_filled(store_url, spec.name, N_SLOTS)
     fill_here(empty_url, spec)
-    assert results(store, spec.name).equals(results(Store(empty_url), spec.name))
+    assert_equal(store_url, empty_url, spec.name)
 
 
 def kill_an_actor(statuses: list[AgentStatus]) -> None:
