@@ -149,7 +149,7 @@ def is_transient(error: BaseException) -> bool:
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate is not None:
         is_passing = sqlstate[:2] in _TRANSIENT_CLASSES or sqlstate == _FROZEN
-        return is_passing and sqlstate != _FULL  # a full disk does not empty itself
+        return bool(is_passing and sqlstate != _FULL)  # a full disk does not empty itself
     if error.connection_invalidated:
         return True
     is_operational = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
@@ -187,13 +187,17 @@ def _parse(url: str) -> URL:
 
 
 def _engine(url: URL, application_name: str) -> Engine:
-    settings = {"application_name": application_name, **_CONNECTION}
+    settings: Values = {"application_name": application_name, **_CONNECTION}
+    query = dict(url.query)
+    threshold = query.pop("prepare_threshold", None)  # "none" for poolers that know no prepared statements
+    if threshold is not None:
+        settings["prepare_threshold"] = None if threshold == "none" else int(str(threshold))
     engine = sa.create_engine(
-        url,
+        url.set(query=query),
         pool_size=1,  # the agent's own connection, a second for its lease, a third for whoever mirrors
         max_overflow=2,
         pool_timeout=10,
-        connect_args={key: value for key, value in settings.items() if key not in url.query},
+        connect_args={key: value for key, value in settings.items() if key not in query},
     )
     _ping_when_rested(engine)
     return engine

@@ -236,6 +236,10 @@ class Store:
 
         return snapshot.tables(self.database, self._study_id(name))
 
+    def retire(self, agent: Agent) -> None:
+        """Note that an agent has ended in good order."""
+        study.retire(self.database, agent)
+
     # The sealed test fold
 
     def open_test(self, claim: Claim) -> Permit:

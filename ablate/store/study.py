@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from ablate.errors import StoreError
 from ablate.store import lease
 from ablate.store.database import Database, to_json
-from ablate.store.slot import PlannedSlot, Slot, SlotState
+from ablate.store.slot import Agent, PlannedSlot, Slot, SlotState
 from ablate.store.space import distributions_of
 
 _REGISTER = """
@@ -66,8 +66,13 @@ _AGENTS = """
 SELECT a.id, a.host, a.pid, a.device, a.facts, a.started_at, a.seen_at, a.ended_at, s.key AS slot, l.progress,
        extract(epoch FROM clock_timestamp() - a.seen_at)::float8 AS silent_s,
        extract(epoch FROM l.deadline - clock_timestamp())::float8 AS lease_left_s,
-       (SELECT count(*) FROM ablate_attempt t WHERE t.agent_id = a.id AND t.outcome = 'done') AS n_done
+       coalesce(d.n_done, 0) AS n_done
 FROM ablate_agent a
+LEFT JOIN (
+    SELECT t.agent_id, count(*) AS n_done
+    FROM ablate_attempt t JOIN ablate_slot f ON f.id = t.slot_id
+    WHERE f.study_id = :study AND t.outcome = 'done' GROUP BY t.agent_id
+) d ON d.agent_id = a.id
 LEFT JOIN ablate_lease l ON l.agent_id = a.id
 LEFT JOIN ablate_slot s ON s.id = l.slot_id
 WHERE a.study_id = :study ORDER BY a.started_at, a.id
@@ -209,6 +214,11 @@ def identify(database: Database, name: str) -> int:
         StoreError: there is none of this name.
     """
     return read(database, name).id
+
+
+def retire(database: Database, agent: Agent) -> None:
+    """Note that an agent has ended."""
+    database.rows("UPDATE ablate_agent SET ended_at = now() WHERE id = :agent", agent=agent.id)
 
 
 def seal(database: Database, study_id: int, document: Mapping[str, Any]) -> bool:

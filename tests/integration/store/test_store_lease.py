@@ -91,6 +91,19 @@ def test_renewal_keeps_a_lease_and_shows_the_progress(store: Store, register: Re
     assert (row.device, row.facts, row.n_done) == ("cuda:0", {"torch": "2.13.0"}, 0)
 
 
+def test_agents_show_what_they_have_done(store: Store, register: Register, agent: Agent, rival: Agent) -> None:
+    name = register(*search_slots(3))
+    for worker in (agent, agent, rival):
+        claim = store.claim(name, worker)
+        assert claim is not None
+        store.finish(claim, result())
+    store.retire(agent)
+    first, second = store.agents(name)
+    assert (first.id, first.n_done, first.slot, first.ended_at is None) == (agent.id, 2, None, False)
+    assert (second.id, second.n_done, second.ended_at) == (rival.id, 1, None)
+    assert first.silent_s >= 0
+
+
 def test_an_expired_lease_goes_to_whoever_asks_next(
     store: Store, register: Register, agent: Agent, rival: Agent
 ) -> None:

@@ -78,6 +78,20 @@ def test_an_address_that_cannot_be_used(url: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+def test_prepared_statements_can_be_forbidden_for_a_pooler() -> None:
+    connect_args: dict[str, object] = {}
+    database = Database("postgresql://u@h/d?prepare_threshold=none")
+
+    @sa.event.listens_for(database._engine, "do_connect")
+    def note(_dialect: object, _record: object, _args: object, options: dict[str, object]) -> None:
+        connect_args.update(options)
+        raise psycopg.OperationalError("FATAL: no password supplied")
+
+    with pytest.raises(StoreError):
+        database.rows("SELECT 1")
+    assert connect_args["prepare_threshold"] is None
+
+
 def test_numbers_that_are_not_finite_become_null_and_others_keep_every_bit() -> None:
     value = {"a": [0.1 + 0.2, math.nan, (math.inf, 5e-324)], "b": {"c": -0.0, "d": 1e22}}
     text = to_json(value)
