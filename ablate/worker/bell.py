@@ -49,8 +49,11 @@ class Bell:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            for end in (self._hears, self._rings):
-                end.close()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        for end in (self._hears, self._rings):
+            end.close()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if number == self._last == signal.SIGINT:

@@ -20,8 +20,17 @@ _FATE_S = 2.0  # how long after the end of its connection a trainer's exit statu
 class TrainerProcess:
     """One trainer at a time, replaced when it dies. Where its nursery has died, a new one is started first."""
 
-    def __init__(self, nursery: Nursery | None, *, device: str, n_threads: int) -> None:
+    def __init__(self, nursery: Nursery | None, *, device: str, n_threads: int, entry: str = ENTRY) -> None:
+        """None is started yet.
+
+        Args:
+            nursery: forks it; None starts one when it is needed.
+            device: "cpu", "cuda" or "cuda:N".
+            n_threads: of torch in the trainer.
+            entry: what the process calls; it speaks as ``message`` says.
+        """
         self._nursery = nursery
+        self._entry = entry
         self._device = device
         self._n_threads = n_threads
         self._child: Child | None = None
@@ -120,7 +129,7 @@ class TrainerProcess:
             self._nursery = Nursery.start(n_threads=self._n_threads)
         device, environment = visible_device(self._device)
         return self._nursery.fork(
-            ENTRY, name="ablate trainer", environment=environment, device=device, n_threads=self._n_threads
+            self._entry, name="ablate trainer", environment=environment, device=device, n_threads=self._n_threads
         )
 
     def _bury(self) -> TrialError:

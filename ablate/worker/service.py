@@ -62,14 +62,14 @@ def serve(duty: Duty, *, nursery: Nursery | None = None, lifeline: Connection | 
     bell = Bell()
     trainer = TrainerProcess(nursery, device=duty.device, n_threads=duty.n_threads)
     store = Store(duty.storage)
-    with bell.on_signals():
+    with contextlib.closing(bell), bell.on_signals():
         try:
             trainer.start()  # imports while the rest is done
             row = store.study(duty.study)
             spec = Spec.from_document(row.spec)
             cohort = prepare_cohort(spec, data_dir=Path(duty.data_dir) if duty.data_dir else None)
             ready = trainer.ready(timeout_s=_READY_S)
-            _check_code(store, duty, ready)
+            check_code(store, duty, ready)
             shelf, card = _shelf(row), _card(duty, ready)
             clerk = Clerk(
                 duty,
@@ -134,7 +134,7 @@ def _card(duty: Duty, ready: Ready) -> AgentCard:
     )
 
 
-def _check_code(store: Store, duty: Duty, ready: Ready) -> None:
+def check_code(store: Store, duty: Duty, ready: Ready) -> None:
     """See that the study's slots are filled by one code.
 
     Raises:

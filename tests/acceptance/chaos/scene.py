@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import psutil
+from proxy import Proxy
 from sqlalchemy.engine import make_url
 
 from ablate.store.server import Server
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
-from chaos.proxy import Proxy
 
 LEASE_S = 2.0
 N_AGENTS = 4
@@ -118,7 +118,8 @@ class Scene:
         """A real ``ablate`` process on this stage."""
         environment = {**os.environ, "ABLATE_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
         if python_path is not None:
-            environment["PYTHONPATH"] = os.pathsep.join([str(python_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+            inherited = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+            environment["PYTHONPATH"] = os.pathsep.join([str(python_path), *inherited])
         options = ["--study", str(self.spec), "--storage", self.url, "--lease", str(LEASE_S), "--allow-mixed"]
         process = subprocess.Popen(
             [sys.executable, "-m", "ablate", *words, *options],

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 from ablate.worker.bell import Bell
 
@@ -14,8 +15,7 @@ def is_rung(bell):
 
 
 def test_rung_until_it_is_hushed():
-    bell = Bell()
-    with bell.on_signals():
+    with closing(Bell()) as bell:
         bell.ring()
         bell.ring()
         assert is_rung(bell)
@@ -24,9 +24,8 @@ def test_rung_until_it_is_hushed():
 
 
 def test_signal_rings_and_is_counted_instead_of_killing():
-    bell = Bell()
     before = signal.getsignal(signal.SIGTERM)
-    with bell.on_signals():
+    with closing(Bell()) as bell, bell.on_signals():
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
         assert is_rung(bell)
@@ -36,8 +35,7 @@ def test_signal_rings_and_is_counted_instead_of_killing():
 
 def test_ringing_when_nobody_waits_any_more_does_nothing():
     bell = Bell()
-    with bell.on_signals():
-        pass
+    bell.close()
     bell.ring()
 
 

@@ -9,7 +9,8 @@ CLAIM = Claim(
     study="s",
     slot=Slot(
         id=3, key="search/ft/-/0", phase="search", arm="ft", context={"data_fraction": 0.1}, index=0, generation=0,
-        chain="ft|{}", seed=2**62, params={"ft_lr": 0.1 + 0.2}, state=SlotState.LEASED, attempts=1, failures=0, reason=None,
+        chain="ft|{}", seed=2**62, params={"ft_lr": 0.1 + 0.2}, state=SlotState.LEASED, attempts=1, failures=0,
+        reason=None,
     ),
     token=5,
     agent=Agent(id="a", host="h", pid=1, facts={"code": "c"}),

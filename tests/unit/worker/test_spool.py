@@ -1,6 +1,5 @@
 """Results on disk: they survive their agent, and only the right agent tells them."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -41,7 +40,7 @@ def test_folder_of_a_dead_agent_goes_once_its_results_are_told(orphaned):
     with Spool(orphaned, agent="next") as spool:
         for path, _ in spool.orphans():
             path.unlink()
-    assert os.listdir(orphaned) == []
+    assert list(orphaned.iterdir()) == []
 
 
 def test_result_that_was_not_told_stays(orphaned):
@@ -71,7 +70,7 @@ def test_damaged_result_is_removed_not_told(orphaned, damage):
     path.write_bytes(damage(path.read_bytes()))
     with Spool(orphaned, agent="next") as spool:
         assert list(spool.orphans()) == []
-    assert os.listdir(orphaned) == []
+    assert list(orphaned.iterdir()) == []
 
 
 @given(content=st.binary(max_size=200))
@@ -88,7 +87,7 @@ def test_half_written_result_is_cleared_away(orphaned):
     with Spool(orphaned, agent="next") as spool:
         for path, _ in spool.orphans():
             path.unlink()
-    assert os.listdir(orphaned) == []
+    assert list(orphaned.iterdir()) == []
 
 
 def test_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path):

@@ -19,7 +19,7 @@ class Proxy:
             self._selector.register(end, selectors.EVENT_READ)
         self._peer: dict[socket.socket, socket.socket] = {}
         self._wishes: list[str] = []
-        self._done = threading.Event()
+        self._is_refusing = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -28,6 +28,15 @@ class Proxy:
         n = len(self._peer) // 2
         self._wish("cut")
         return n
+
+    def refuse(self) -> None:
+        """The server is away: no connection lives or comes about."""
+        self._is_refusing = True
+        self.cut()
+
+    def accept(self) -> None:
+        """The server is back."""
+        self._is_refusing = False
 
     def close(self) -> None:
         self._wish("close")
@@ -58,6 +67,9 @@ class Proxy:
 
     def _accept(self) -> None:
         near, _ = self._listener.accept()
+        if self._is_refusing:
+            near.close()
+            return
         try:
             far = socket.create_connection(("127.0.0.1", self._target_port), timeout=5)
         except OSError:

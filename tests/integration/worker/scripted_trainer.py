@@ -1,0 +1,92 @@
+"""Trainers that train nothing: each speaks as a real one does, over the same pipe, and misbehaves in its own way."""
+
+import os
+import signal
+import time
+
+from ablate.worker.message import Failed, Filled, Halt, Halted, Progressed, Ready, TrialRequest
+
+
+def told(epoch=1):
+    return {"stage": "finetune", "epoch": epoch, "n_epochs": 4, "val_auroc": 0.5, "seconds": 0.0}
+
+
+def filled(request):
+    """A result that follows from the request alone."""
+    score = (request.seed % 1000) / 1000
+    scores = {"val_auroc": score, "val_auprc": score, "val_auroc_last": score, "val_auprc_last": score}
+    result = {"scores": scores, "best_epoch": 1, "epochs": [told()], "micro_batch": request.micro_batch}
+    return Filled(request.ticket, result, {"val.npz": request.key.encode()}, 0.0)
+
+
+def answering(answer):
+    """An entry point that answers each request with ``answer(request, connection)``."""
+
+    def main(*, connection, nursery, device, n_threads):
+        nursery.close()
+        connection.send(Ready("code", "version", "environment"))
+        try:
+            while True:
+                message = connection.recv()
+                if isinstance(message, TrialRequest):
+                    connection.send(Progressed(message.ticket, told(), last=True))
+                    reply = answer(message, connection)
+                    if reply is not None:
+                        connection.send(reply)
+                elif isinstance(message, Halt):
+                    connection.send(Halted(message.ticket))
+        except (EOFError, OSError):
+            return 0
+
+    return main
+
+
+def _first_attempt(request):
+    """Whether nobody has tried this slot before."""
+    mark = request.checkpoint.with_suffix(".tried")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    is_first = not mark.exists()
+    mark.touch()
+    return is_first
+
+
+def _short_of_memory(request, _):
+    fits = request.micro_batch is not None and request.micro_batch <= 8
+    return filled(request) if fits else Failed(request.ticket, "OutOfMemory", f"{request.micro_batch} do not fit")
+
+
+def _dying(request, _):
+    if _first_attempt(request):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return filled(request)
+
+
+def _hanging(request, _):
+    return None if _first_attempt(request) else filled(request)
+
+
+def _diverged(request):
+    return Failed(request.ticket, "Diverged", "loss is nan")
+
+
+def _slow(request, connection):
+    for epoch in range(8):
+        time.sleep(0.2)
+        connection.send(Progressed(request.ticket, told(epoch)))
+    return filled(request)
+
+
+filling = answering(lambda request, _: filled(request))
+short_of_memory = answering(_short_of_memory)
+without_memory = answering(lambda request, _: Failed(request.ticket, "OutOfMemory", "nothing fits"))
+diverging = answering(lambda request, _: _diverged(request))
+unlucky = answering(lambda request, _: _diverged(request) if request.key.endswith("/0") else filled(request))
+dying = answering(_dying)
+hanging = answering(_hanging)
+slow = answering(_slow)
+waiting = answering(lambda *_: None)
+without_data = answering(lambda request, _: Failed(request.ticket, "DataError", "signals.npy: damaged", "machine"))
+
+
+def stillborn(*, connection, nursery, device, n_threads):
+    return 7

@@ -1,0 +1,146 @@
+"""Agents lose nothing, whatever their trainers, stores and launchers do."""
+
+import threading
+import time
+from multiprocessing import Pipe
+
+import pytest
+
+from ablate.errors import DataError, LaunchError, StoreError
+from ablate.worker.duty import Ending
+
+
+def wait_for(is_true, *, timeout_s=30):
+    """Until ``is_true()``; the tests fail when it never is."""
+    until = time.monotonic() + timeout_s
+    while not is_true():
+        assert time.monotonic() < until, "it never came true"
+        threading.Event().wait(0.02)
+
+
+def test_every_slot_is_filled_once_and_the_study_is_sealed_on_the_way(workplace):
+    assert workplace.agent().serve() is Ending.OVER
+    assert set(workplace.states().values()) == {"done"}
+    assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
+    assert workplace.store.study("s").seal is not None
+    assert {row["key"].partition("/")[0] for row in workplace.store.test_reads("s")} == {"confirm"}
+    slot = workplace.store.slots("s")[0]
+    assert workplace.store.read_artifact("s", slot.id, "val.npz") == slot.key.encode()
+
+
+def test_two_agents_share_the_slots(workplace, in_background):
+    endings = [in_background(workplace.agent().serve) for _ in range(2)]
+    assert [ending.result(60) for ending in endings] == [Ending.OVER] * 2
+    assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
+
+
+def test_nothing_is_left_to_do_the_second_time(workplace):
+    workplace.agent().serve()
+    assert workplace.agent("without_data").serve() is Ending.OVER
+    assert len(workplace.attempts()) == 6
+
+
+def test_only_the_asked_phase_is_filled(workplace):
+    assert workplace.agent(phases=("search",)).serve() is Ending.OVER
+    assert {key.partition("/")[0] for key, state in workplace.states().items() if state == "waiting"} == {"confirm"}
+    assert workplace.store.study("s").seal is None
+
+
+def test_too_large_a_batch_is_halved_until_it_fits_without_blame(workplace):
+    workplace.agent("short_of_memory").serve()
+    assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
+    facts = workplace.store.database.rows("SELECT facts FROM ablate_result")
+    assert {row.facts["micro_batch"] for row in facts} == {8}
+
+
+def test_what_never_fits_fails_for_its_own_fault(make_workplace):
+    workplace = make_workplace(max_attempts=1, replicates=0)
+    workplace.agent("without_memory").serve()
+    assert set(workplace.states().values()) == {"failed"}
+    assert {outcome for outcome, _ in workplace.attempts()} == {"out_of_memory"}
+
+
+def test_divergence_fails_its_slot_and_the_study_goes_on(make_workplace):
+    workplace = make_workplace(replicates=0)
+    workplace.agent("unlucky").serve()
+    assert workplace.states() == {
+        "search/ft/-/0": "failed", "search/sd/-/0": "failed", "search/ft/-/1": "done", "search/sd/-/1": "done",
+    }  # fmt: skip
+    assert ("diverged", "loss is nan") in workplace.attempts()
+
+
+def test_arm_without_any_finished_trial_is_not_confirmed_and_says_why(workplace):
+    workplace.agent("diverging", phases=("search",)).serve()
+    workplace.agent().serve()
+    failed = [slot for slot in workplace.store.slots("s") if slot.phase == "confirm"]
+    assert {str(slot.state) for slot in failed} == {"failed"}
+    assert all("every search trial failed" in slot.reason for slot in failed)
+
+
+def test_killed_trainer_is_replaced_and_its_slot_tried_again(make_workplace):
+    workplace = make_workplace(replicates=0)
+    workplace.agent("dying").serve()
+    assert set(workplace.states().values()) == {"done"}
+    crashed = [message for outcome, message in workplace.attempts() if outcome == "crashed"]
+    assert len(crashed) == 4
+    assert all("killed by SIGKILL" in message for message in crashed)
+
+
+def test_trainer_that_hangs_is_killed_and_its_slot_tried_again(make_workplace):
+    workplace = make_workplace(search_trials=1, replicates=0)
+    workplace.agent("hanging", hang_s=0.3).serve()
+    assert set(workplace.states().values()) == {"done"}
+    assert [outcome for outcome, _ in workplace.attempts()].count("hung") == 2
+
+
+def test_lease_is_renewed_while_a_trial_takes_longer(make_workplace):
+    workplace = make_workplace(search_trials=1, replicates=0)
+    workplace.agent("slow", lease_s=0.6).serve()
+    assert [outcome for outcome, _ in workplace.attempts()] == ["done", "done"]
+
+
+def test_machine_that_can_do_nothing_gives_its_slot_back_and_says_why(workplace):
+    with pytest.raises(DataError, match="damaged"):
+        workplace.agent("without_data").serve()
+    assert set(workplace.states().values()) == {"waiting"}
+    assert [outcome for outcome, _ in workplace.attempts()] == ["released"]
+
+
+def test_trainers_that_die_at_their_start_are_not_started_for_ever(workplace):
+    with pytest.raises(LaunchError, match="in a row died"):
+        workplace.agent("stillborn").serve()
+    assert "leased" not in workplace.states().values()
+
+
+def test_store_that_refuses_ends_the_agent(workplace):
+    agent = workplace.agent()
+    workplace.store.database.rows("DROP TABLE ablate_lease CASCADE")
+    with pytest.raises(StoreError, match="holds no tables"):
+        agent.serve()
+
+
+def test_stopped_study_gets_its_slots_back(workplace, in_background):
+    ending = in_background(workplace.agent("waiting").serve)
+    wait_for(lambda: "leased" in workplace.states().values())
+    workplace.store.request_stop("s")
+    assert ending.result(30) is Ending.STOPPED
+    assert set(workplace.states().values()) == {"waiting"}
+    workplace.store.clear_stop("s")
+    assert workplace.agent().serve() is Ending.OVER
+
+
+def test_agent_stops_when_its_launcher_vanishes(workplace, in_background):
+    ours, theirs = Pipe()
+    ending = in_background(workplace.agent("waiting", lifeline=theirs).serve)
+    wait_for(lambda: "leased" in workplace.states().values())
+    ours.close()
+    assert ending.result(30) is Ending.STOPPED
+    assert set(workplace.states().values()) == {"waiting"}
+
+
+def test_cancelled_slot_is_dropped_at_once(workplace, in_background):
+    ending = in_background(workplace.agent("waiting").serve)
+    wait_for(lambda: "leased" in workplace.states().values())
+    workplace.store.cancel("s")
+    assert ending.result(30) is Ending.OVER
+    assert set(workplace.states().values()) == {"cancelled"}

@@ -1,0 +1,116 @@
+"""A store that is away: nothing waits for it, nothing is lost, nothing is told twice."""
+
+from pathlib import Path
+
+import pytest
+from proxy import Proxy
+from sqlalchemy.engine import make_url
+from test_agent import wait_for
+
+from ablate.store.slot import Agent as Card
+from ablate.store.store import Store
+from ablate.worker.duty import Ending
+from ablate.worker.outbox import Finish, Outbox, Release, claim_document
+from ablate.worker.spool import Entry, Spool
+
+RESULT = {"scores": {"val_auroc": 0.5}}
+
+
+@pytest.fixture
+def proxied(store_url):
+    """The store through a proxy whose connections can be cut."""
+    proxy = Proxy(make_url(store_url).port)
+    store = Store(make_url(store_url).set(port=proxy.port).render_as_string(hide_password=False))
+    yield proxy, store
+    store.disconnect()
+    proxy.close()
+
+
+def claim(workplace, name, *, lease_s=60.0):
+    found = workplace.store.claim("s", Card(id=name, host="here", pid=1), lease_s=lease_s)
+    assert found is not None
+    return found
+
+
+def spooled(workplace):
+    return list((workplace.home / "spool").rglob("*.result"))
+
+
+def test_training_goes_on_through_an_outage_and_results_are_told_afterwards(workplace, proxied, in_background):
+    proxy, store = proxied
+    ending = in_background(workplace.agent("slow", store=store, lease_s=20.0).serve)
+    wait_for(lambda: "leased" in workplace.states().values())
+    proxy.refuse()
+    wait_for(lambda: spooled(workplace))
+    assert "done" not in workplace.states().values()
+    proxy.accept()
+    assert ending.result(120) is Ending.OVER
+    assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
+    assert spooled(workplace) == []
+
+
+def test_dropped_connections_are_not_noticed(workplace, proxied, in_background):
+    proxy, store = proxied
+    ending = in_background(workplace.agent("slow", store=store).serve)
+    for n in range(1, 7):
+        wait_for(lambda n=n: [outcome for outcome, _ in workplace.attempts()].count("done") >= n)
+        proxy.cut()
+    assert ending.result(60) is Ending.OVER
+    assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
+
+
+def test_result_of_a_dead_agent_is_told_by_the_next_one(workplace):
+    held = claim(workplace, "dead")
+    workplace.store.set_params(held, {"drop_path_rate": 0.0})
+    with Spool(workplace.home / "spool", agent="dead") as dead:
+        dead.put(Entry(claim_document(held), RESULT, {"val.npz": b"from the dead"}))
+        dead._lock.release()  # as the kernel does for a process that was killed
+        workplace.agent().serve()
+    assert workplace.store.read_artifact("s", held.slot.id, "val.npz") == b"from the dead"
+    assert len(workplace.attempts()) == 6
+    assert spooled(workplace) == []
+
+
+def test_late_result_is_fenced_off_when_the_slot_was_given_to_another(workplace):
+    late = claim(workplace, "frozen", lease_s=0.5)
+    wait_for(lambda: workplace.store.reconcile("s").n_reaped)
+    while (other := claim(workplace, "other")).slot.id != late.slot.id:
+        pass
+    workplace.store.finish(other, RESULT, {"val.npz": b"other"})
+    with Spool(workplace.home / "spool", agent="frozen") as spool:
+        outbox = Outbox(workplace.store, spool)
+        outbox.put(Finish(late, RESULT, {"val.npz": b"late"}))
+        assert len(spooled(workplace)) == 1
+        outbox.tell(lambda _: None)
+        assert len(outbox) == 0
+    assert spooled(workplace) == []
+    assert workplace.store.read_artifact("s", late.slot.id, "val.npz") == b"other"
+
+
+def test_result_reaches_the_store_also_when_the_disk_is_full(workplace):
+    held = claim(workplace, "one")
+    Path(workplace.home / "spool").touch()  # a folder cannot be made here
+    outbox = Outbox(workplace.store, Spool(workplace.home / "spool", agent="one"))
+    outbox.put(Finish(held, RESULT, {}))
+    outbox.tell(lambda _: None)
+    assert workplace.states()[held.slot.key] == "done"
+
+
+def test_first_confirmation_keeps_the_test_fold_with_the_study(workplace):
+    held = claim(workplace, "one")
+    outbox = Outbox(workplace.store, Spool(workplace.home / "spool", agent="one"))
+    outbox.put(Finish(held, RESULT, {"test.npz": b"p", "test_fold.npz": b"labels"}))
+    outbox.tell(lambda _: None)
+    assert workplace.store.read_artifact("s", None, "test_fold.npz") == b"labels"
+    assert workplace.store.read_artifact("s", held.slot.id, "test_fold.npz") is None
+
+
+def test_released_slot_is_told_once(workplace):
+    held = claim(workplace, "one")
+    outbox = Outbox(workplace.store, Spool(workplace.home / "spool", agent="one"))
+    outbox.put(Release(held, "why"))
+    told = []
+    outbox.tell(told.append)
+    outbox.tell(told.append)
+    assert len(told) == 1
+    assert workplace.states()[held.slot.key] == "waiting"
