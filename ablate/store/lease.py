@@ -23,16 +23,22 @@ _BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
 SLOT_COLUMNS = "id, key, phase, arm, context, index, generation, chain, seed, params, state, token, failures, reason"
 
 _CLAIM = f"""
-WITH picked AS (
+WITH RECURSIVE lowest AS (
+    -- the lowest unfinished generation of each chain, by one look into the index for each
+    (SELECT chain, generation FROM ablate_slot
+     WHERE study_id = :study AND state IN ('waiting', 'leased') ORDER BY chain, generation LIMIT 1)
+    UNION ALL
+    SELECT following.chain, following.generation FROM lowest CROSS JOIN LATERAL (
+        SELECT s.chain, s.generation FROM ablate_slot s
+        WHERE s.study_id = :study AND s.state IN ('waiting', 'leased') AND s.chain > lowest.chain
+        ORDER BY s.chain, s.generation LIMIT 1) following
+), picked AS (
     SELECT s.id FROM ablate_slot s JOIN ablate_study y ON y.id = s.study_id
     WHERE s.study_id = :study AND s.state = 'waiting' AND s.phase = ANY(:phases) AND s.not_before <= clock_timestamp()
       AND y.stop_requested_at IS NULL
       AND (s.phase <> 'confirm' OR y.sealed_at IS NOT NULL)
       -- params of a generation depend on the results of the ones before it in the same chain, on all of them
-      AND NOT EXISTS (
-          SELECT FROM ablate_slot earlier
-          WHERE earlier.study_id = s.study_id AND earlier.chain = s.chain AND earlier.generation < s.generation
-            AND earlier.state IN ('waiting', 'leased'))
+      AND (s.chain, s.generation) IN (SELECT chain, generation FROM lowest)
       AND NOT EXISTS (SELECT FROM ablate_lease WHERE nonce = :nonce)
     ORDER BY s.priority, s.ordinal
     LIMIT 1 FOR UPDATE OF s SKIP LOCKED
