@@ -67,9 +67,8 @@ class ArmFacts:
 def arm_facts(tables: StudyTables, evidence: Evidence | None = None) -> ArmFacts:
     """Mean, spread and interval of each arm in each context; with ``evidence``, test intervals over patients too."""
     effects = evidence.effects if evidence else {}
-    confirmed = frame.finished(tables, phase="confirm")
-    phase = "confirm" if len(confirmed) or (frame.slots(tables)["phase"] == "confirm").any() else "search"
-    done = confirmed if phase == "confirm" else frame.finished(tables, phase="search")
+    confirmed, searched = (frame.finished(tables, phase=phase) for phase in ("confirm", "search"))
+    phase, done = ("search", searched) if len(searched) and not len(confirmed) else ("confirm", confirmed)
     scores = [
         _with_patients(_score(rows[column], arm=arm, context=context, column=column), effects)
         for context, arm, rows in frame.groups(done, tables)
@@ -100,23 +99,19 @@ def _with_patients(score: ArmScore, effects: Mapping[tuple[str, str, str], Effec
 
 
 def arm_rows(facts: ArmFacts) -> tuple[list[Column], list[list[object]]]:
-    """The table of arms: a row for each arm and context."""
+    """The table of arms: a row for each arm and context, test scores before validation."""
+    order = sorted(facts.columns, key=lambda column: not column.startswith("test"))
     columns = [Column("arm"), Column("data", wording.share_text), Column("n", number=True)]
-    for name in facts.columns:
-        title = wording.metric_name(name)
-        columns += [
-            Column(title, wording.number, True),
-            Column("sd", wording.number, True),
-            Column("95 % interval", number=True),
-        ]
+    for name in order:
+        columns += [Column(f"{wording.metric_name(name)} ± sd", number=True), Column("95 %", number=True)]
     rows: list[list[object]] = []
     for context in facts.contexts:
         for arm in facts.arms:
-            scores = [facts.score(arm, context, column) for column in facts.columns]
+            scores = [facts.score(arm, context, column) for column in order]
             n = max((s.n for s in scores), default=0)
             row: list[object] = [arm, context, f"{n} of {facts.planned.get((arm, context), 0)}"]
             for s in scores:
-                row += [s.mean, s.sd, wording.interval(s.low, s.high)]
+                row += [wording.spread(s.mean, s.sd), wording.interval(s.low, s.high)]
             rows.append(row)
     return columns, rows
 
@@ -136,6 +131,8 @@ def arm_section(tables: StudyTables, facts: ArmFacts) -> Section:
     both = f" Intervals of {wording.listing(whole)} hold seeds and patients." if whole else ""
     alone = f" Intervals of {wording.listing(seeds)} hold seeds alone." if seeds else ""
     how = " Arms share their patients: compare them by the contrasts, not by whether intervals overlap."
+    if not facts.columns:
+        return Section("arms", "Arms", (paragraph("No score yet."),))
     note = f"n counts {what}.{both}{alone}{how}"
     body = [table(columns, rows, label="Scores of the arms"), paragraph(note, class_="note")]
     pictures = block_pictures(tables)

@@ -67,7 +67,7 @@ def _arms(facts: arm.ArmFacts) -> list[str]:
             scores = [facts.score(name, context, column) for column in columns]
             n = max((s.n for s in scores), default=0)
             cells = [_plain(name), wording.context_text(context), str(n)]
-            cells += [f"{wording.number(s.mean)} ± {wording.number(s.sd)}" for s in scores]
+            cells += [wording.spread(s.mean, s.sd) for s in scores]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
 

@@ -25,6 +25,8 @@ class EfficiencyFacts:
 def efficiency_facts(facts: ArmFacts, *, column: str) -> EfficiencyFacts | None:
     """Curves over data fractions; None with fewer than two of them."""
     fractions = {context: wording.context_values(context).get("data_fraction") for context in facts.contexts}
+    if column not in facts.columns:
+        return None
     known = {context: float(value) for context, value in fractions.items() if value is not None}
     if len(set(known.values())) < 2 or len(known) != len(set(known.values())):
         return None

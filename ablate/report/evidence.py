@@ -1,5 +1,6 @@
 """Evidence: each declared contrast in each context, answered, still open, or refused with its reason."""
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,13 +55,24 @@ class Evidence:
         return bool(self.mixed) and not self.partial
 
 
-def weigh(tables: StudyTables, *, partial: bool = False, n_draws: int = 2000) -> Evidence:
+def weigh(tables: StudyTables, *, partial: bool = False) -> Evidence:
     """Answer every declared contrast for which the planned blocks are there.
+
+    Page, dashboard and terminal ask for the same tables one after the other, so the latest answer is kept.
 
     Args:
         partial: use the complete blocks there are, also while others wait, failed or carry other digests.
-        n_draws: of the bootstrap.
     """
+    kept = _latest.get(partial)
+    if kept is None or kept[0]() is not tables:
+        kept = _latest[partial] = weakref.ref(tables), _weigh(tables, partial=partial)
+    return kept[1]
+
+
+_latest: dict[bool, tuple[weakref.ref[StudyTables], Evidence]] = {}
+
+
+def _weigh(tables: StudyTables, *, partial: bool) -> Evidence:
     mixed = digest_facts(tables).mixed
     planned = frame.slots(tables, phase="confirm")
     unanswered: list[Unanswered] = []
@@ -80,7 +92,7 @@ def weigh(tables: StudyTables, *, partial: bool = False, n_draws: int = 2000) ->
             else:
                 unanswered.append(Unanswered(declared.name, context, *obstacle))
         for numbers, together in ready.items():
-            evaluation = _evaluate(tables, slots, numbers, together, context=context, n_draws=n_draws)
+            evaluation = _evaluate(tables, slots, numbers, together, context=context)
             factors = wording.context_values(context)
             estimated += estimate(evaluation, together, margins=margin_by_metric(tables), context=factors)
             effects |= _arm_effects(evaluation, context)
@@ -100,7 +112,6 @@ def _evaluate(
     declared: Sequence[ContrastSpec],
     *,
     context: str,
-    n_draws: int,
 ) -> Evaluation:
     assert tables.test is not None
     arms = [arm for arm in frame.arms(tables) if any(arm in contrast.weights for contrast in declared)]
@@ -111,7 +122,6 @@ def _evaluate(
         tables.test.labels,
         tables.test.patient_id,
         classes=counting_classes(tables),
-        n_draws=n_draws,
         seed=seeds.derive("report", context),
     )
 
@@ -167,13 +177,12 @@ def _obstacle(
     lost = slots[slots["state"].isin([frame.FAILED, frame.CANCELLED])]
     n_done, n_planned = int((slots["state"] == frame.DONE).sum()), len(slots)
     if not partial and mixed:
-        return True, f"refused, since digests are mixed ({mixed[0]}); --partial shows it all the same"
+        return True, "digests are mixed among its slots; --partial answers all the same"
     if not partial and len(lost):
         keys = wording.listing([str(key) for key in lost["key"]], most=3)
         return (
             True,
-            f"refused, since {len(lost)} of its {n_planned} slots failed ({keys}); "
-            "retry them, or --partial leaves their blocks out",
+            f"{len(lost)} of its {n_planned} slots failed ({keys}); retry them, or --partial leaves their blocks out",
         )
     if not n_planned:
         return False, "no confirmation is planned"

@@ -78,10 +78,10 @@ def arm_frame(facts: ArmFacts | None) -> pd.DataFrame:
 def importance_frame(facts: tuple[ImportanceFacts, ...]) -> pd.DataFrame:
     """Main effects, a row for each objective, context and parameter."""
     rows = [
-        (one.metric, one.pool.key, name, *share)
+        (one.metric, one.pool.key, name, share.mean, share.low, share.high)
         for one in facts
         if one.found is not None
-        for name, share in sorted(one.found.main.items(), key=lambda entry: (-entry[1][0], entry[0]))
+        for name, share in sorted(one.found.main.items(), key=lambda entry: (-entry[1].mean, entry[0]))
     ]
     return pd.DataFrame(rows, columns=list(IMPORTANCE_COLUMNS))
 
@@ -89,10 +89,10 @@ def importance_frame(facts: tuple[ImportanceFacts, ...]) -> pd.DataFrame:
 def interaction_frame(facts: tuple[ImportanceFacts, ...]) -> pd.DataFrame:
     """Pairwise interactions, likewise."""
     rows = [
-        (one.metric, one.pool.key, *pair, *share)
+        (one.metric, one.pool.key, *pair, share.mean, share.low, share.high)
         for one in facts
         if one.found is not None
-        for pair, share in sorted(one.found.pairs.items(), key=lambda entry: (-entry[1][0], entry[0]))
+        for pair, share in sorted(one.found.pairs.items(), key=lambda entry: (-entry[1].mean, entry[0]))
     ]
     return pd.DataFrame(rows, columns=list(INTERACTION_COLUMNS))
 

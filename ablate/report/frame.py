@@ -21,7 +21,7 @@ def state(tables: StudyTables) -> pd.Series:
 
 def slots(tables: StudyTables, *, phase: str | None = None) -> pd.DataFrame:
     """Slots with their state in upper case and their context as canonical JSON, by phase, arm, context and index."""
-    found = tables.slots.assign(state=state(tables), context=tables.slots["context"].map(canonical))
+    found = tables.slots.assign(state=state(tables), context=tables.slots["context"].map(_canonical_by_text(tables)))
     return found if phase is None else found[found["phase"] == phase]
 
 
@@ -103,6 +103,11 @@ def groups(frame: pd.DataFrame, tables: StudyTables) -> Iterator[tuple[str, str,
     for context in contexts(tables):
         for arm in arms(tables):
             yield context, arm, frame[(frame["context"] == context) & (frame["arm"] == arm)]
+
+
+def _canonical_by_text(tables: StudyTables) -> dict[Any, str]:
+    """There are few contexts and many slots: each text is read once."""
+    return {text: canonical(text) for text in tables.slots["context"].unique()}
 
 
 def canonical(context: Any) -> str:

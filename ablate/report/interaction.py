@@ -5,14 +5,15 @@ import plotly.graph_objects as go
 from ablate.report import theme, wording
 from ablate.report.importance import ImportanceFacts
 from ablate.report.markup import Column, paragraph
+from ablate.report.pool import ALL
 from ablate.report.section import Picture, Section
 
 
 def interaction_figure(facts: ImportanceFacts) -> go.Figure:
     """Pairwise interactions as a triangle, main effects left out."""
     assert facts.found is not None
-    names = sorted({name for pair in facts.found.pairs for name in pair}, key=lambda n: (-facts.found.main[n][0], n))  # type: ignore[union-attr]
-    shares = {frozenset(pair): share[0] for pair, share in facts.found.pairs.items()}
+    names = sorted({name for pair in facts.found.pairs for name in pair}, key=lambda n: (-facts.found.main[n].mean, n))  # type: ignore[union-attr]
+    shares = {frozenset(pair): share.mean for pair, share in facts.found.pairs.items()}
     rows = [
         [shares.get(frozenset((a, b))) if i < j else None for i, a in enumerate(names[:-1])]
         for j, b in enumerate(names)
@@ -39,7 +40,7 @@ def interaction_figure(facts: ImportanceFacts) -> go.Figure:
 
 def interaction_section(facts: tuple[ImportanceFacts, ...]) -> Section | None:
     """Pairwise shares of the variance; None without two parameters."""
-    shown = [one for one in facts if one.found is not None and one.pool.key == "all" and one.found.pairs]
+    shown = [one for one in facts if one.found is not None and one.pool.key == ALL and one.found.pairs]
     if not shown:
         return None
     return Section(
@@ -56,9 +57,9 @@ _PAIRS = (
 
 def _pairs_picture(facts: ImportanceFacts) -> Picture:
     assert facts.found is not None
-    ordered = sorted(facts.found.pairs.items(), key=lambda entry: (-entry[1][0], entry[0]))
+    ordered = sorted(facts.found.pairs.items(), key=lambda entry: (-entry[1].mean, entry[0]))
     columns = [Column("pair"), Column("share", wording.number, True), Column("95 % interval", number=True)]
-    rows = [(" and ".join(pair), share[0], wording.interval(*share[1:])) for pair, share in ordered]
+    rows = [(" and ".join(pair), share.mean, wording.interval(share.low, share.high)) for pair, share in ordered]
     title = wording.metric_name(facts.metric)
     alt = f"Interactions for {title}; the largest is {rows[0][0]} with {rows[0][1]:.3f} of the variance."
     name = f"interactions-{facts.metric.replace('_', '-')}"

@@ -22,11 +22,17 @@ from ablate.report.deviation import deviation_section
 from ablate.report.efficiency import efficiency_section
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.forest import forest_pictures
-from ablate.report.importance import ImportanceFacts, importance_facts, importance_section, leading
+from ablate.report.importance import (
+    ImportanceFacts,
+    importance_facts,
+    importance_section,
+    importance_sentences,
+    leading,
+)
 from ablate.report.interaction import interaction_section
 from ablate.report.label import class_section
 from ablate.report.landscape import search_section
-from ablate.report.markup import Html, details, paragraph, tag
+from ablate.report.markup import Html, details, items, markup, paragraph, tag
 from ablate.report.pdf import browser, print_page
 from ablate.report.seal import seal_section
 from ablate.report.section import Section, parts, render
@@ -90,7 +96,13 @@ def _frames(
 def page_html(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> str:
     """The whole page as text."""
     sections = page_sections(tables, evidence, importances)
-    main = tag("main", _header(tables, evidence), [render(section) for section in sections], _footer(tables), id="main")
+    main = tag(
+        "main",
+        _header(tables, evidence, importances),
+        [render(section) for section in sections],
+        _footer(tables),
+        id="main",
+    )
     frame_ = tag("div", _contents(sections), main, class_="frame")
     scripts = [tag("script", Html(text)) for text in (get_plotlyjs(), _asset("page.js"))]
     body = tag("body", tag("a", "To the answer", href="#main", class_="skip"), frame_, scripts)
@@ -130,7 +142,7 @@ def _refused(evidence: Evidence) -> Section:
     return Section("arms", "Arms", (*lines, remedy))
 
 
-def _header(tables: StudyTables, evidence: Evidence) -> Html:
+def _header(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Html:
     question = str(tables.spec.get("question") or tables.name)
     kicker = paragraph(tag("b", tables.name), " · an ablation study", class_="kicker")
     return tag(
@@ -138,16 +150,18 @@ def _header(tables: StudyTables, evidence: Evidence) -> Html:
         kicker,
         tag("h1", question),
         paragraph(_standing(tables, evidence), class_="standing"),
-        _answer(tables, evidence),
+        _answer(tables, evidence, importances),
         paragraph(" ".join(caveats(tables)), class_="note"),
     )
 
 
-def _answer(tables: StudyTables, evidence: Evidence) -> Html:
-    """The first screen's verdicts and forests."""
-    verdicts = verdict_facts(tables, evidence)
-    pictures = forest_pictures(tables, evidence)
-    return Html(verdict_list(verdicts) + parts(pictures))
+def _answer(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Html:
+    """Verdicts and forests; what matters most, for a study that compares no arms."""
+    warnings = [paragraph(line, class_="warning") for line in evidence.mixed]
+    if not frame.contrasts(tables):
+        return Html(markup(warnings) + items(*importance_sentences(importances)))
+    verdicts = verdict_list(verdict_facts(tables, evidence))
+    return Html(markup(warnings) + verdicts + parts(forest_pictures(tables, evidence)))
 
 
 def _standing(tables: StudyTables, evidence: Evidence) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ablate.report import frame, wording
 from ablate.report.evidence import Evidence, margin_by_metric
-from ablate.report.markup import Content, Html, paragraph, tag
+from ablate.report.markup import Content, Html, markup, paragraph, tag
 from ablate.stats.contrast import Contrast
 from ablate.store.table import StudyTables
 
@@ -106,23 +106,43 @@ def _second(auprc: Contrast | None) -> str:
 
 
 def verdict_list(verdicts: Sequence[Verdict]) -> Html:
-    """The sentences, by context."""
-    contexts = list(dict.fromkeys(v.context for v in verdicts))
+    """The sentences, answered ones by context, the others once for each reason."""
     blocks: list[Content] = []
-    for context in contexts:
+    answered = [v for v in verdicts if v.outcome not in UNANSWERED]
+    for context in dict.fromkeys(v.context for v in answered):
         if context != "{}":
             blocks.append(paragraph(f"With {wording.context_text(context)}", class_="context"))
-        rows = [
-            tag(
-                "li",
-                tag("span", v.outcome, class_=f"badge {v.outcome}"),
-                tag("span", tag("b", v.claim, ". "), tag("span", _unbroken(v.numbers), ".", class_="numbers")),
-            )
-            for v in verdicts
-            if v.context == context
-        ]
+        rows = [_row(v.outcome, v.claim, v.numbers) for v in answered if v.context == context]
         blocks.append(tag("ul", rows, class_="verdicts"))
-    return Html("".join(map(str, blocks)))
+    waiting = [v for v in verdicts if v.outcome in UNANSWERED]
+    if waiting:
+        blocks.append(tag("ul", _waiting(waiting), class_="verdicts"))
+    return markup(blocks)
+
+
+UNANSWERED = ("open", "refused")
+
+
+def _row(outcome: str, claim: str, numbers: str) -> Html:
+    told = tag("span", tag("b", claim, ". "), tag("span", _unbroken(numbers), ".", class_="numbers"))
+    return tag("li", tag("span", outcome, class_=f"badge {outcome}"), told)
+
+
+def _waiting(verdicts: Sequence[Verdict]) -> list[Html]:
+    """One row for all contrasts that lack a verdict for the same reason."""
+    rows = []
+    for outcome, reason in dict.fromkeys((v.outcome, v.numbers) for v in verdicts):
+        inside = [v for v in verdicts if (v.outcome, v.numbers) == (outcome, reason)]
+        names, contexts = (
+            list(dict.fromkeys(values)) for values in zip(*((v.claim, v.context) for v in inside), strict=True)
+        )
+        where = [wording.context_text(context) for context in contexts if context != "{}"]
+        if len(inside) < len(names) * len(contexts):
+            names = [f"{v.claim} with {wording.context_text(v.context)}" for v in inside]
+            where = []
+        claim = wording.listing(names, most=12) + (f", with {wording.listing(where)}" if where else "")
+        rows.append(_row(outcome, claim, reason[:1].upper() + reason[1:]))
+    return rows
 
 
 def _unbroken(numbers: str) -> str:

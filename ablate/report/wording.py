@@ -41,6 +41,11 @@ def interval(low: Any, high: Any, *, digits: int = 4, sign: bool = False) -> str
     return f"{show(low, digits=digits)} to {show(high, digits=digits)}"
 
 
+def spread(mean: Any, sd: Any) -> str:
+    """``mean ± sd``; the mean alone where there is no spread."""
+    return number(mean) if missing(sd) else f"{number(mean)} ± {number(sd)}"
+
+
 def percent(value: Any, *, digits: int = 1, sign: bool = False) -> str:
     """A ratio in percent."""
     if missing(value):

@@ -54,6 +54,7 @@ class Simulator:
         search_trials: int = 8,
         replicates: int = 10,
         n_records: int = 400,
+        n_classes: int = len(CLASSES),
         fractions: tuple[float, ...] = (0.1, 1.0),
         searched: float = 1.0,
         confirmed: float = 1.0,
@@ -64,6 +65,7 @@ class Simulator:
         question: str = "Does preview linear probing, stochastic depth or both improve fine-tuning of an ECG encoder?",
     ) -> None:
         self.rng = np.random.default_rng(seed)
+        self.classes = CLASSES[-n_classes:]
         self.arms = ARMS if arms is None else arms
         self.fractions, self.searched, self.confirmed = fractions, searched, confirmed
         self.failed, self.mixed = failed, mixed
@@ -86,21 +88,23 @@ class Simulator:
         self._fill()
 
     def _make_test(self, n: int) -> None:
-        prevalence = self.rng.uniform(0.04, 0.4, len(CLASSES))
-        self.labels = self.rng.random((n, len(CLASSES))) < prevalence
+        prevalence = self.rng.uniform(0.04, 0.4, len(self.classes))
+        self.labels = self.rng.random((n, len(self.classes))) < prevalence
         self.patients = self.rng.integers(0, int(n * 0.87), n)
-        self.signal = self.labels * self.rng.uniform(1.2, 2.2, len(CLASSES)) + self.rng.normal(0, 1, self.labels.shape)
+        self.signal = self.labels * self.rng.uniform(1.2, 2.2, len(self.classes)) + self.rng.normal(
+            0, 1, self.labels.shape
+        )
 
     def _fill(self) -> None:
         phases = [("search", self.search_trials, self.searched), ("confirm", self.replicates, self.confirmed)]
         for phase, n, share in phases:
-            planned = [(arm, f, k) for k in range(n) for f in self.fractions for arm in self.arms]
+            planned = [(arm, f, k) for k in range(n) for f in self.fractions or (None,) for arm in self.arms]
             for position, (arm, fraction, index) in enumerate(planned):
                 self._slot(phase, arm, fraction, index, is_done=position < share * len(planned))
 
-    def _slot(self, phase: str, arm: str, fraction: float, index: int, *, is_done: bool) -> None:
+    def _slot(self, phase: str, arm: str, fraction: float | None, index: int, *, is_done: bool) -> None:
         slot_id = len(self.slots) + 1
-        context = {"data_fraction": fraction} if len(self.fractions) > 0 and self.spec["context"] else {}
+        context = {} if fraction is None else {"data_fraction": fraction}
         key = "/".join([phase, arm, *(f"{k}={v:g}" for k, v in context.items()), str(index)])
         state = "FAILED" if key in self.failed else "DONE" if is_done else "WAITING"
         row = {
@@ -119,6 +123,8 @@ class Simulator:
         }
         self.slots.append(row)
         params = self._params(arm, phase)
+        if fraction is None:
+            fraction = params["data_fraction"] = float(self.rng.choice([0.05, 0.1, 0.3, 1.0]))
         if state != "WAITING":
             self.rows["params"].append({"slot_id": slot_id, **params})
             self._attempts(slot_id, state)
@@ -156,7 +162,7 @@ class Simulator:
             self.clock += spent / 4
 
     def _result(
-        self, slot_id: int, key: str, phase: str, arm: str, fraction: float, index: int, params: dict[str, Any]
+        self, slot_id: int, key: str, phase: str, arm: str, fraction: float | None, index: int, params: dict[str, Any]
     ) -> None:
         skill = SKILL.get(arm, 0.2) * (1 if fraction < 0.5 else 0.25) + 0.5 * fraction
         skill -= 0.25 * (np.log10(params["ft_lr"]) + 3.3) ** 2 + 0.3 * (params["drop_path_rate"] - 0.25) ** 2
@@ -195,7 +201,7 @@ class Simulator:
         probabilities = (1 / (1 + np.exp(2 - logits))).astype(np.float32)
         self.probabilities[slot_id] = probabilities
         auroc, auprc = class_auroc(self.labels, probabilities), class_auprc(self.labels, probabilities)
-        for name, a, p in zip(CLASSES, auroc, auprc, strict=True):
+        for name, a, p in zip(self.classes, auroc, auprc, strict=True):
             self.rows["class_scores"].append(
                 {"slot_id": slot_id, "split": "test", "class_name": name, "auroc": a, "auprc": p}
             )
@@ -244,7 +250,7 @@ class Simulator:
             slots=slots,
             **indexed,
             **flat,
-            test=TestFold(records, self.patients, self.labels, CLASSES) if has_test else None,
+            test=TestFold(records, self.patients, self.labels, self.classes) if has_test else None,
             read_probabilities=lambda slot_id, split: self.probabilities[slot_id],
         )
 
@@ -265,7 +271,7 @@ class Simulator:
             "chosen": chosen,
             "contrasts": self.spec["contrasts"],
             "margin": self.spec["margin"],
-            "classes": list(CLASSES),
+            "classes": list(self.classes),
         }
 
 
@@ -313,7 +319,7 @@ def _spec(name: str, question: str, arms: Any, contrasts: Any, fractions: tuple[
         "fixed": {"ft_epochs": 8, "batch_size": 64},
         "space": SPACE,
         "arms": arms,
-        "context": {"data_fraction": list(fractions)},
+        "context": {"data_fraction": list(fractions)} if fractions else {},
         "search": {"sampler": "tpe", "early_stopping": False},
         "objectives": {"select": "val_auroc"},
         "contrasts": contrasts,

@@ -1,0 +1,66 @@
+import numpy as np
+import pandas as pd
+import pytest
+from simulated_study import search_study
+
+from ablate.report.importance import importance_facts, importance_figure, importance_sentences, leading, marginal_figure
+from ablate.report.interaction import interaction_figure, interaction_section
+from ablate.report.pool import pools
+from ablate.store.table import StudyTables
+
+
+@pytest.fixture(scope="module")
+def facts(searched: StudyTables) -> tuple:
+    return importance_facts(searched)
+
+
+def test_pools_over_contexts_and_within_arms(finished: StudyTables) -> None:
+    keys = [pool.key for pool in pools(finished)]
+    assert keys[:3] == ["all", "data_fraction=0.1", "data_fraction=1"]
+    assert "data_fraction=0.1;arm=lp_sd" in keys
+    assert len(keys) == 3 + 4 * 2
+
+
+def test_a_parameter_that_some_arms_lack_appears_within_those_that_have_it(finished: StudyTables) -> None:
+    by_key = {pool.key: pool for pool in pools(finished)}
+    assert "probe_lr" not in by_key["all"].axes
+    assert "probe_lr" in by_key["data_fraction=1;arm=lp"].axes
+    assert "drop_path_rate" not in by_key["data_fraction=1;arm=lp"].axes
+    assert by_key["all"].axes["data_fraction"].choices == (0.1, 1.0)
+
+
+def test_a_searched_fraction_is_split_into_little_and_much_data() -> None:
+    tables = search_study(n_records=20, search_trials=40, fractions=()).tables()
+    fractions = np.geomspace(0.05, 1, len(tables.params))
+    tables.params["data_fraction"] = pd.Series(fractions, index=tables.params.index)
+    bands = list(pools(tables))[1:]
+    assert [len(pool.trials) for pool in bands] == [20, 20]
+    assert bands[0].axes["data_fraction"].high == bands[1].axes["data_fraction"].low == pytest.approx(0.05**0.5)
+
+
+def test_shares_come_with_intervals_and_a_statement(facts: tuple) -> None:
+    found = facts[0].found
+    assert found is not None
+    assert all(share.low <= share.mean <= share.high for share in found.main.values())
+    assert leading(facts)[0] == max(found.main, key=lambda name: found.main[name].mean)
+    sentence = importance_sentences(facts)[0]
+    assert sentence.startswith("Validation AUROC is moved most by")
+    assert "resamples of 24 trials" in sentence
+
+
+def test_too_few_trials_have_no_importance(searching: StudyTables) -> None:
+    within = [one for one in importance_facts(searching) if not one.pool.is_main]
+    assert within
+    assert all(one.found is None for one in within)
+
+
+def test_figures_show_every_parameter(facts: tuple) -> None:
+    found = facts[0].found
+    assert found is not None
+    assert set(importance_figure(facts[0]).data[0].y) == set(found.main)
+    assert importance_figure(facts[0]).data[1].name == "PED-ANOVA"
+    heat = interaction_figure(facts[0]).data[0]
+    n = len(found.main)
+    assert sum(value is not None for row in heat.z for value in row) == n * (n - 1) // 2 == len(found.pairs)
+    assert len(marginal_figure(facts[0], param="ft_lr").data) == 2
+    assert interaction_section(facts) is not None

@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import pytest
+
+from ablate.report.budget import budget_facts
+from ablate.report.claim import caveats, claim_facts, post_trained
+from ablate.report.curve import curve_facts
+from ablate.report.deviation import deviation_facts
+from ablate.report.label import class_facts
+from ablate.report.seal import gap_facts, seal_facts
+from ablate.report.version import digest_facts
+from ablate.store.table import StudyTables
+
+TENTH = '{"data_fraction": 0.1}'
+
+
+def test_the_ledger_counts_reads_of_the_test_fold(finished: StudyTables, searching: StudyTables) -> None:
+    facts = seal_facts(finished)
+    assert (facts.n_reads, facts.n_slots_read, facts.sealed_at) == (40, 40, "2026-03-02 10:00 UTC")
+    assert facts.margin == {"auroc": 0.005, "auprc": 0.01}
+    assert ("lp_sd", TENTH) in facts.chosen
+    assert (seal_facts(searching).sealed_at, seal_facts(searching).n_reads) == (None, 0)
+
+
+def test_the_gap_is_the_best_validation_score_above_the_test_mean(finished: StudyTables) -> None:
+    gap = next(g for g in gap_facts(finished) if (g.arm, g.context) == ("ft", TENTH))
+    assert gap.searched is not None
+    assert gap.tested is not None
+    assert gap.best_above_test == pytest.approx(gap.searched - gap.tested)
+    slots = finished.slots[(finished.slots["phase"] == "search") & (finished.slots["arm"] == "ft")]
+    slots = slots[slots["data_fraction"] == 0.1]
+    assert gap.searched == finished.scores.loc[slots["slot_id"], "val_auroc"].max()
+
+
+def test_hours_are_useful_shared_or_failed(failed: StudyTables) -> None:
+    facts = budget_facts(failed)
+    spans = (failed.attempts["ended_at"] - failed.attempts["started_at"]).dt.total_seconds()
+    assert sum(sum(arm.values()) for arm in facts.seconds.values()) == pytest.approx(spans.sum())
+    lost = spans[failed.attempts["outcome"] == "failed"].sum()
+    assert facts.seconds["lp"]["failed"] == pytest.approx(lost)
+    assert sum(arm["shared"] for arm in facts.seconds.values()) == pytest.approx(0.8)
+    assert facts.slots["confirm", "lp", TENTH] == {"planned": 5, "DONE": 4, "FAILED": 1}
+
+
+def test_an_unequal_search_is_called_unfair(finished: StudyTables) -> None:
+    assert budget_facts(finished).is_equal
+    moved = finished.slots["arm"].mask(finished.slots["key"] == "search/ft/data_fraction=0.1/0", "lp_sd")
+    assert not budget_facts(replace(finished, slots=finished.slots.assign(arm=moved))).is_equal
+
+
+def test_deviations_name_failed_slots_and_reasons(failed: StudyTables, finished: StudyTables) -> None:
+    facts = deviation_facts(failed)
+    assert facts.failed == (("confirm/lp/data_fraction=0.1/3", 3, "Diverged: loss is nan at epoch 3"),)
+    assert deviation_facts(finished).failed == ()
+
+
+def test_unfinished_slots_are_counted(going: StudyTables) -> None:
+    assert deviation_facts(going).unfinished == {"confirm": 20}
+
+
+def test_lost_classes_are_named(finished: StudyTables) -> None:
+    lost = [["WPW", "PVC"]] + [[]] * (len(finished.scores) - 1)
+    assert deviation_facts(replace(finished, scores=finished.scores.assign(lost_classes=lost))).lost == ("PVC", "WPW")
+
+
+def test_digests_by_phase(finished: StudyTables, mixed: StudyTables) -> None:
+    assert digest_facts(finished).versions["confirm", "code"] == {"c" * 12: 40}
+    assert digest_facts(finished).mixed == ()
+    assert digest_facts(mixed).versions["confirm", "code"] == {"9" * 12: 1, "c" * 12: 39}
+
+
+def test_relative_improvements_stand_beside_the_paper(finished: StudyTables) -> None:
+    facts = claim_facts(finished)
+    means = finished.slots[finished.slots["phase"] == "confirm"].join(finished.scores["test_auprc"], on="slot_id")
+    means = means[means["data_fraction"] == 0.1].groupby("arm")["test_auprc"].mean()
+    found = next(m for m in facts.measured if (m.arm, m.context) == ("lp_sd", TENTH))
+    assert found.auprc == pytest.approx(means["lp_sd"] / means["ft"] - 1)
+    assert post_trained(finished) == "lp_sd"
+    assert facts.share_sentence.startswith("Here lp_sd")
+
+
+def test_stand_ins_are_called_so(finished: StudyTables) -> None:
+    told = " ".join(caveats(finished))
+    assert "stand-in for ECGFounder" in told
+    assert "cohort is synthetic" in told
+    assert "unions of the labels" in told
+    real = {**finished.spec, "encoder": {"name": "ecgfounder", "weights": "/w.pth"}, "data": {"source": "ptbxl"}}
+    assert caveats(replace(finished, spec=real)) == ()
+
+
+def test_curves_line_up_at_the_start_of_fine_tuning(finished: StudyTables) -> None:
+    facts = curve_facts(finished, context=TENTH, column="val_auroc")
+    assert facts.phase == "confirm"
+    assert [point[0] for point in facts.curves["ft"]] == list(range(1, 9))
+    assert [point[0] for point in facts.curves["lp"]] == list(range(-3, 9))
+    _, mean, low, high, n = facts.curves["lp"][-1]
+    assert low < mean < high
+    assert n == 5
+
+
+def test_class_differences_are_means_over_blocks(finished: StudyTables) -> None:
+    facts = class_facts(finished, context=TENTH)
+    slots = finished.slots.set_index("slot_id")
+    scores = finished.class_scores[finished.class_scores["class_name"] == "NORM"].set_index("slot_id").join(slots)
+    scores = scores[scores["data_fraction"] == 0.1].pivot(index="index", columns="arm", values="auroc")
+    found = next(d for d in facts.differences if (d.class_name, d.contrast) == ("NORM", "lp - ft"))
+    assert found.difference == pytest.approx((scores["lp"] - scores["ft"]).mean())
+    assert found.n == 5
+    assert facts.split == "test"
+
+
+def test_a_class_without_a_score_is_named(finished: StudyTables) -> None:
+    scores = finished.class_scores.copy()
+    scores.loc[scores["class_name"] == "WPW", "auroc"] = float("nan")
+    facts = class_facts(replace(finished, class_scores=scores), context=TENTH)
+    assert facts.without_score == ("WPW",)
+    assert "WPW" not in facts.classes
