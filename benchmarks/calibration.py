@@ -46,17 +46,22 @@ EFFECT = 0.06  # mean shift of separability, and its spread over classes
 
 @dataclass(frozen=True)
 class Setting:
-    """Shares of a score's noise variance, and the relative spread of separability over seeds."""
+    """Shares of a score's noise variance, and the relative spread of separability over seeds.
+
+    Attributes:
+        better: with an arm that is truly better than the baseline, beside the one that is equal.
+    """
 
     name: str
     arm: float
     seed: float
     separability_spread: float
+    better: bool = False
 
 
 SETTINGS = (
     Setting("seeds decide", arm=0.02, seed=0.10, separability_spread=0.06),
-    Setting("both count", arm=0.06, seed=0.10, separability_spread=0.02),
+    Setting("both count", arm=0.06, seed=0.10, separability_spread=0.02, better=True),
     Setting("patients decide", arm=0.20, seed=0.06, separability_spread=0.01),
 )
 
@@ -95,7 +100,7 @@ def study(population: Population, setting: Setting, rng: np.random.Generator) ->
     labels = population.labels(rng)
     shared = population.noise(rng) * np.sqrt(1 - setting.arm - setting.seed)
     shift = EFFECT * (1 + np.random.default_rng(0).standard_normal(population.n_classes))  # the same in every study
-    arms: dict[str, list] = {"baseline": [], "equal": [], "better": []}
+    arms: dict[str, list] = {"baseline": [], "equal": []} | ({"better": []} if setting.better else {})
     for arm in ("baseline", "equal"):
         of_arm = shared + population.noise(rng) * np.sqrt(setting.arm)
         for _ in range(N_BLOCKS):
@@ -103,7 +108,7 @@ def study(population: Population, setting: Setting, rng: np.random.Generator) ->
             separability = population.separability * (1 + setting.separability_spread * moved)
             scores = of_arm + population.noise(rng) * np.sqrt(setting.seed)
             arms[arm].append((scores + separability * labels).astype(np.float32))
-            if arm == "equal":
+            if arm == "equal" and setting.better:
                 arms["better"].append((scores + (separability + shift) * labels).astype(np.float32))
     return labels, arms
 
@@ -116,7 +121,7 @@ def measure(population: Population, labels: np.ndarray, arms: Mapping[str, list]
     for metric in METRICS:
         mean = {arm: np.mean([block[metric] for block in blocks], axis=0) for arm, blocks in values.items()}
         macro = {arm: np.array([score[metric](by).mean() for by in blocks]) for arm, blocks in by_arm.items()}
-        for arm in ("equal", "better"):
+        for arm in [arm for arm in arms if arm != "baseline"]:
             patients = patient_variance(mean[arm] - mean["baseline"], labels, population.patients)
             yield {
                 "metric": metric,
@@ -144,7 +149,7 @@ def bootstrap_intervals(
     ranked = {arm: [rank(labels, block) for block in blocks] for arm, blocks in arms.items()}
     draws = crossed_bootstrap(ranked, population.patients, n_draws=400, seed=seed)
     for metric in METRICS:
-        for arm in ("equal", "better"):
+        for arm in [arm for arm in arms if arm != "baseline"]:
             drawn = draws.mean(draws.differences(metric, {arm: 1.0, "baseline": -1.0}))
             low, high = np.quantile(drawn, [0.025, 0.975])
             yield {"metric": metric, "arm": arm, "low": low, "high": high}
@@ -154,7 +159,7 @@ def simulate(setting: Setting, n_studies: int, n_bootstrapped: int, kept: Path |
     """Studies of one setting; continues from the file ``kept`` if there is one."""
     population, started = Population(), time.perf_counter()
     rows = json.loads(kept.read_text()) if kept and kept.exists() else []
-    for index in range(len(rows) // 4, n_studies):
+    for index in range(rows[-1]["study"] + 1 if rows else 0, n_studies):
         labels, arms = study(population, setting, np.random.default_rng([SETTINGS.index(setting), index]))
         measured = list(measure(population, labels, arms))
         if index < n_bootstrapped:
