@@ -55,13 +55,13 @@ def ptbxl(pristine, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def small_disk():
-    """Calls a Python program in a mount namespace of its own whose argument 1 is a folder on a disk of 2 MB."""
+    """Calls a Python program in a mount namespace of its own whose argument 1 is a folder on a disk that one chunk of records fits on, not two."""
     probe = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("needs mount namespaces: unshare -rm is not permitted here")
 
     def call(python: str, program: Path, folder: Path, options: str) -> subprocess.CompletedProcess[str]:
-        script = f'mount -t tmpfs -o size=2m tmpfs "$2" && mount -o remount,{options} "$2" && exec "$0" "$1" "$2"'
+        script = f'mount -t tmpfs -o size=3500k tmpfs "$2" && mount -o remount,{options} "$2" && exec "$0" "$1" "$2"'
         return subprocess.run(
             ["unshare", "-rm", "sh", "-c", script, python, str(program), str(folder)],
             capture_output=True, text=True, check=False,

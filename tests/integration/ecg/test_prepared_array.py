@@ -217,7 +217,7 @@ BUILDER = """
         try:
             folder = prepare(Synthetic(150, 9), cache_dir=Path(sys.argv[1]), progress=lambda *done: built.append(done))
         except DataError as error:
-            sys.exit(str(error))
+            sys.exit(f"{error} [{len(built)} chunks done]")
         print(len(built) > 0, folder.name)
 """
 
@@ -266,6 +266,7 @@ def test_a_full_or_read_only_disk_is_one_line_and_leaves_nothing(small_disk, bui
     done = small_disk(sys.executable, builder, tmp_path / "disk", options)
     assert done.returncode == 1
     assert message in done.stderr
+    assert "[0 chunks done]" in done.stderr  # noticed at once, not after the minutes that filling the disk takes
     assert str(tmp_path / "disk") in done.stderr
     assert done.stderr.count("\n") == 1
 
