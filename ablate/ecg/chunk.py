@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Literal
 
@@ -148,6 +149,15 @@ _remembered: Filler
 def _remember(filler: Filler) -> None:
     global _remembered  # noqa: PLW0603  (given to a process once, not with every chunk)
     _remembered = filler
+    threading.Thread(target=_end_with_caller, daemon=True).start()
+
+
+def _end_with_caller() -> None:
+    """A caller that was killed cannot tell its processes to end: they would wait for work for ever."""
+    caller = parent_process()
+    if caller is not None:
+        caller.join()
+        os._exit(1)
 
 
 def _fill_remembered(ecg_ids: Sequence[int], first_row: int) -> Outcome:
