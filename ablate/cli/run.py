@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate import settings
+from ablate.cli.engine import KUBERNETES, LOCAL, engine
 from ablate.cli.option import (
     DataOption,
     JsonOption,
@@ -19,6 +20,7 @@ from ablate.cli.option import (
     study_name,
 )
 from ablate.cli.output import console, emit_json, stderr
+from ablate.cli.progress import progress
 from ablate.errors import SpecError
 
 if TYPE_CHECKING:
@@ -54,14 +56,20 @@ def run(
     device: DeviceOption = None,
     lease_s: LeaseOption = 60.0,
     allow_mixed: MixedOption = False,
+    launcher: Annotated[str, typer.Option(help="local, ray, slurm or kubernetes.")] = LOCAL,
+    gpus_per_worker: Annotated[float | None, typer.Option(help="Of the engine; 0.5 lets two agents share.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster; RAY_ADDRESS, or one here.")] = None,
+    shared_dir: Annotated[Path | None, typer.Option(help="Folder that all machines see; their ABLATE_HOME.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="key=value for the engine, such as partition=gpu.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Create the Kubernetes Job instead of printing it.")] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fill every slot of a study; run it again to go on where it stopped."""
-    from ablate.cli.progress import progress
-    from ablate.launch.local import LocalLauncher, launch
     from ablate.study.file import load_spec
 
+    named = {"gpus_per_worker": gpus_per_worker, "address": ray_address, "shared_dir": shared_dir}
+    elsewhere = engine(launcher, named=named, pairs=option or ())
     _use_data(data)
     phases = _phases(phase)
     spec = load_spec(study, overrides=set_ or ())
@@ -72,18 +80,33 @@ def run(
         return
     store.clear_stop(spec.name)
     duty = _duty(spec.name, storage, phases, lease_s=lease_s, allow_mixed=allow_mixed)
+    n_agents = workers or os.cpu_count() or 1
+    if elsewhere is not None and elsewhere.name == KUBERNETES and not apply:
+        typer.echo(elsewhere.manifest(duty, n_agents=n_agents))
+        return
     try:
-        with LocalLauncher() as launcher:  # its imports go on while the records are prepared
-            _prepare(spec, quiet=quiet or as_json)
+        if elsewhere is None:
+            statuses = _run_here(store, spec, duty, n_agents=n_agents, device=device, quiet=quiet or as_json)
+        else:
             with progress(store, spec.name, quiet=quiet or as_json) as on_tick:
-                n_agents = workers or os.cpu_count() or 1
-                statuses = launch(duty, n_agents=n_agents, device=device, launcher=launcher, on_tick=on_tick)
+                statuses = elsewhere.launch(duty, n_agents=n_agents, on_tick=on_tick)
     except KeyboardInterrupt:
         _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
         raise typer.Exit(_INTERRUPTED) from None
     if not _is_over(store, spec, phases):
         _complain(statuses)
     _conclude(store, spec, quiet=quiet, as_json=as_json)
+
+
+def _run_here(
+    store: "Store", spec: "Spec", duty: "Duty", *, n_agents: int, device: str | None, quiet: bool
+) -> "Sequence[AgentStatus]":
+    from ablate.launch.local import LocalLauncher, launch
+
+    with LocalLauncher() as launcher:  # its imports go on while the records are prepared
+        _prepare(spec, quiet=quiet)
+        with progress(store, spec.name, quiet=quiet) as on_tick:
+            return launch(duty, n_agents=n_agents, device=device, launcher=launcher, on_tick=on_tick)
 
 
 def worker(

@@ -1,0 +1,98 @@
+"""``--launcher``: which engine places the agents, and what it is told."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from ablate.errors import LaunchError
+
+if TYPE_CHECKING:
+    from ablate.launch.launcher import AgentStatus
+    from ablate.worker.duty import Duty
+
+LOCAL = "local"
+KUBERNETES = "kubernetes"
+_ENGINES = {  # where each engine's options are, and its ``launch``
+    "ray": ("ablate.launch.cluster:RayOptions", "ablate.launch.ray:launch"),
+    "slurm": ("ablate.launch.slurm:SlurmOptions", "ablate.launch.slurm:launch"),
+    KUBERNETES: ("ablate.launch.manifest:KubernetesOptions", "ablate.launch.kubernetes:launch"),
+}
+
+Tick = Callable[[Sequence["AgentStatus"]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A launcher other than this machine, with options that it has checked."""
+
+    name: str
+    options: Any
+
+    def launch(self, duty: "Duty", *, n_agents: int, on_tick: Tick) -> "list[AgentStatus]":
+        """Place the agents and wait for the last.
+
+        Raises:
+            LaunchError: the engine is missing, unreachable or too small.
+        """
+        found: list[AgentStatus] = _named(_ENGINES[self.name][1])(
+            duty, n_agents=n_agents, options=self.options, on_tick=on_tick
+        )
+        return found
+
+    def manifest(self, duty: "Duty", *, n_agents: int) -> str:
+        """What ``kubectl apply`` takes."""
+        from ablate.launch.manifest import as_yaml, manifest
+
+        return as_yaml(manifest(duty, n_agents=n_agents, options=self.options))
+
+
+def engine(name: str, *, named: dict[str, Any], pairs: Sequence[str]) -> Engine | None:
+    """The engine ``name`` with its options; None for this machine.
+
+    Args:
+        named: options with a flag of their own; None where the flag was not given.
+        pairs: ``key=value`` for the engine's other options.
+
+    Raises:
+        LaunchError: no such engine, or an option that it has not.
+    """
+    given = {key: value for key, value in named.items() if value is not None}
+    if name == LOCAL:
+        if given or pairs:
+            raise LaunchError(f"--launcher local: has no {next(iter([*given, *pairs]))}; choose {', '.join(_ENGINES)}")
+        return None
+    if name not in _ENGINES:
+        raise LaunchError(f"--launcher {name}: expected {', '.join([LOCAL, *_ENGINES])}")
+    kind = _named(_ENGINES[name][0])
+    types = get_type_hints(kind)
+    given |= dict(_parsed(name, pair, types) for pair in pairs)
+    for key in given:
+        if key not in types:
+            raise LaunchError(f"--launcher {name}: has no option {key}; there are: {', '.join(types)}")
+    try:
+        return Engine(name, kind(**given))
+    except TypeError as error:
+        missing = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+        raise LaunchError(f"--launcher {name}: needs --option {missing[0]}=…") from error
+
+
+def _parsed(name: str, pair: str, types: dict[str, Any]) -> tuple[str, Any]:
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise LaunchError(f"--option {pair}: expected key=value, of {', '.join(types)}")
+    expected = str(types.get(key, str))
+    try:
+        for kind in (int, float, Path):
+            if kind.__name__ in expected:
+                return key, kind(os.path.expandvars(text))
+    except ValueError as error:
+        raise LaunchError(f"--launcher {name}: {key} = {text!r} is no number; mend --option {key}") from error
+    return key, tuple(text.split(";")) if "tuple" in expected else text
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
