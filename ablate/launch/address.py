@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 
 import psutil
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ablate.errors import LaunchError
@@ -70,9 +70,11 @@ def is_loopback(host: str) -> bool:
 def without_password(storage: str) -> tuple[str, dict[str, str]]:
     """``storage`` fit for files and process lists, and the environment that brings its password to an agent."""
     url = make_url(storage)
-    password = url.password or os.environ.get(PASSWORD)
-    plain = url.set(password=None).render_as_string(hide_password=False)
-    return plain, {PASSWORD: str(password)} if password else {}
+    password = url.password or url.query.get("password") or os.environ.get(PASSWORD)
+    plain = URL.create(
+        url.drivername, username=url.username, host=url.host, port=url.port, database=url.database, query=url.query
+    ).difference_update_query(["password"])
+    return plain.render_as_string(), {PASSWORD: str(password)} if password else {}
 
 
 def _resolved(host: str) -> frozenset[str]:
