@@ -54,7 +54,7 @@ class Contrastive:
         n_beat_parts: principal parts of the average beat that are told.
     """
 
-    schedule: Schedule = Schedule(n_epochs=10, batch_size=256, peak_lr=2e-3)
+    schedule: Schedule = Schedule(n_epochs=4, batch_size=256, peak_lr=2e-3)
     disturbance: Disturbance = field(default_factory=Disturbance)
     temperature: float = 0.1
     beat_weight: float = 100.0

@@ -19,7 +19,7 @@ from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
 from ablate.train.batch import Signals
 from ablate.train.feature import forward
 
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse L2 penalties to choose from
+STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # inverse L2 penalties to choose from
 N_INNER_FOLDS = 4
 
 
@@ -59,15 +59,18 @@ def compare(
         CheckpointError: the weights cannot be loaded.
         DataError: the fraction leaves no record.
     """
-    found = []
-    for weights in dict.fromkeys([spec.weights, "random"]):
-        readings: list[Reading] = []
-        for seed in subset_seeds:
-            encoder = load_encoder(replace(spec, weights=weights), seed=seed)
-            require_input(encoder, fs_hz=data.fs_hz, n_leads=data.signals.shape[1], n_samples=data.signals.shape[2])
-            readings += measure(cast(nn.Module, encoder), data, data_fraction=data_fraction, subset_seeds=[seed])
-        found.append(_summary(weights, readings))
-    return found
+    random = _probe_all(replace(spec, weights="random"), [[seed] for seed in subset_seeds], data, data_fraction)
+    return [random] if spec.weights == "random" else [_probe_all(spec, [subset_seeds], data, data_fraction), random]
+
+
+def _probe_all(spec: EncoderSpec, parts: Sequence[Sequence[int]], data: TaskData, data_fraction: float) -> Comparison:
+    """Readings of all seeds; each part of them gets an encoder of its own."""
+    readings: list[Reading] = []
+    for subset_seeds in parts:
+        encoder = load_encoder(spec, seed=subset_seeds[0])
+        require_input(encoder, fs_hz=data.fs_hz, n_leads=data.signals.shape[1], n_samples=data.signals.shape[2])
+        readings += measure(cast(nn.Module, encoder), data, data_fraction=data_fraction, subset_seeds=subset_seeds)
+    return _summary(spec.weights, readings)
 
 
 def measure(

@@ -1,8 +1,5 @@
 """The whole of ECGFounder's network with random weights: its checkpoint's form, its determinism, its inspection."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,22 +54,3 @@ def test_one_lead_weights_do_not_pass_for_twelve(network: Net1D, tmp_path: Path)
     assert found.encoder == "ecgfounder_1lead" and found.noted_logits is None and found.logits
     with pytest.raises(CheckpointError, match=r"shape \(64, 1, 16\), expected \(64, 12, 16\)"):
         inspect(file, name="ecgfounder")
-
-
-def ablate(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "ablate", *arguments], capture_output=True, text=True, check=False)
-
-
-def test_the_command_prints_json_with_logits(checkpoint: Path) -> None:
-    done = ablate("encoder", "verify", str(checkpoint), "--json")
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
-    assert len(printed["logits"]) == 6 and printed["n_keys"] == 509 and len(printed["digest"]) == 64
-
-
-def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
-    file = tmp_path / "cut.pth"
-    file.write_bytes(b"PK\x03\x04 cut short")
-    done = ablate("encoder", "verify", str(file))
-    assert done.returncode == 3
-    assert done.stderr.startswith("ablate: ") and done.stderr.count("\n") == 1 and "cut.pth" in done.stderr
