@@ -49,7 +49,8 @@ class Contrast:
         sd_seeds: standard deviation over blocks; sd_patients: over test folds, of the block-averaged difference.
         p_sign_flip: exact, over seeds only.
         p_superior: probability that the next replicate, on other patients, scores higher in the arm.
-        ci_boot_low, ci_boot_high: 95 % crossed Bayesian bootstrap interval.
+        ci_boot_low, ci_boot_high: 95 % crossed Bayesian bootstrap interval, percentiles. It shows skewness; it is too
+            narrow where classes are rare or blocks few (``benchmarks/calibration.md``), so verdicts do not use it.
         tost_p, tost_p_holm: against a difference of ``margin`` or more; NaN without a margin.
         df: degrees of freedom behind the interval and p.
     """
