@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F  # noqa: N812
 
@@ -204,3 +205,23 @@ def test_a_micro_batch_is_the_same_batch_within_rounding(spec, data, micro_batch
     pieces = post_train(spec, data, params, seed=5, machine=Machine(micro_batch=micro_batch))
     assert np.abs(whole.val_probabilities - pieces.val_probabilities).max() < 1e-4
     assert whole.epochs[0].train_loss == pytest.approx(pieces.epochs[0].train_loss, abs=1e-5)
+
+
+def test_each_encoder_has_features_of_its_own(spec, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features")
+    file = tmp_path_factory.mktemp("weights") / "other.safetensors"
+    other = load_encoder(replace(spec, weights="random"), seed=8)
+    safetensors.torch.save_file(other.state_dict(), file)
+    for one in (spec, replace(spec, weights=str(file)), spec):
+        kept = post_train(one, data, replace(PROBE, probe_epochs=1), seed=2, features=FeatureCache(folder))
+        assert bits(kept) == bits(post_train(one, data, replace(PROBE, probe_epochs=1), seed=2))
+    assert len(list(folder.glob("*/features.npy"))) == 2
+
+
+def test_fine_tuning_starts_from_the_head_of_the_last_probe_epoch(spec, data, tmp_path):
+    cache = FeatureCache(tmp_path)
+    probed = post_train(spec, data, replace(PROBE, epoch_choice="last"), seed=2, features=cache)
+    still = replace(PROBE, ft_epochs=1, ft_lr=1e-7, dropout=0.0)
+    tuned = post_train(spec, data, still, seed=2, features=cache)
+    assert np.abs(tuned.val_probabilities - probed.val_probabilities).max() < 1e-4
+    assert probed.epochs[0].val_auroc != probed.epochs[-1].val_auroc

@@ -85,6 +85,18 @@ def test_a_finished_trial_is_not_trained_again(spec, open_data, features, undist
     assert bits(again) == bits(undisturbed)
 
 
+def test_an_early_best_epoch_survives_an_interruption(spec, open_data, features, tmp_path):
+    params = replace(PARAMS, probe_epochs=40, ft_epochs=0, probe_lr=0.05, batch_size=8)
+    undisturbed = post_train(spec, open_data, params, seed=4, features=features)
+    assert undisturbed.best_epoch < 40, "else this test tests nothing"
+    assert undisturbed.scores["test_auroc"] != undisturbed.scores["test_auroc_last"]
+    checkpoint = tmp_path / "trial"
+    post_train(spec, open_data, params, seed=4, features=features, checkpoint=checkpoint)
+    resumed = post_train(spec, open_data, params, seed=4, features=features, checkpoint=checkpoint)
+    assert bits(resumed) == bits(undisturbed)
+    assert resumed.best_epoch == undisturbed.best_epoch
+
+
 @pytest.mark.parametrize(
     ("params", "seed", "machine"),
     [
