@@ -55,7 +55,10 @@ def ptbxl(pristine, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def small_disk():
-    """Calls a Python program in a mount namespace of its own whose argument 1 is a folder on a disk that one chunk of records fits on, not two."""
+    """Calls a Python program in a mount namespace of its own.
+
+    Its argument 1 is a folder on a disk that one chunk of records fits on, not two.
+    """
     probe = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("needs mount namespaces: unshare -rm is not permitted here")
