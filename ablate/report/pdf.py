@@ -25,7 +25,7 @@ SWITCHES = (
     "--run-all-compositor-stages-before-draw",
     "--virtual-time-budget=20000",
 )
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def browser() -> str:
