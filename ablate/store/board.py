@@ -17,10 +17,7 @@ def publish(store: Store, name: str, *, note: str, figures: Mapping[str, Any]) -
 
     store.mirror(name)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(
-        store.database.url.render_as_string(hide_password=False),
-        engine_kwargs={"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True},
-    )
+    storage = store.database.optuna_storage()
     try:
         study = optuna.load_study(study_name=name, storage=storage)
         save_note(study, note)

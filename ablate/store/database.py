@@ -61,6 +61,14 @@ class Database:
         """Address fit for people's eyes: no password."""
         return str(self.url.difference_update_query(["password", "sslpassword", "passfile"]))
 
+    def optuna_storage(self) -> Any:
+        """Optuna's storage over connections of its own; the caller disposes of its engine."""
+        from optuna.storages import RDBStorage  # noqa: PLC0415 - takes a second to import
+
+        plain, arguments = _opening(self.url)
+        settings = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "connect_args": arguments}
+        return RDBStorage(plain.render_as_string(hide_password=False), engine_kwargs=settings)
+
     def patient(self, patience_s: float) -> Self:
         """The same connections with another patience."""
         other = object.__new__(type(self))
@@ -187,20 +195,26 @@ def _parse(url: str) -> URL:
 
 
 def _engine(url: URL, application_name: str) -> Engine:
-    settings: Values = {"application_name": application_name, **_CONNECTION}
-    query = dict(url.query)
-    threshold = query.pop("prepare_threshold", None)  # "none" for poolers that know no prepared statements
-    if threshold is not None:
-        settings["prepare_threshold"] = None if threshold == "none" else int(str(threshold))
+    plain, arguments = _opening(url)
+    settings = {"application_name": application_name, **_CONNECTION, **arguments}
     engine = sa.create_engine(
-        url.set(query=query),
+        plain,
         pool_size=1,  # the agent's own connection, a second for its lease, a third for whoever mirrors
         max_overflow=2,
         pool_timeout=10,
-        connect_args={key: value for key, value in settings.items() if key not in query},
+        connect_args={key: value for key, value in settings.items() if key not in plain.query},
     )
     _ping_when_rested(engine)
     return engine
+
+
+def _opening(url: URL) -> tuple[URL, Values]:
+    """Address, and the driver's arguments that an address cannot hold: those that are no text."""
+    threshold = url.query.get("prepare_threshold")  # "none" for poolers that know no prepared statements
+    if threshold is None:
+        return url, {}
+    arguments = {"prepare_threshold": None if threshold == "none" else int(str(threshold))}
+    return url.difference_update_query(["prepare_threshold"]), arguments
 
 
 def _ping_when_rested(engine: Engine) -> None:

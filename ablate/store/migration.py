@@ -89,8 +89,4 @@ def _migrate(connection: Connection) -> None:
 
 def _create_optuna(database: Database) -> None:
     """Optuna creates its tables over a connection of its own; our advisory lock keeps others from doing it at once."""
-    from optuna.storages import RDBStorage  # noqa: PLC0415 - takes a second to import
-
-    url = database.url.render_as_string(hide_password=False)
-    storage = RDBStorage(url, engine_kwargs={"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True})
-    storage.engine.dispose()
+    database.optuna_storage().engine.dispose()
