@@ -44,7 +44,7 @@ class RayOptions:
         if not 0 <= self.gpus_per_worker <= 1:
             raise LaunchError(f"--gpus-per-worker {self.gpus_per_worker:g}: an agent uses one GPU; expected 0 to 1")
         if self.cpus_per_worker <= 0:
-            raise LaunchError(f"--cpus-per-worker {self.cpus_per_worker:g}: expected more than 0")
+            raise LaunchError(f"--option cpus_per_worker={self.cpus_per_worker:g}: expected more than 0")
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,9 @@ def _unreachable(where: str, said: str) -> LaunchError:
 
 def _not_fit(error: Exception) -> LaunchError:
     if "No module named 'ablate'" in str(error):
-        return LaunchError("--launcher ray: a node has no ablate; install it there, or send ours with --upload-code")
+        return LaunchError(
+            "--launcher ray: a node has no ablate; install it there, or send ours with --option upload_code=true"
+        )
     return LaunchError(f"--launcher ray: a node does not answer ({_first_line(str(error))}); see `ray status`")
 
 

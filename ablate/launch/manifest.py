@@ -59,10 +59,10 @@ class KubernetesOptions:
         if self.gpus_per_worker not in (0, 1):
             raise LaunchError(
                 f"--gpus-per-worker {self.gpus_per_worker:g}: Kubernetes gives whole GPUs, expected 0 or 1; where the "
-                "cluster shares them, ask for 1 of its shares, such as --gpu-resource nvidia.com/gpu.shared"
+                "cluster shares them, ask for 1 of its shares, such as --option gpu_resource=nvidia.com/gpu.shared"
             )
         if not self.image:
-            raise LaunchError("--image: expected a container image with ablate in it")
+            raise LaunchError("--option image=…: expected a container image with ablate in it")
 
 
 def manifest(duty: Duty, *, n_agents: int, options: KubernetesOptions) -> Manifest:

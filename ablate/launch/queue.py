@@ -55,7 +55,7 @@ def nodes(partition: str | None) -> list[SlurmNode]:
         name, where, resources = line.split(maxsplit=2)
         found[name] = SlurmNode(name, where, n_gpus(resources))
     if not found:
-        raise LaunchError(f"--partition {partition or '(any)'}: has no nodes; `sinfo` lists the partitions")
+        raise LaunchError(f"--option partition={partition or '(any)'}: has no nodes; `sinfo` lists the partitions")
     return list(found.values())
 
 
@@ -75,7 +75,7 @@ def require_gpus(found: Sequence[SlurmNode], gpus_per_worker: float) -> None:
         listed = ", ".join(node.name for node in found[:5])
         raise LaunchError(
             f"--gpus-per-worker {gpus_per_worker:g}: no node of the partition has a GPU ({listed}); choose another "
-            "with --partition, or use 0"
+            "with --option partition=…, or use 0"
         )
 
 

@@ -65,7 +65,7 @@ class SlurmOptions:
             raise LaunchError(f"--gpus-per-worker {share:g}: with Slurm expected 0, 1, 0.5, 0.25 or another 1/n")
         if self.signal_s >= self.time_limit_min * 60:
             raise LaunchError(
-                f"--time-limit {self.time_limit_min} min: agents are told {self.signal_s} s before it; expected more"
+                f"--option time_limit_min={self.time_limit_min}: must exceed the {self.signal_s} s of signal_s"
             )
 
     @property

@@ -33,7 +33,7 @@ SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=2,bf_interval=2
 SlurmdParameters=config_overrides
 ReturnToService=2
-KillWait=30
+KillWait=10
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -77,8 +77,12 @@ class SlurmCluster:
                 raise RuntimeError((folder / "slurmctld.log").read_text()[-2000:])
             time.sleep(0.2)
 
-    def stop(self) -> None:
-        self._call("scancel", "--me", check=False)
+    def stop(self, *, timeout_s: float = 60.0) -> None:
+        """End what is in the queue, then the daemons; what outlived them nobody would end."""
+        user, until = f"--user={os.geteuid()}", time.monotonic() + timeout_s
+        self._call("scancel", user, check=False)
+        while self._call("squeue", "--noheader", user, check=False).strip() and time.monotonic() < until:
+            time.sleep(0.2)
         for name in ("slurmd", "slurmctld", "munged"):
             pid_file = self.folder / f"{name}.pid"
             if pid_file.exists():

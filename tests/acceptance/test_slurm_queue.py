@@ -93,7 +93,7 @@ def test_password_lies_in_no_file(store: Store, store_url: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"partition": "nowhere"}, "--partition nowhere"),
+        ({"partition": "nowhere"}, "partition=nowhere"),
         ({"account": "x", "constraint": "unobtainium"}, "sbatch refuses"),
     ],
 )

@@ -93,7 +93,7 @@ def test_storage_on_loopback_is_refused(storage: str) -> None:
 
 
 def test_fraction_of_a_gpu_is_refused() -> None:
-    with pytest.raises(LaunchError, match="gpu-resource"):
+    with pytest.raises(LaunchError, match=r"gpu_resource=nvidia\.com"):
         KubernetesOptions(image="i", gpus_per_worker=0.5)
 
 

@@ -91,7 +91,7 @@ def test_shares_that_do_not_fill_a_gpu_are_refused(share: float) -> None:
 
 
 def test_time_limit_must_leave_time_to_work() -> None:
-    with pytest.raises(LaunchError, match="--time-limit 2 min"):
+    with pytest.raises(LaunchError, match="time_limit_min=2"):
         SlurmOptions(time_limit_min=2, signal_s=120)
 
 
