@@ -4,6 +4,7 @@ It claims slots ahead, settles their params, renews leases, tells results, and m
 store is away it tries again and again; training goes on meanwhile.
 """
 
+import contextlib
 import logging
 import math
 import queue
@@ -77,8 +78,8 @@ class Clerk:
         self._thread.start()
 
     def want(self) -> None:
-        """Claim one slot, now or as soon as there is one."""
-        if not self._is_wanted:
+        """Claim one slot, now or as soon as there is one; nothing is done while one waits to be taken."""
+        if not self._is_wanted and self._taken.empty():
             self._is_wanted, self._claim_at, self._wanted_at = True, 0.0, time.monotonic()
             self._called.set()
 
@@ -128,6 +129,8 @@ class Clerk:
                     pause_s = min(_OUTAGE_PAUSE_S, 0.1 * 2**n_failures) * random.uniform(0.5, 1)  # noqa: S311
                 self._called.wait(pause_s)
                 self._called.clear()
+            with contextlib.suppress(StoreUnavailable):
+                self._store.retire(self._agent)
         except BaseException as error:
             self.error = error
             self._wake()
@@ -187,8 +190,8 @@ class Clerk:
         except StoreError as error:
             self._outbox.put(Fail(claim, "bad_data", str(error)))
             return
+        self._taken.put(assignment)  # first: between the two, ``want`` must not ask for another
         self._is_wanted = False
-        self._taken.put(assignment)
         self._wake()
 
     def _wait_or_end(self) -> None:

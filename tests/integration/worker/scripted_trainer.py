@@ -76,6 +76,14 @@ def _slow(request, connection):
     return filled(request)
 
 
+def _talkative(request, connection):
+    """Many signs of life in one long last epoch."""
+    for _ in range(20):
+        time.sleep(0.02)
+        connection.send(Progressed(request.ticket, told(), last=True))
+    return filled(request)
+
+
 filling = answering(lambda request, _: filled(request))
 short_of_memory = answering(_short_of_memory)
 without_memory = answering(lambda request, _: Failed(request.ticket, "OutOfMemory", "nothing fits"))
@@ -84,6 +92,7 @@ unlucky = answering(lambda request, _: _diverged(request) if request.key.endswit
 dying = answering(_dying)
 hanging = answering(_hanging)
 slow = answering(_slow)
+talkative = answering(_talkative)
 waiting = answering(lambda *_: None)
 without_data = answering(lambda request, _: Failed(request.ticket, "DataError", "signals.npy: damaged", "machine"))
 

@@ -34,6 +34,15 @@ def test_two_agents_share_the_slots(workplace, in_background):
     assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
 
 
+def test_agent_never_holds_more_than_one_slot_ahead(make_workplace):
+    workplace = make_workplace(search_trials=0, replicates=6)
+    workplace.agent("talkative").serve()
+    rows = workplace.store.database.rows("SELECT started_at, ended_at FROM ablate_attempt ORDER BY started_at")
+    assert len(rows) > 3
+    for early, late in zip(rows, rows[2:], strict=False):
+        assert late.started_at >= early.ended_at
+
+
 def test_nothing_is_left_to_do_the_second_time(workplace):
     workplace.agent().serve()
     assert workplace.agent("without_data").serve() is Ending.OVER
