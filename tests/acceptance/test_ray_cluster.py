@@ -55,7 +55,7 @@ def test_cluster_loses_node_and_actor_midway(
             6: lambda: kill_an_actor(seen[-1]),
             14: lambda: cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False),
         },
-        limit_s=300,
+        limit_s=1500,
     )
 
     def on_tick(statuses: list[AgentStatus]) -> None:

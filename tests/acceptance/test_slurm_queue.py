@@ -45,10 +45,10 @@ def test_element_told_to_go_checkpoints_and_is_requeued(
 ) -> None:
     from ablate.launch.slurm import SlurmOptions, launch
 
-    spec = write_study(tmp_path, ft_epochs=4, search_trials=5, replicates=2)
+    spec = write_study(tmp_path, ft_epochs=2, search_trials=5, replicates=2)
     register(store, spec)
     seen: list[Sequence[AgentStatus]] = []
-    faults = Faults(store, spec.name, {3: lambda: send_usr1(seen[-1])}, limit_s=400)
+    faults = Faults(store, spec.name, {3: lambda: send_usr1(seen[-1])}, limit_s=1500)
 
     def on_tick(statuses: Sequence[AgentStatus]) -> None:
         seen.append(statuses)
