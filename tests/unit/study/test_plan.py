@@ -16,11 +16,16 @@ def test_the_budget_is_the_slots() -> None:
 
 
 def test_a_block_shares_its_seed_across_arms_and_contexts_and_no_other_slot_has_it() -> None:
+    confirm = [slot for slot in plan(load_spec("sd_vs_lp")) if slot.phase == "confirm"]
+    blocks = {slot.index: {other.seed for other in confirm if other.index == slot.index} for slot in confirm}
+    assert all(len(seeds) == 1 for seeds in blocks.values())
+    assert len(set.union(*blocks.values())) == len(blocks)
+
+
+def test_search_trials_differ_by_their_params_alone_and_share_no_seed_with_the_confirmation() -> None:
     slots = plan(load_spec("sd_vs_lp"))
-    for phase in ("search", "confirm"):
-        blocks = {slot.index: {s.seed for s in slots if s.phase == phase and s.index == slot.index} for slot in slots}
-        assert all(len(seeds) <= 1 for seeds in blocks.values())
     searched = {slot.seed for slot in slots if slot.phase == "search"}
+    assert len(searched) == 1
     assert not searched & {slot.seed for slot in slots if slot.phase == "confirm"}
 
 
