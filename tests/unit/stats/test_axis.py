@@ -36,6 +36,9 @@ def test_functions_of_a_continuous_axis_are_orthonormal(axis: Axis) -> None:
 
 
 def test_many_integers_count_as_continuous() -> None:
+    """Each takes an equal part of the axis, the first and the last too."""
+    every = Axis("int", 0, 50).functions(pd.Series(range(51)), name="x")
+    np.testing.assert_allclose(every.mean(axis=0), 0, atol=0.01)
     assert Axis("int", 16, 512, log=True).functions(pd.Series([16, 100, 512]), name="x").shape == (3, 6)
 
 

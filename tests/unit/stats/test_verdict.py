@@ -30,10 +30,11 @@ def test_verdicts(difference: float, p: float, equivalence_p: float, claim: Clai
     assert decide(difference, claim=claim, p=p, equivalence_p=equivalence_p) == verdict
 
 
-def test_equivalence_is_two_one_sided_t_tests() -> None:
-    effect = two_source_effect(NEAR_ZERO, PatientVariance(0.0, math.inf))
-    below = stats.ttest_1samp(NEAR_ZERO, 0.005, alternative="less").pvalue
-    above = stats.ttest_1samp(NEAR_ZERO, -0.005, alternative="greater").pvalue
+@pytest.mark.parametrize("shift", [-0.003, 0.0, 0.003, 0.02])
+def test_equivalence_is_two_one_sided_t_tests(shift: float) -> None:
+    effect = two_source_effect(NEAR_ZERO + shift, PatientVariance(0.0, math.inf))
+    below = stats.ttest_1samp(NEAR_ZERO + shift, 0.005, alternative="less").pvalue
+    above = stats.ttest_1samp(NEAR_ZERO + shift, -0.005, alternative="greater").pvalue
     assert tost(effect, 0.005) == pytest.approx(max(below, above))
 
 
