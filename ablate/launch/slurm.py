@@ -6,7 +6,6 @@ into that and requeues; what Slurm does not know, which trials are left, stands 
 """
 
 import contextlib
-import logging
 import os
 import re
 import subprocess
@@ -19,13 +18,12 @@ from typing import Any
 from ablate import settings
 from ablate.errors import LaunchError
 from ablate.launch import address, queue
-from ablate.launch.crew import Baggage, Crew, data_folder
+from ablate.launch.crew import Baggage, data_folder
+from ablate.launch.element import Element, import_submitit
 from ablate.launch.launcher import AgentStatus, attend
 from ablate.launch.token import Token
 from ablate.worker.duty import Duty
 
-_SIGNAL_VARIABLE = "SUBMITIT_PREEMPT_SIGNAL"
-_SIGNAL = "USR1"
 _MOST_REQUEUES = 1000  # a trial goes on from its checkpoint, so a requeued element is no second try
 _LOOK_S = 5.0  # between two looks into the queue, which belongs to everybody
 _FAREWELL_S = 90.0
@@ -74,31 +72,6 @@ class SlurmOptions:
         return max(1, round(1 / self.gpus_per_worker)) if self.gpus_per_worker else 1
 
 
-class Element(Crew):
-    """What one element of the array does; submitit calls it, and ``checkpoint`` on SIGUSR1."""
-
-    def __call__(self, duties: Sequence[Duty], baggage: Baggage) -> list[AgentStatus]:
-        """Serve until nothing is left; how the agents ended."""
-        logging.basicConfig(level=logging.WARNING)
-        baggage.unpack()
-        return self.serve(duties)
-
-    def checkpoint(self, duties: Sequence[Duty], baggage: Baggage) -> Any:
-        """Let the agents checkpoint and end, then ask for the same again after the requeue."""
-        from submitit.helpers import DelayedSubmission  # noqa: PLC0415
-
-        self.stop()
-        with contextlib.suppress(LaunchError):  # told before it had begun
-            self.settle()
-        return DelayedSubmission(Element(), duties, baggage)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # an event cannot be sent, and there is nothing to tell
-
-    def __setstate__(self, _: dict[str, Any]) -> None:
-        Crew.__init__(self)
-
-
 class SlurmLauncher:
     """See ``Launcher``. The array outlives a launcher that is killed: agents fill the study anyway."""
 
@@ -109,7 +82,7 @@ class SlurmLauncher:
             LaunchError: submitit or Slurm is missing, or its controller does not answer.
         """
         self._options = options
-        self._submitit = _import_submitit()
+        self._submitit = import_submitit()
         self._nodes = queue.nodes(options.partition)
         self._token = Token.of((options.shared_dir or settings.home()).absolute())
         self._elements: list[Any] = []
@@ -262,15 +235,6 @@ def _exported(variables: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _import_submitit() -> Any:
-    os.environ.setdefault(_SIGNAL_VARIABLE, _SIGNAL)  # read at its import, here and on the nodes
-    try:
-        import submitit  # noqa: PLC0415
-    except ImportError as error:
-        raise LaunchError("--launcher slurm: submitit is not installed; pip install 'ablate-ecg[slurm]'") from error
-    return submitit
 
 
 def _refusal(said: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cluster_study import N_SLOTS, Faults, assert_equal, assert_filled, fill_here, register, write_study
 
+from ablate.errors import LaunchError
 from ablate.launch.launcher import AgentStatus
 from ablate.store.store import Store
 from ablate.worker.duty import Duty
@@ -22,12 +23,12 @@ pytestmark = [
 N_AGENTS = 8
 
 
-@pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
     """A head without room for agents, and three nodes of 4 CPUs and 2 GPUs as far as Ray is told."""
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         for _ in range(3):
@@ -37,6 +38,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def test_more_gpus_than_the_cluster_has_are_refused(cluster: Any, store_url: str) -> None:
+    from ablate.launch.ray import RayOptions, launch
+
+    options = RayOptions(address=cluster.address, gpus_per_worker=0.5)
+    with pytest.raises(LaunchError, match=r"has 6 GPUs and 12 CPUs, room for 12 such workers; use --workers 12"):
+        launch(Duty(study="s", storage=store_url), n_agents=13, options=options)
+    assert not ray.is_initialized()
 
 
 def test_cluster_loses_node_and_actor_midway(

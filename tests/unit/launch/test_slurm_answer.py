@@ -8,8 +8,9 @@ import pytest
 
 from ablate.errors import LaunchError
 from ablate.launch import queue
+from ablate.launch.element import Element, import_submitit
 from ablate.launch.queue import ElementState, SlurmNode, n_gpus, require_gpus
-from ablate.launch.slurm import Element, SlurmOptions, _import_submitit
+from ablate.launch.slurm import SlurmOptions
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_machine_without_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_missing_submitit_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(LaunchError, match=r"pip install 'ablate-ecg\[slurm\]'"):
-        _import_submitit()
+        import_submitit()
 
 
 @pytest.mark.parametrize(("share", "n"), [(0.0, 1), (1.0, 1), (0.5, 2), (1 / 3, 3), (0.25, 4)])

@@ -1,0 +1,54 @@
+"""What one element of a Slurm array does, on the machine where Slurm has put it."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ablate.errors import LaunchError
+from ablate.launch.crew import Baggage, Crew
+from ablate.launch.launcher import AgentStatus
+from ablate.worker.duty import Duty
+
+_SIGNAL_VARIABLE = "SUBMITIT_PREEMPT_SIGNAL"
+_SIGNAL = "USR1"
+
+
+class Element(Crew):
+    """What one element of the array does; submitit calls it, and ``checkpoint`` on SIGUSR1."""
+
+    def __call__(self, duties: Sequence[Duty], baggage: Baggage) -> list[AgentStatus]:
+        """Serve until nothing is left; how the agents ended."""
+        logging.basicConfig(level=logging.WARNING)
+        baggage.unpack()
+        return self.serve(duties)
+
+    def checkpoint(self, duties: Sequence[Duty], baggage: Baggage) -> Any:
+        """Let the agents checkpoint and end, then ask for the same again after the requeue."""
+        from submitit.helpers import DelayedSubmission  # noqa: PLC0415
+
+        self.stop()
+        with contextlib.suppress(LaunchError):  # told before it had begun
+            self.settle()
+        return DelayedSubmission(Element(), duties, baggage)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # an event cannot be sent, and there is nothing to tell
+
+    def __setstate__(self, _: dict[str, Any]) -> None:
+        Crew.__init__(self)
+
+
+def import_submitit() -> Any:
+    """submitit, told which signal Slurm sends before it takes a machine.
+
+    Raises:
+        LaunchError: it is not installed.
+    """
+    os.environ.setdefault(_SIGNAL_VARIABLE, _SIGNAL)  # read at its import, here and on the nodes
+    try:
+        import submitit  # noqa: PLC0415
+    except ImportError as error:
+        raise LaunchError("--launcher slurm: submitit is not installed; pip install 'ablate-ecg[slurm]'") from error
+    return submitit
