@@ -103,7 +103,7 @@ def arm_rows(facts: ArmFacts) -> tuple[list[Column], list[list[object]]]:
     order = sorted(facts.columns, key=lambda column: not column.startswith("test"))
     columns = [Column("arm"), Column("data", wording.share_text), Column("n", number=True)]
     for name in order:
-        columns += [Column(f"{wording.metric_name(name)} ± sd", number=True), Column("95 %", number=True)]
+        columns += [Column(f"{wording.short_name(name)} ± sd", number=True), Column("95 %", number=True)]
     rows: list[list[object]] = []
     for context in facts.contexts:
         for arm in facts.arms:

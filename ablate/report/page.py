@@ -33,6 +33,7 @@ from ablate.report.interaction import interaction_section
 from ablate.report.label import class_section
 from ablate.report.landscape import search_section
 from ablate.report.markup import Html, details, items, markup, paragraph, tag
+from ablate.report.path import path_section
 from ablate.report.pdf import browser, print_page
 from ablate.report.seal import seal_section
 from ablate.report.section import Section, parts, render
@@ -116,6 +117,7 @@ def page_sections(tables: StudyTables, evidence: Evidence, importances: tuple[Im
         contrast_section(tables, evidence),
         arm_section(tables, facts) if facts else _refused(evidence),
         efficiency_section(facts) if facts else None,
+        path_section(tables, facts) if facts else None,
     ]
     matters = [importance_section(importances), interaction_section(importances)]
     leads = [*answers, *matters] if frame.contrasts(tables) else [*matters, *answers]

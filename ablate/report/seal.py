@@ -12,9 +12,15 @@ from ablate.store.table import StudyTables
 
 @dataclass(frozen=True)
 class SealFacts:
-    """What was fixed before the test fold was first opened."""
+    """What was fixed before the test fold was first opened.
 
+    Attributes:
+        contrasts: name and arms with their weights, as they were declared.
+    """
+
+    is_sealed: bool
     sealed_at: str | None
+    contrasts: tuple[tuple[str, str], ...]
     chosen: Mapping[tuple[str, str], Mapping[str, Any]]  # (arm, context) -> params, score, slot_id
     margin: Mapping[str, float]
     n_classes: int | None
@@ -34,8 +40,11 @@ def seal_facts(tables: StudyTables) -> SealFacts:
     rows = tuple((str(r.key), wording.moment(r.opened_at), str(r.agent)) for r in reads.itertuples())
     margin = {str(key): float(value) for key, value in (seal.get("margin") or tables.spec.get("margin") or {}).items()}
     classes = seal.get("classes")
+    declared = tuple((str(entry["name"]), _weights(frame.weights(entry))) for entry in frame.contrasts(tables))
     return SealFacts(
+        tables.seal is not None,
         wording.moment(seal["sealed_at"]) if seal.get("sealed_at") else None,
+        declared,
         chosen,
         margin,
         len(classes) if classes is not None else None,
@@ -43,6 +52,15 @@ def seal_facts(tables: StudyTables) -> SealFacts:
         int(reads["slot_id"].nunique()),
         rows,
     )
+
+
+def _weights(weights: Mapping[str, float]) -> str:
+    """``lp_sd − lp − sd + ft``."""
+    parts = []
+    for arm, weight in weights.items():
+        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
+        parts.append(f"{wording.MINUS if weight < 0 else '+'} {size}{arm}")
+    return " ".join(parts).removeprefix("+ ")
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,9 @@ def seal_section(tables: StudyTables) -> Section:
     """Seal, chosen params, test reads and the gap between validation and test."""
     facts = seal_facts(tables)
     body: list[Content] = [paragraph(_seal_sentence(facts))]
+    if facts.contrasts:
+        contrasts = table([Column("contrast"), Column("arms")], facts.contrasts, label="Declared contrasts")
+        body += [tag("h3", "Contrasts that were declared"), contrasts]
     if facts.chosen:
         body += [tag("h3", "Params that were sealed"), _chosen_table(facts, list(tables.spec.get("space") or {}))]
     gaps = gap_facts(tables)
@@ -100,11 +121,12 @@ _GAP_NOTE = (
 
 
 def _seal_sentence(facts: SealFacts) -> str:
-    if facts.sealed_at is None:
+    if not facts.is_sealed:
         return "Not sealed yet: no params are chosen for confirmation, and the test fold is closed."
     margins = ", ".join(f"{wording.METRIC_NAMES.get(key, key)} ±{value:g}" for key, value in facts.margin.items())
     classes = f" The set of {facts.n_classes} classes that counts was fixed with it." if facts.n_classes else ""
-    return f"Sealed {facts.sealed_at}. Margin of equivalence: {margins or 'none declared'}.{classes}"
+    when = f"Sealed {facts.sealed_at}" if facts.sealed_at else "Sealed before the first confirmation"
+    return f"{when}. Margin of equivalence: {margins or 'none declared'}.{classes}"
 
 
 def _reads_sentence(facts: SealFacts) -> str:

@@ -56,7 +56,7 @@ def _table(facts: TrialFacts) -> Html:
         Column("slot"),
         Column("state", _state),
         Column("tries", wording.whole, True),
-        *(Column(_short(name), wording.number, True) for name in scores),
+        *(Column(wording.short_name(name), wording.number, True) for name in scores),
         Column("epoch", wording.whole, True),
         Column("time", wording.hours, True),
         *(Column(name, wording.general, True) for name in varied),
@@ -82,7 +82,3 @@ def _row(row: dict[str, Any], scores: list[str], params: list[str]) -> list[Any]
 
 def _state(value: str) -> Html:
     return tag("span", value.lower(), class_=f"state {value.lower()}")
-
-
-def _short(column: str) -> str:
-    return wording.metric_name(column).replace("validation ", "val ")

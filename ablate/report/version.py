@@ -1,6 +1,7 @@
 """Versions: digests of data, weights, code and environment, and whether they stayed the same."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from ablate.report.section import Section
 from ablate.store.table import StudyTables
 
 DIGESTS = ("data", "encoder", "code", "environment")
+
+
+MACHINE = ("device", "precision")  # may differ; shown, since scores need not be the same to the last bit then
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,11 @@ def _beside(values: pd.Series, done: pd.DataFrame) -> str:
 
 
 def _digest_text(value: Any) -> str:
-    text = str(value)
-    is_digest = len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text[:32])
-    return text[: digest.SHORT] + text[64:] if is_digest else text
+    """A digest cut to what people read; what follows it, such as a mark of changed files, is kept."""
+    return _DIGEST.sub(lambda found: found[0][: digest.SHORT], str(value))
+
+
+_DIGEST = re.compile("[0-9a-f]{32,}")
 
 
 def digest_section(tables: StudyTables) -> Section:
@@ -68,8 +74,9 @@ def digest_section(tables: StudyTables) -> Section:
     facts = digest_facts(tables)
     warnings = [paragraph("Mixed: ", line, class_="warning") for line in facts.mixed]
     phases = [phase for phase in ("search", "confirm") if any(key[0] == phase for key in facts.versions)]
-    columns = [Column("digest of"), *(Column(phase, markup) for phase in phases)]
+    columns = [Column("version of"), *(Column(phase, markup) for phase in phases)]
     rows = [[kind, *(_versions(facts.versions.get((phase, kind), {})) for phase in phases)] for kind in DIGESTS]
+    rows += [[kind, *(_versions(_count(tables, phase, kind)) for phase in phases)] for kind in MACHINE]
     spec = paragraph(
         "Study file ",
         tag("code", tables.spec_digest[: digest.SHORT]),
@@ -80,6 +87,12 @@ def digest_section(tables: StudyTables) -> Section:
     return Section(
         "digests", "Digests", (*warnings, spec, shown, details("The study file as stored", tag("pre", content)))
     )
+
+
+def _count(tables: StudyTables, phase: str, column: str) -> dict[str, int]:
+    """Finished slots of a phase by a column of their results."""
+    done = frame.finished(tables, phase=phase)
+    return {str(v): int(n) for v, n in done[column].value_counts().sort_index().items()} if column in done else {}
 
 
 def _versions(counts: Mapping[str, int]) -> Html:

@@ -147,3 +147,8 @@ def metric_name(column: str) -> str:
     split, _, metric = column.rpartition("_")
     splits = {"val": "validation ", "test": "test ", "": ""}
     return splits.get(split, f"{split} ") + METRIC_NAMES.get(metric, metric)
+
+
+def short_name(column: str) -> str:
+    """``metric_name`` for the head of a table."""
+    return metric_name(column).replace("validation ", "val ")

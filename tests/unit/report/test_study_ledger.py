@@ -115,3 +115,10 @@ def test_a_class_without_a_score_is_named(finished: StudyTables) -> None:
     facts = class_facts(replace(finished, class_scores=scores), context=TENTH)
     assert facts.without_score == ("WPW",)
     assert "WPW" not in facts.classes
+
+
+def test_declared_contrasts_stand_with_the_seal(finished: StudyTables) -> None:
+    assert seal_facts(finished).contrasts[0] == ("sd - ft", "sd − ft")
+    assert seal_facts(finished).contrasts[3] == ("lp x sd", "lp_sd − lp − sd + ft")
+    seal = {key: value for key, value in (finished.seal or {}).items() if key != "sealed_at"}
+    assert seal_facts(replace(finished, seal=seal)).is_sealed
