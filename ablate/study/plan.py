@@ -1,7 +1,7 @@
 """The plan: every trial of a study as a slot, known before anything runs. The budget is the slots.
 
 Why the seeds are as they are: replicate r has one seed in every arm and context, so that arms are compared on the same
-data subset, head, batch order and drop-path noise. All search trials share one seed, which no replicate has: with a seed
+data subset, head, batch order and drop-path noise. All search trials share one seed, which no replicate has: with one
 for each trial, the luck of its data subset (0.008 of AUROC at a tenth of PTB-XL) chose the params, not their worth.
 """
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ablate import __version__, atomic
+from ablate import atomic
 from ablate.ecg.cohort import Cohort
 from ablate.ecg.source import TRAIN_FOLDS
 from ablate.ecg.synthetic import Synthetic
@@ -137,7 +138,7 @@ def _write(
         "data": {**data, "n_records": n_records},
         "losses": losses.by_epoch,
         "seconds": losses.seconds,
-        "versions": {"ablate": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()},
+        "versions": {"ablate": version("ablate-ecg"), "torch": torch.__version__, "threads": torch.get_num_threads()},
     }
     atomic.write_text(recipe_file(target), json.dumps(recipe, indent=1) + "\n")
     return Made(target, recipe_file(target), digest)
