@@ -14,6 +14,7 @@ from ablate.cli.output import console, emit, emit_json
 if TYPE_CHECKING:
     from ablate.ecg.ptbxl import PtbXl
     from ablate.train.pretrain import Contrastive, Supervised
+    from ablate.train.yardstick import Comparison
 
     M = TypeVar("M", Contrastive, Supervised)
 
@@ -155,8 +156,20 @@ def probe(
     if keep and file:
         place = f"{source.name}, {task}, {data_fraction:g} of the labels, fold 9"
         recipe.note(file, f"probe on {place}", [asdict(row) for row in rows])
-    title = f"{source.name}, {task}, {data_fraction:.0%} of the labels, validation fold, mean of {n_seeds} subsets"
-    emit([asdict(row) for row in rows], title=title, as_json=as_json)
+    if as_json:
+        emit_json([asdict(row) for row in rows])
+        return
+    title = f"{source.name}, {task}, {data_fraction:.0%} of the labels, validation fold, mean ± sd of {n_seeds} subsets"
+    emit([_short(row) for row in rows], title=title)
+
+
+def _short(row: "Comparison") -> dict[str, Any]:
+    return {
+        "weights": row.weights,
+        "train records": row.n_train,
+        "macro AUROC": f"{row.val_auroc:.4f} ± {row.val_auroc_sd:.4f}",
+        "macro AUPRC": f"{row.val_auprc:.4f} ± {row.val_auprc_sd:.4f}",
+    }
 
 
 def _ptbxl(data: Path | None) -> "PtbXl":
