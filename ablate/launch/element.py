@@ -46,9 +46,11 @@ def import_submitit() -> Any:
     Raises:
         LaunchError: it is not installed.
     """
-    os.environ.setdefault(_SIGNAL_VARIABLE, _SIGNAL)  # read at its import, here and on the nodes
+    os.environ[_SIGNAL_VARIABLE] = _SIGNAL  # read when it is imported, on the nodes too; agents know this signal
     try:
         import submitit  # noqa: PLC0415
+        from submitit.core.job_environment import JobEnvironment  # noqa: PLC0415
     except ImportError as error:
         raise LaunchError("--launcher slurm: submitit is not installed; pip install 'ablate-ecg[slurm]'") from error
+    JobEnvironment.USR_SIG = _SIGNAL  # somebody may have imported it before
     return submitit

@@ -83,7 +83,7 @@ def test_password_lies_in_no_file(store: Store, store_url: str, tmp_path: Path) 
     try:
         launcher.start([Duty(study=spec.name, storage=store_url.replace("ablate@", "ablate:hush-hush@"))])
         files = [path for path in (tmp_path / "home" / "slurm").rglob("*") if path.is_file()]
-        assert files
+        assert any(b"--signal=USR1@120" in path.read_bytes() for path in files)
         assert not [path for path in files if b"hush-hush" in path.read_bytes()]
     finally:
         launcher.stop(at_once=True)

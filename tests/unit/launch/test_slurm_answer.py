@@ -103,3 +103,13 @@ def test_element_that_is_told_before_it_began_asks_for_the_same_again() -> None:
     again = Element().checkpoint([], Baggage())
     assert isinstance(again.function, Element)
     assert again.args == ([], Baggage())
+
+
+def test_slurm_is_asked_for_the_signal_that_agents_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when submitit was imported before, with its own choice."""
+    environment = pytest.importorskip("submitit.slurm.slurm", reason="needs ablate-ecg[slurm]").SlurmJobEnvironment
+    monkeypatch.setattr(environment.__mro__[1], "USR_SIG", "USR2")
+    monkeypatch.setenv("SUBMITIT_PREEMPT_SIGNAL", "USR2")
+    import_submitit()
+    assert environment.USR_SIG == "USR1"
+    assert os.environ["SUBMITIT_PREEMPT_SIGNAL"] == "USR1"
