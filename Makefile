@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-slow lint chaos bench fuzz constraints clean
+.PHONY: run test test-slow lint chaos clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
 	$(BIN)/ablate run --study sd_vs_lp --workers 4
@@ -24,9 +24,6 @@ lint: $(VENV)/.tested
 
 chaos: $(VENV)/.tested  ## thirty faults in each of twenty studies; none may lose or change a result
 	$(BIN)/python -m pytest tests/acceptance/test_chaos.py -m "slow or not slow" --chaos-seeds 20
-
-bench: $(VENV)/.tested
-	$(BIN)/python -m benchmarks
 
 # torch comes first and pinned: a plain "torch" would bring several gigabytes for CUDA where none may be.
 $(VENV)/.installed: pyproject.toml constraints.txt

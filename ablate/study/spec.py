@@ -65,7 +65,6 @@ class Search(_Frozen):
     """How trials are proposed: ``tpe`` maximises the selection objective, ``latin`` covers the space evenly."""
 
     sampler: Literal["tpe", "latin"] = "tpe"
-    early_stopping: bool = False
 
 
 class Objectives(_Frozen):
