@@ -76,8 +76,11 @@ class FineTune:
     def predict(self, rows: Int[np.ndarray, "record"]) -> Probabilities:
         """Probabilities for ``rows`` of the cohort."""
         self.model.eval()
+        logits = []
         with torch.inference_mode():
-            logits = [self._logits(piece) for piece in pieces(rows, self._size(EVAL_BATCH[self._trial.device.type]))]
+            for piece in pieces(rows, self._size(EVAL_BATCH[self._trial.device.type])):
+                self._trial.check_stop()
+                logits.append(self._logits(piece))
         return to_probabilities(torch.cat(logits))
 
     def state(self) -> dict[str, Tensor]:
