@@ -1,27 +1,49 @@
 """What all tests share: a private Postgres for the session, and a database of its own for each test."""
 
+import contextlib
+import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from ablate.errors import AblateError
 from ablate.store.server import Server
 from ablate.store.store import Store
 
+PREFIX = "ablate-test-"
 TEMPLATE = "ablate_template"
+
+
+def sweep() -> None:
+    """Remove the servers of sessions that were killed."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/owner"):
+        with contextlib.suppress(OSError, ValueError, AblateError):
+            if not psutil.pid_exists(int(owner.read_text())):
+                Server(owner.parent / "postgres").stop()
+                shutil.rmtree(owner.parent)
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A managed server in a folder of its own, gone with the session."""
-    with tempfile.TemporaryDirectory(prefix="ablate-test-") as folder:
-        Path(folder).chmod(0o755)
-        server = Server(Path(folder) / "postgres")
+    sweep()
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "owner").write_text(str(os.getpid()))
+        server = Server(folder / "postgres")
         server.ensure_running()
+        with _admin(server.url) as connection:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here must outlive a power cut
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield server
         server.stop()
 

@@ -28,13 +28,14 @@ FROM ablate_study y LEFT JOIN studies o ON o.study_name = y.name WHERE y.id = :s
 """
 
 _STALE = """
-SELECT s.id, s.ordinal, s.key, s.phase, s.arm, s.context, s.index, s.seed, s.params, s.state, s.reason, t.trial_id,
+SELECT s.id, s.xmin::text AS version, s.ordinal,
+       s.key, s.phase, s.arm, s.context, s.index, s.seed, s.params, s.state, s.reason, t.trial_id,
        r.scores, r.epochs, a.started_at AT TIME ZONE 'UTC' AS started, a.ended_at AT TIME ZONE 'UTC' AS ended
 FROM ablate_slot s
 LEFT JOIN trials t ON t.trial_id = s.trial_id
 LEFT JOIN ablate_result r ON r.slot_id = s.id
 LEFT JOIN ablate_attempt a ON a.slot_id = s.id AND a.token = s.token
-WHERE s.study_id = :study AND s.stale ORDER BY s.ordinal LIMIT :batch FOR UPDATE OF s SKIP LOCKED
+WHERE s.study_id = :study AND s.stale ORDER BY s.ordinal LIMIT :batch
 """
 
 _LIVE = """
@@ -103,8 +104,10 @@ ON CONFLICT (trial_id, step) DO NOTHING
 """
 
 _SETTLE = """
-UPDATE ablate_slot s SET stale = false, trial_id = n.trial_id
-FROM unnest(CAST(:slots AS bigint[]), CAST(:ids AS int[])) AS n (id, trial_id) WHERE s.id = n.id
+-- slots are not locked while we write, for agents would skip them: one that changed meanwhile stays stale
+UPDATE ablate_slot s SET stale = s.xmin::text <> n.version, trial_id = n.trial_id
+FROM unnest(CAST(:slots AS bigint[]), CAST(:ids AS int[]), CAST(:versions AS text[])) AS n (id, trial_id, version)
+WHERE s.id = n.id
 """
 
 _NEW_STUDY = """
@@ -205,7 +208,8 @@ def _write(connection: Connection, study: Row[Any], slots: Sequence[Row[Any]], i
     for statement, table in filled:
         if table["ids"]:
             connection.execute(sa.text(statement), table)
-    connection.execute(sa.text(_SETTLE), {"slots": [slot.id for slot in slots], "ids": list(ids)})
+    settled = {"slots": [slot.id for slot in slots], "ids": list(ids), "versions": [slot.version for slot in slots]}
+    connection.execute(sa.text(_SETTLE), settled)
 
 
 def _write_live(connection: Connection, study_id: int) -> None:

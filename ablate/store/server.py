@@ -80,15 +80,21 @@ class Server:
             StoreError: it cannot be created here.
             StoreUnavailable: it does not answer.
         """
-        if self._answers():
-            return self.url
-        self._prepare_folder()
-        with atomic.lock(self.folder / "server"):
+        try:
             if not self._answers():
-                self._create()
-                self._start()
-                self._create_database()
+                self._prepare_folder()
+                with atomic.lock(self.folder / "server"):
+                    self._make_answer()
+        except OSError as error:
+            said = f"{self.folder}: cannot hold a Postgres ({error.strerror or error})"
+            raise StoreError(f"{said}; set ABLATE_HOME or pass --storage") from error
         return self.url
+
+    def _make_answer(self) -> None:
+        if not self._answers():
+            self._create()
+            self._start()
+            self._create_database()
 
     def stop(self) -> bool:
         """Stop the server, letting transactions go; False when it was not running."""
@@ -171,16 +177,13 @@ class Server:
     # Making and starting it; the lock is held
 
     def _prepare_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            place = self._place
-            place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            for folder in {self.folder, place}:
-                folder.mkdir(exist_ok=True)
-                folder.chmod(0o700)
-            self._account.own(place)
-        except OSError as error:
-            raise StoreError(f"{self.folder}: cannot hold a Postgres ({error.strerror}); set ABLATE_HOME") from error
+        self.folder.mkdir(parents=True, exist_ok=True)
+        place = self._place
+        place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in {self.folder, place}:
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+        self._account.own(place)
 
     def _create(self) -> None:
         if self._data.exists():

@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from small_study import SPACE, confirm_slots, result, search_slots
 
-from ablate.store.slot import Agent
+from ablate.store.slot import Agent, SlotState
 from ablate.store.store import Store
 
 Register = Callable[..., str]
@@ -206,6 +206,30 @@ def _mirror(url: str, barrier: threading.Barrier) -> None:
     barrier.wait()
     store.mirror("s")
     store.disconnect()
+
+
+def test_a_slot_that_changes_meanwhile_is_mirrored_next_time(
+    store: Store, store_url: str, storage: RDBStorage, register: Register, agent: Agent
+) -> None:
+    name = register(*search_slots(2))
+    first, second = store.claim(name, agent), store.claim(name, agent)
+    assert first is not None
+    assert second is not None
+    other = Store(store_url)
+
+    def finish_meanwhile(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "trial_user_attributes" in statement and other.counts(name).of(SlotState.DONE) == 0:
+            other.finish(second, result(0.9))  # not held up by the mirror, and not overlooked by it
+
+    engine = store.database._engine
+    sa.event.listen(engine, "before_cursor_execute", finish_meanwhile)
+    store.mirror(name)
+    sa.event.remove(engine, "before_cursor_execute", finish_meanwhile)
+    other.disconnect()
+    assert states(storage) == ["RUNNING", "RUNNING"]
+    assert store.mirror(name) == 1
+    assert states(storage) == ["RUNNING", "COMPLETE"]
+    assert load(storage).trials[1].values == [0.9, 0.45]
 
 
 def test_many_at_once_make_one_trial_for_each_slot(store: Store, store_url: str, register: Register) -> None:
