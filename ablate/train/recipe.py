@@ -73,8 +73,8 @@ def make_supervised(
         "seed": source.seed,
         "digest": cohort.digest,
         "labels": f"{len(known.latent_names)} latents and {len(known.group_names)} groups of the generator as they "
-        "truly are; all but one of the groups nearly coincide with a superclass, so transfer to the superdiagnostic task is "
-        "favourable by design",
+        "truly are; all but one of the groups nearly coincide with a superclass, so transfer to the superdiagnostic "
+        "task is favourable by design",
     }
     return _write(name, encoder, target, method=("supervised", method), data=data, n_records=len(at), losses=losses)
 
