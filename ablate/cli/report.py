@@ -1,5 +1,6 @@
 """``ablate report`` and ``ablate dashboard``: look at a study."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,5 +56,7 @@ def dashboard(
 
     store = open_store(storage)
     url = storage_address(storage) if write else store.read_only_url()
+    if not write:
+        os.environ.pop("PGPASSWORD", None)  # the store's own, which would outrank the reader's password file
     console.print(f"http://{host}:{port}/  ({'read and write' if write else 'read only'}; Ctrl-C ends it)")
     run_server(url, host=host, port=port)
