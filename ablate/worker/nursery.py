@@ -31,6 +31,7 @@ from ablate.errors import LaunchError
 PRELOADED = ("torch", "ablate.worker.trainer", "ablate.worker.service")
 WARM_UP = "ablate.worker.trainer:warm_up"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_START = "import sys; sys.path[:] = sys.argv[2:]; from ablate.worker.nursery import main; main(int(sys.argv[1]))"
 _LARGEST_REQUEST = 1 << 16  # bytes; a request names an entry point and a few plain arguments
 _FAREWELL_S = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -82,7 +83,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ablate.worker.nursery", str(theirs.fileno())],
+                [sys.executable, "-c", _START, str(theirs.fileno()), *sys.path],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(n_threads))},
@@ -275,7 +276,5 @@ def main(control: int) -> None:
     _entry_point(WARM_UP)()
     gc.freeze()  # what was imported is never collected, so its pages stay shared with the children
     _Server(socket.socket(fileno=control)).serve()
+    os._exit(0)  # nothing is to be tidied up, and taking torch apart takes long
 
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -52,7 +52,7 @@ def processes(place: Workplace) -> list[psutil.Process]:
     return found
 
 
-def wait_for(is_true: Callable[[], object], *, timeout_s: float = 120) -> None:
+def wait_for(is_true: Callable[[], object], *, timeout_s: float = 300) -> None:
     until = time.monotonic() + timeout_s
     while not is_true():
         assert time.monotonic() < until, "it never came true"

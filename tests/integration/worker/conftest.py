@@ -3,7 +3,6 @@
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -36,9 +35,7 @@ def spec_document(**budget):
 @pytest.fixture(scope="session")
 def nursery():
     """One fork server for all tests of this folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-        nursery = Nursery.start()
+    nursery = Nursery.start()
     yield nursery
     nursery.close()
 
