@@ -112,7 +112,10 @@ def test_stop_from_elsewhere_reaches_every_agent(place: Workplace, store: Store)
     assert processes(place) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGUSR1, signal.SIGINT))],
+)
 def test_worker_that_is_preempted_gives_its_slot_back(place: Workplace, store: Store, number: int) -> None:
     store.clear_stop(STUDY)
     process = started(place, store, "worker", n_agents=1)
