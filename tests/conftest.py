@@ -2,6 +2,9 @@
 
 import contextlib
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several threads on busy cores cost six times as much
+
 import shutil
 import tempfile
 import uuid

@@ -1,5 +1,7 @@
 """The end of a session: arms as a table, one sentence for each verdict, and what is missing."""
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ablate.cli.output import console, emit
@@ -10,15 +12,28 @@ if TYPE_CHECKING:
 
 def show_summary(study: str, found: "Summary") -> None:
     """Print what was found."""
-    if found.rows:
-        emit(found.rows, title=study)
     from ablate.report.wording import context_text
 
+    if found.rows:
+        emit([_narrow(row) for row in found.rows], title=study)
     for verdict in found.verdicts:
         where = "" if verdict.context == "{}" else f" at {context_text(verdict.context)}"
         console.print(f"{verdict.outcome}{where}: {verdict.sentence}", markup=False, highlight=False, soft_wrap=True)
     for note in found.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _narrow(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and sd of each score in one column, so that the table fits a terminal."""
+    shown: dict[str, Any] = {}
+    for key, value in row.items():
+        if key.endswith("_mean"):
+            spread = row[key.removesuffix("_mean") + "_sd"]
+            known = [f"{number:.4f}" for number in (value, spread) if number is not None and math.isfinite(number)]
+            shown[key.removesuffix("_mean")] = " ± ".join(known) or "-"
+        elif not key.endswith("_sd"):
+            shown[key] = f"{value:g}" if isinstance(value, float) else value
+    return shown
 
 
 def summary_document(study: str, found: "Summary") -> dict[str, Any]:

@@ -16,6 +16,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import torch
+
 from ablate.ecg.seal import forbid_sealed_reads
 from ablate.errors import AblateError, TrialError
 from ablate.train import provenance
@@ -37,6 +39,7 @@ def warm_up() -> None:
     """What every trainer would do again: done once in the nursery, its children inherit it."""
     provenance.code_version()
     provenance.environment()
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # the first one imports for a second; it starts no thread
 
 
 class Trainer:
