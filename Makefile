@@ -4,14 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-slow lint chaos clean
+.PHONY: run test test-cluster test-slow lint chaos clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
 	$(BIN)/ablate run --study sd_vs_lp --workers 4
 	$(BIN)/ablate report --study sd_vs_lp
 
 test: $(VENV)/.tested lint  ## everything that CI runs
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not cluster"
+
+test-cluster: $(VENV)/.tested  ## agents placed by Ray, Slurm and in network namespaces, as far as these are there
+	$(BIN)/python -m pytest -m "cluster and not slow"
 
 test-slow: $(VENV)/.tested  ## what takes longer than CI has
 	$(BIN)/python -m pytest -m slow
