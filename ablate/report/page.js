@@ -33,6 +33,7 @@
   }
 
   function drawAll(isPrint) {
+    document.documentElement.classList.toggle("paper", isPrint); // figures take the width of the sheet
     return Promise.all([...sources.keys()].map((name) => draw(name, isPrint)));
   }
 
@@ -51,7 +52,10 @@
   else watch();
   dark.addEventListener("change", () => { for (const name of drawn) draw(name); });
   addEventListener("beforeprint", () => { drawAll(true); });
-  addEventListener("afterprint", () => { for (const name of drawn) draw(name); });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("paper");
+    for (const name of drawn) draw(name);
+  });
 
   function value(row, column) {
     const text = row.cells[column].textContent.trim().replace(/−/g, "-");

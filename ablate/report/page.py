@@ -174,7 +174,7 @@ def _standing(tables: StudyTables, evidence: Evidence) -> str:
     if tables.seal is None and frame.contrasts(tables):
         parts.append("Not sealed yet; the test fold is closed.")
     if len(tables.test_reads):
-        parts.append(f"The test fold was opened {wording.whole(len(tables.test_reads))} times, once sealed.")
+        parts.append(f"The test fold was opened {wording.whole(len(tables.test_reads))} times, after the seal.")
     if evidence.partial and (evidence.mixed or standing_notes(tables)):
         parts.append("Partial: verdicts rest on the complete blocks there are.")
     return " ".join(parts)

@@ -147,6 +147,6 @@ def _waiting(verdicts: Sequence[Verdict]) -> list[Html]:
 
 def _unbroken(numbers: str) -> str:
     """No line ends within a p-value or before a percent sign."""
-    for sign in (" p ", "= ", "< ", " %"):
+    for sign in (" p ", "(p ", " <", "= ", "< ", " %"):
         numbers = numbers.replace(sign, sign.replace(" ", "\u00a0"))
     return numbers

@@ -75,13 +75,13 @@ Open = Callable[..., webdriver.Chrome]
 def view(driver: webdriver.Chrome, page: Path) -> Open:
     """Opens the page on a screen of a given size and colour scheme."""
 
-    def opened(*, width: int = 1280, height: int = 900, dark: bool = False, part: str = "") -> webdriver.Chrome:
+    def opened(*, width: int = 1280, height: int = 900, dark: bool = False) -> webdriver.Chrome:
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": [scheme]})
         driver.get("about:blank")
-        driver.get(page.as_uri() + part)
+        driver.get(page.as_uri())
         return driver
 
     return opened
