@@ -15,7 +15,8 @@
         └── TrainerLost     the trainer process died or hung
 
 A message names the file, the key, the value, what was expected and what to do. Errors of other libraries are mapped
-once, where they enter, with ``raise ... from``. The command line catches ``AblateError`` only: a bug keeps its traceback.
+once, where they enter, with ``raise ... from``. The command line catches ``AblateError`` only, so a bug keeps its
+traceback.
 """
 
 
