@@ -277,4 +277,3 @@ def main(control: int) -> None:
     gc.freeze()  # what was imported is never collected, so its pages stay shared with the children
     _Server(socket.socket(fileno=control)).serve()
     os._exit(0)  # nothing is to be tidied up, and taking torch apart takes long
-
