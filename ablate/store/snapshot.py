@@ -27,7 +27,7 @@ _EPOCHS = {name: _KINDS.get(name, pa.float64()) for name in EPOCH_COLUMNS}
 _CLASSES = {name: _KINDS.get(name, pa.float64()) for name in CLASS_COLUMNS}
 _SECONDS = {"stage": pa.string(), "seconds": pa.float64()}
 
-_STUDY = "SELECT name, spec, spec_digest, created_at, seal FROM ablate_study WHERE id = :study"
+_STUDY = "SELECT name, spec, spec_digest, created_at, seal, sealed_at FROM ablate_study WHERE id = :study"
 
 _SLOTS = """
 SELECT id AS slot_id, key, phase, arm, context, index, generation, seed, state, token AS attempts, reason, params
@@ -80,7 +80,7 @@ def _read(connection: Connection, study_id: int, read_probabilities: Callable[[i
         spec=study.spec,
         spec_digest=study.spec_digest,
         created_at=study.created_at,
-        seal=study.seal,
+        seal=None if study.seal is None else {**study.seal, "sealed_at": study.sealed_at.isoformat()},
         slots=_slot_frame(slots),
         params=_indexed([(row.slot_id, row.params) for row in slots if row.params is not None]),
         scores=_indexed([(row.slot_id, {**row.scores, **_facts(row.facts)}) for row in results]),
