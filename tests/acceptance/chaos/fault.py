@@ -10,6 +10,7 @@ from random import Random
 
 import psutil
 
+from ablate.errors import StoreError
 from chaos.scene import LEASE_S, Scene, resume
 
 Fault = Callable[[Scene, Random], str | None]
@@ -166,4 +167,12 @@ def _fell_server(scene: Scene, number: int, away_s: float) -> str | None:
 
 
 def _raise_server(scene: Scene) -> None:
-    scene.server.ensure_running()
+    """Until it answers: another fault may fell it while it starts."""
+    for last_try in (False, False, True):
+        try:
+            scene.server.ensure_running()
+        except StoreError:
+            if last_try:
+                raise
+        else:
+            return
