@@ -61,6 +61,7 @@ def main() -> None:
                     fresh_database(direct, way)
                     address = url.set(database=way).render_as_string(hide_password=False)
                     figures[way] = measure(address, n_clients=given.clients, n_slots=given.slots, n_finished=0)
+                    print(way, json.dumps(figures[way]), file=sys.stderr)
         finally:
             server.stop()
     print(json.dumps(figures, indent=2))
