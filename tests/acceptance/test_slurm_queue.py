@@ -57,7 +57,7 @@ def test_element_told_to_go_checkpoints_and_is_requeued(
     statuses = launch(
         Duty(study=spec.name, storage=store_url),
         n_agents=3,
-        options=SlurmOptions(gpus_per_worker=0.5, device="cpu", time_limit_min=10),
+        options=SlurmOptions(gpus_per_worker=0.5, device="cpu", time_limit_min=60),
         on_tick=on_tick,
     )
 
