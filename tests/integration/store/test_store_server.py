@@ -186,6 +186,7 @@ def test_a_taken_port_is_exchanged(home: Path) -> None:
     url = server.ensure_running()
     server.stop()
     with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the port's last connections linger
         thief.bind(("127.0.0.1", server._port()))
         thief.listen()
         new_url = server.ensure_running()
