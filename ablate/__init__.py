@@ -24,4 +24,7 @@ def load_study(storage: str | None, name: str) -> "StudyTables":
     from ablate.store.store import Store  # noqa: PLC0415
 
     store = Store(settings.storage_url(storage) or Server(settings.home() / "postgres").ensure_running())
-    return store.tables(name)
+    try:
+        return store.tables(name)
+    finally:
+        store.disconnect()  # a notebook stays open for days

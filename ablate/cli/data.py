@@ -10,7 +10,7 @@ import typer
 
 from ablate import settings
 from ablate.cli.option import JsonOption, QuietOption
-from ablate.cli.output import console, emit, emit_json, stderr
+from ablate.cli.output import console, emit, emit_facts, emit_json, stderr
 from ablate.errors import DataError, SpecError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def prepare(
     if as_json:
         emit_json(facts)
     else:
-        emit([{"what": key, "value": value} for key, value in facts.items()])
+        emit_facts(facts)
         _tell_skipped(cohort.skipped, cohort.flat_leads)
 
 

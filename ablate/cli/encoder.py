@@ -9,7 +9,7 @@ import typer
 
 from ablate import settings
 from ablate.cli.option import DataOption, JsonOption
-from ablate.cli.output import console, emit, emit_json
+from ablate.cli.output import console, emit, emit_facts, emit_json
 
 if TYPE_CHECKING:
     from ablate.ecg.ptbxl import PtbXl
@@ -71,7 +71,7 @@ def verify(
     if as_json:
         emit_json(found)
         return
-    emit([{"what": key, "value": _text(value)} for key, value in found.items()])
+    emit_facts({key: _text(value) for key, value in found.items()})
 
 
 @app.command()

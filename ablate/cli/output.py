@@ -18,12 +18,22 @@ def emit(rows: Sequence[Mapping[str, Any]], *, title: str = "", as_json: bool = 
     if as_json:
         emit_json(list(rows))
         return
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    if title:
+        console.print(title, highlight=False)  # a table's own title is broken at the table's width
+    table = Table(header_style="bold")
     for name in rows[0] if rows else ():
         table.add_column(name.replace("_", " "), justify="right" if _is_number(rows[0][name]) else "left")
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
     console.print(table)
+
+
+def emit_facts(facts: Mapping[str, Any]) -> None:
+    """Print one thing's facts for people, one a line and never cut: some are paths that are copied."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        line = f"{name.replace('_', ' '):<{width}}  {_text(value)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def emit_json(value: Any) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from ablate import settings
 from ablate.cli.option import JsonOption, StorageOption, storage_address
-from ablate.cli.output import console, emit, emit_json
+from ablate.cli.output import console, emit_facts, emit_json
 
 if TYPE_CHECKING:
     from ablate.store.server import Server
@@ -41,7 +41,7 @@ def status(as_json: JsonOption = False) -> None:
     if as_json:
         emit_json(row)
     else:
-        emit([{"what": key, "value": value} for key, value in row.items()])
+        emit_facts(row)
 
 
 @app.command()

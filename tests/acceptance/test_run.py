@@ -14,6 +14,7 @@ from pathlib import Path
 import optuna
 import pytest
 from conftest import Workplace
+from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 
 SLOTS = 8
@@ -54,10 +55,13 @@ def test_a_study_is_run_looked_at_and_reported(workplace: Workplace) -> None:
     assert {"trials.csv", "arms.csv", "importance.csv", "contrasts.csv"} <= first
 
     url = workplace.ablate("storage", "url").strip()
-    study = optuna.load_study(study_name="small", storage=url)
+    storage = RDBStorage(url)
+    study = optuna.load_study(study_name="small", storage=storage)
     assert len(study.trials) == SLOTS
     assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
     assert study.metric_names == ["val_auroc", "val_auprc"]
+    storage.scoped_session.remove()
+    storage.engine.dispose()
 
 
 def test_the_report_is_the_same_to_the_byte_when_it_is_written_again(workplace: Workplace) -> None:
