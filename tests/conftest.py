@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several threads on busy cores cost six times as much
 
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from sqlalchemy.engine import make_url
 from ablate.errors import AblateError
 from ablate.store.server import Server
 from ablate.store.store import Store
+
+# A shell's background job ignores Ctrl-C, and so would each process that a test starts to interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PREFIX = "ablate-test-"
 TEMPLATE = "ablate_template"

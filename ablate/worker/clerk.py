@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 _SHORTEST_PAUSE_S = 0.05  # between two looks for a slot
 _LONGEST_PAUSE_S = 1.0
 _OUTAGE_PAUSE_S = 5.0  # at most this between two tries while the store is away
+_KEPT_S = 1.0  # a connection that is not used for so long is closed: a thousand agents must not hold a thousand
 _TIDY_S = 120.0
 _MEND_S = 15.0  # at least so often; after every trial in any case
 
@@ -127,13 +128,20 @@ class Clerk:
                     n_failures += 1
                     _log.warning("%s", error)
                     pause_s = min(_OUTAGE_PAUSE_S, 0.1 * 2**n_failures) * random.uniform(0.5, 1)  # noqa: S311
-                self._called.wait(pause_s)
-                self._called.clear()
+                self._rest(pause_s)
             with contextlib.suppress(StoreUnavailable):
                 self._store.retire(self._agent)
         except BaseException as error:
             self.error = error
             self._wake()
+
+    def _rest(self, pause_s: float) -> None:
+        """Wait until called or until something is due; while an agent trains, it holds no connection."""
+        if pause_s > _KEPT_S and not self._called.wait(_KEPT_S):
+            self._store.disconnect()
+            pause_s -= _KEPT_S
+        self._called.wait(pause_s)
+        self._called.clear()
 
     def _is_idle(self) -> bool:
         return not self._outbox and self._taken.empty()

@@ -7,6 +7,7 @@ from multiprocessing import Pipe
 import pytest
 
 from ablate.errors import DataError, LaunchError, StoreError
+from ablate.store.store import Store
 from ablate.worker.duty import Ending
 
 
@@ -145,6 +146,22 @@ def test_agent_stops_when_its_launcher_vanishes(workplace, in_background):
     ours.close()
     assert ending.result(30) is Ending.STOPPED
     assert set(workplace.states().values()) == {"waiting"}
+
+
+def test_no_connection_is_held_while_a_trial_trains(workplace, store_url, in_background):
+    ours, theirs = Pipe()
+    agents_own = Store(store_url, application_name="agent")
+    ending = in_background(workplace.agent("waiting", store=agents_own, lifeline=theirs, lease_s=60).serve)
+    statement = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'agent'"
+    try:
+        wait_for(lambda: "leased" in workplace.states().values())
+        wait_for(lambda: workplace.store.database.rows(statement)[0].n == 0)
+        assert "leased" in workplace.states().values()
+    finally:
+        ours.close()
+    assert ending.result(30) is Ending.STOPPED
+    assert set(workplace.states().values()) == {"waiting"}
+    agents_own.disconnect()
 
 
 def test_cancelled_slot_is_dropped_at_once(workplace, in_background):
