@@ -19,6 +19,8 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value; m
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the outcome only.")]
 
+_FIRST_CONTACT_S = 10.0  # who mistyped an address should not wait as long as a study waits for a store it has known
+
 
 def storage_address(given: str | None) -> str:
     """Address of the store; starts the managed Postgres where none is named.
@@ -40,7 +42,7 @@ def open_store(given: str | None) -> "Store":
     from ablate.store.store import Store
 
     store = Store(storage_address(given))
-    store.create_schema()
+    store.patient(_FIRST_CONTACT_S).create_schema()
     return store
 
 
