@@ -4,8 +4,9 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from ablate.errors import LaunchError
 
@@ -83,14 +84,13 @@ def _parsed(name: str, pair: str, types: dict[str, Any]) -> tuple[str, Any]:
     key, equals, text = pair.partition("=")
     if not equals:
         raise LaunchError(f"--option {pair}: expected key=value, of {', '.join(types)}")
-    expected = str(types.get(key, str))
+    kind = types.get(key, str)
+    value = os.path.expandvars(text)
     try:
-        for kind in (int, float, Path):
-            if kind.__name__ in expected:
-                return key, kind(os.path.expandvars(text))
-    except ValueError as error:
-        raise LaunchError(f"--launcher {name}: {key} = {text!r} is no number; mend --option {key}") from error
-    return key, tuple(text.split(";")) if "tuple" in expected else text
+        return key, TypeAdapter(kind).validate_python(tuple(value.split(";")) if get_origin(kind) is tuple else value)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise LaunchError(f"--launcher {name}: {key} = {text!r}: {said}; mend --option {key}") from error
 
 
 def _named(place: str) -> Any:
