@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from ablate.train.rung import EarlyStop
+
 Stage = Literal["features", "probe", "finetune", "test"]
 
 
@@ -49,6 +51,7 @@ class Outcome:
         class_scores: by split and class, AUROC and AUPRC; NaN for a class without both outcomes.
         seconds: by stage, loading and set-up apart.
         lost_classes: classes without a positive in the subset that was trained on.
+        early_stop: where it was ended early, None where it ran to its end.
         notes: what was done otherwise than asked, in sentences.
     """
 
@@ -65,6 +68,7 @@ class Outcome:
     digests: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     precision: str = "fp32"
+    early_stop: EarlyStop | None = None
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
@@ -77,5 +81,6 @@ class Outcome:
             "seconds": dict(self.seconds),
             "digests": dict(self.digests),
             "lost_classes": list(self.lost_classes),
+            "early_stop": None if self.early_stop is None else self.early_stop.document(),
             "notes": list(self.notes),
         }

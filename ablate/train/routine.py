@@ -24,6 +24,7 @@ from ablate.train.machine import Machine, MemoryPeak, prepared
 from ablate.train.outcome import Outcome, Progress, Stopped
 from ablate.train.params import Params
 from ablate.train.probe import Probe
+from ablate.train.rung import NO_RUNGS, Rungs
 from ablate.train.score import assess
 from ablate.train.stage import Course, Learner, train_stage, unpacked
 from ablate.train.trial import Herald, Trial, smoothed, start_head
@@ -51,6 +52,7 @@ def post_train(
     features: FeatureCache | None = None,
     checkpoint: Path | None = None,
     stop: Callable[[], bool] = never,
+    rungs: Rungs | None = None,
 ) -> Outcome:
     """Probe, fine-tune, choose an epoch on the validation records, and score it.
 
@@ -68,6 +70,8 @@ def post_train(
         features: where features of the frozen encoder are kept; None probes through the encoder in every epoch.
         checkpoint: file to go on from and to write after each epoch. The caller removes it when it is done.
         stop: asked at every batch.
+        rungs: where fine-tuning ends early, which the outcome says; a trial that goes on from a checkpoint ends there
+            too. None trains to the end.
 
     Raises:
         SpecError: the encoder takes other records than ``data`` has, or the device is not there.
@@ -84,7 +88,9 @@ def post_train(
         encoder, encoder_digest = shelf.take(spec, seed=seed)
         n_leads, n_samples = data.signals.shape[1:]
         require_input(encoder, fs_hz=data.fs_hz, n_leads=n_leads, n_samples=n_samples)
-        trial = _start(data, params, seed=seed, machine=machine, device=device, report=report, stop=stop)
+        trial = _start(
+            data, params, seed=seed, machine=machine, device=device, report=report, stop=stop, rungs=rungs or NO_RUNGS
+        )
         saved = Checkpoint(checkpoint, _identity(trial, encoder_digest), trial.notes)
         network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
         learner, course = _train(network, trial, saved)
@@ -109,6 +115,7 @@ def _start(
     device: torch.device,
     report: Callable[[Progress], None],
     stop: Callable[[], bool],
+    rungs: Rungs,
 ) -> Trial:
     positions = fraction(data, data_fraction=params.data_fraction, seed=seeds.derive(seed, "subset"))
     signals = Signals(data.signals, device=device, hold=machine.hold_data)
@@ -124,6 +131,7 @@ def _start(
         lost_classes=lost_classes(data, positions),
         herald=Herald(report),
         stop=stop,
+        rungs=rungs,
         notes=[signals.note] if signals.note else [],
     )
 
@@ -177,6 +185,7 @@ def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str
         },
         device=trial.machine.device,
         precision=trial.machine.precision,
+        early_stop=trial.rungs.early_stop(course.epochs),
         notes=tuple(trial.notes),
     )
 

@@ -76,7 +76,7 @@ class Course:
 
 
 def train_stage(learner: Learner, course: Course, trial: Trial, checkpoint: Checkpoint) -> None:
-    """Go on from ``course`` to the learner's last epoch.
+    """Go on from ``course`` to the learner's last epoch, or to a rung that it does not reach.
 
     Raises:
         Diverged: the loss or the probabilities are not finite.
@@ -85,6 +85,8 @@ def train_stage(learner: Learner, course: Course, trial: Trial, checkpoint: Chec
     done = Progress(stage=learner.stage, epoch=len(course.epochs), n_epochs=learner.n_epochs)
     trial.herald.begin(course.epochs[-1] if course.epochs else done)
     for epoch in range(len(course.epochs) + 1, learner.n_epochs + 1):
+        if trial.rungs.early_stop(course.epochs):
+            break
         with trial.timed(learner.stage):
             started = time.perf_counter()
             loss = learner.train(epoch)

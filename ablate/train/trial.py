@@ -18,6 +18,7 @@ from ablate.train.batch import Signals
 from ablate.train.machine import Machine
 from ablate.train.outcome import Progress, Stage, Stopped
 from ablate.train.params import Params
+from ablate.train.rung import NO_RUNGS, Rungs
 
 Probabilities = Float[np.ndarray, "record class"]
 
@@ -54,6 +55,7 @@ class Trial:
     Attributes:
         train_rows: the subset, as rows of the cohort's signals.
         targets: their labels, smoothed, on the device.
+        rungs: where fine-tuning may end early.
         earlier: epochs of stages that are over.
         seconds: spent so far, by stage.
         notes: what was done otherwise than asked.
@@ -70,6 +72,7 @@ class Trial:
     lost_classes: tuple[str, ...]
     herald: Herald
     stop: Callable[[], bool]
+    rungs: Rungs = NO_RUNGS
     earlier: list[Progress] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

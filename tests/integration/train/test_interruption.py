@@ -13,6 +13,7 @@ from test_exactness import bits
 from ablate.train import provenance
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, Machine, Stopped, post_train
+from ablate.train.rung import EarlyStop, Rungs
 
 PARAMS = Params(data_fraction=0.3, probe_epochs=2, ft_epochs=3, drop_path_rate=0.3, dropout=0.2, batch_size=16)
 
@@ -178,3 +179,46 @@ def test_two_processes_that_need_the_same_features_build_them_once(spec, cohort,
     n_finished = [sum(line.startswith("features") and not line.endswith(" 0") for line in lines) for lines in told]
     assert sorted(n_finished) == [0, 1]
     assert len(list(Path(tmp_path).glob("*/features.npy"))) == 1
+
+
+def test_a_trial_below_a_rung_ends_there_with_the_scores_so_far(spec, data, features):
+    whole = post_train(spec, data, PARAMS, seed=4, features=features)
+    curve = {p.epoch: p.val_auroc for p in whole.epochs if p.stage == "finetune"}
+    passed = post_train(spec, data, PARAMS, seed=4, features=features, rungs=Rungs(score="val_auroc", thresholds=curve))
+    assert passed.early_stop is None
+    assert bits(passed) == bits(whole)
+    above = {**curve, 2: curve[2] + 1e-9}
+    ended = post_train(spec, data, PARAMS, seed=4, features=features, rungs=Rungs(score="val_auroc", thresholds=above))
+    assert ended.early_stop == EarlyStop(
+        epoch=2, n_epochs=3, score="val_auroc", value=curve[2], threshold=curve[2] + 1e-9
+    )
+    assert [(p.stage, p.epoch) for p in ended.epochs] == [("probe", 1), ("probe", 2), ("finetune", 1), ("finetune", 2)]
+    assert ended.scores["val_auroc"] == max(curve[1], curve[2])
+    assert ended.scores["val_auroc_last"] == curve[2]
+    assert ended.document()["early_stop"]["epoch"] == 2
+
+
+def test_the_last_epoch_and_those_of_the_probe_stop_nothing(spec, data, features):
+    rungs = Rungs(score="val_auprc", thresholds={3: 1.0})
+    assert post_train(spec, data, PARAMS, seed=4, features=features, rungs=rungs).early_stop is None
+    probing = replace(PARAMS, probe_epochs=3, ft_epochs=0)
+    rungs = Rungs(score="val_auprc", thresholds={1: 1.0, 2: 1.0})
+    assert len(post_train(spec, data, probing, seed=4, features=features, rungs=rungs).epochs) == 3
+
+
+def test_a_trial_that_goes_on_from_its_checkpoint_is_stopped_where_it_would_have_been(spec, data, features, tmp_path):
+    rungs = Rungs(score="val_auroc", thresholds={2: 1.0})
+    undisturbed = post_train(spec, data, PARAMS, seed=4, features=features, rungs=rungs)
+    checkpoint, told = tmp_path / "trial", []
+    with pytest.raises(Stopped):
+        post_train(
+            spec, data, PARAMS, seed=4, features=features, checkpoint=checkpoint,
+            report=told.append, stop=lambda: told[-1:] != [] and told[-1].stage == "finetune" and told[-1].epoch == 2,
+        )  # fmt: skip
+    told.clear()
+    resumed = post_train(
+        spec, data, PARAMS, seed=4, features=features, checkpoint=checkpoint, report=told.append, rungs=rungs
+    )
+    assert told == []  # not an epoch more
+    assert resumed.early_stop == undisturbed.early_stop
+    assert bits(resumed) == bits(undisturbed)
