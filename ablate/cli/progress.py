@@ -77,8 +77,8 @@ class Watch:
         select = self._spec["objectives"]["select"]
         for chain in self._chains:
             history = self._store.history(self._study, chain, below_generation=1_000_000)
-            if history:
-                yield chain, max(scores[select] for _, scores in history)
+            if whole := [past.scores[select] for past in history if past.is_whole]:
+                yield chain, max(whole)
 
     def _left_s(self, counts: "Counts") -> float | None:
         n_filled = counts.of(SlotState.DONE) - self._n_done_before
@@ -118,6 +118,8 @@ def summary(standing: Standing) -> str:
     """One line: done, going, waiting, failed, time left."""
     counts = standing.counts
     parts = [f"{counts.of(SlotState.DONE)}/{counts.total()} done"]
+    if counts.stopped_early():
+        parts[0] += f" ({counts.stopped_early()} stopped early)"
     for state, word in ((SlotState.LEASED, "going"), (SlotState.WAITING, "waiting"), (SlotState.FAILED, "failed")):
         if counts.of(state):
             parts.append(f"{counts.of(state)} {word}")

@@ -55,7 +55,9 @@ def _phases(store: "Store", name: str) -> list[dict[str, Any]]:
     counts = store.counts(name)
     states = list(SlotState)
     return [
-        {"phase": phase} | {str(state): counts.of(state, phase=phase) for state in states}
+        {"phase": phase}
+        | {str(state): counts.of(state, phase=phase) for state in states}
+        | {"stopped_early": counts.stopped_early(phase=phase)}
         for phase in sorted(counts.by_phase, reverse=True)
     ]
 

@@ -14,13 +14,16 @@ from sqlalchemy.engine import Row
 
 from ablate.errors import LeaseLost
 from ablate.store.database import Database, to_json
-from ablate.store.result import columns_of
+from ablate.store.result import columns_of, early_reason
 from ablate.store.slot import COUNTED, FINAL, Agent, Claim, Slot, SlotState
 
 MAX_LOSSES = 25  # a slot that takes this many machines with it is taken for the cause
 _BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
 
-SLOT_COLUMNS = "id, key, phase, arm, context, index, generation, chain, seed, params, state, token, failures, reason"
+SLOT_COLUMNS = (
+    "id, key, phase, arm, context, index, generation, chain, seed, params, state, token, failures, reason, "
+    "rungs, stopped_epoch"
+)
 
 _CLAIM = f"""
 WITH RECURSIVE lowest AS (
@@ -85,19 +88,20 @@ FROM renewed JOIN ablate_study y ON y.id = renewed.study_id
 """
 
 _SET_PARAMS = """
-UPDATE ablate_slot SET params = CAST(:params AS json), stale = true
+UPDATE ablate_slot SET params = CAST(:params AS json), rungs = CAST(:rungs AS json), stale = true
 WHERE id = :slot AND token = :token AND state = 'leased' RETURNING id
 """
 
 _FINISH = """
 WITH filled AS (
     -- 'waiting': the lease ran out, but nobody has taken the slot since, so the late result is as good as any
-    UPDATE ablate_slot SET state = 'done', reason = NULL, stale = true
+    UPDATE ablate_slot
+    SET state = 'done', reason = CAST(:reason AS text), stopped_epoch = CAST(:stopped_epoch AS int), stale = true
     WHERE id = :slot AND token = :token AND state IN ('leased', 'waiting') RETURNING id, study_id
 ), freed AS (
     DELETE FROM ablate_lease l USING filled WHERE l.slot_id = filled.id
 ), ended AS (
-    UPDATE ablate_attempt a SET ended_at = now(), outcome = 'done', message = NULL
+    UPDATE ablate_attempt a SET ended_at = now(), outcome = 'done', message = CAST(:reason AS text)
     FROM filled WHERE a.slot_id = filled.id AND a.token = :token
 ), told AS (
     INSERT INTO ablate_result (slot_id, token, scores, epochs, class_scores, seconds, digests, facts)
@@ -192,13 +196,16 @@ def renew(database: Database, held: Claim, progress: Mapping[str, Any] | None) -
     return bool(rows[0].stop)
 
 
-def set_params(database: Database, held: Claim, params: Mapping[str, Any]) -> None:
-    """Store the params of a claimed slot.
+def set_params(
+    database: Database, held: Claim, params: Mapping[str, Any], *, rungs: Mapping[str, Any] | None = None
+) -> None:
+    """Store the params of a claimed slot, and what it must reach to be trained to its end.
 
     Raises:
         LeaseLost: the slot belongs to somebody else.
     """
-    if not database.rows(_SET_PARAMS, slot=held.slot.id, token=held.token, params=to_json(dict(params))):
+    told = {"params": to_json(dict(params)), "rungs": None if rungs is None else to_json(dict(rungs))}
+    if not database.rows(_SET_PARAMS, slot=held.slot.id, token=held.token, **told):
         raise _lost(database, held, "its params are dropped")
 
 
@@ -215,6 +222,8 @@ def finish(database: Database, held: Claim, result: Mapping[str, Any], artifacts
         token=held.token,
         names=list(artifacts),
         contents=list(artifacts.values()),
+        reason=early_reason(result),
+        stopped_epoch=(result.get("early_stop") or {}).get("epoch"),
         **columns,
     )
     if not rows and not _ended(database, held, "done"):
@@ -263,6 +272,7 @@ def slot_of(row: Row[Any]) -> Slot:
         id=row.id, key=row.key, phase=row.phase, arm=row.arm, context=row.context, index=row._mapping["index"],
         generation=row.generation, chain=row.chain, seed=row.seed, params=row.params, state=SlotState(row.state),
         attempts=row.token, failures=row.failures, reason=row.reason,
+        rungs=row.rungs, stopped_epoch=row.stopped_epoch,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ FROM ablate_study y LEFT JOIN studies o ON o.study_name = y.name WHERE y.id = :s
 
 _STALE = """
 SELECT s.id, s.xmin::text AS version, s.ordinal,
-       s.key, s.phase, s.arm, s.context, s.index, s.seed, s.params, s.state, s.reason, t.trial_id,
+       s.key, s.phase, s.arm, s.context, s.index, s.seed, s.params, s.state, s.reason, s.stopped_epoch, t.trial_id,
        r.scores, r.epochs, a.started_at AT TIME ZONE 'UTC' AS started, a.ended_at AT TIME ZONE 'UTC' AS ended
 FROM ablate_slot s
 LEFT JOIN trials t ON t.trial_id = s.trial_id
@@ -54,7 +54,7 @@ WHERE s.study_id = :study AND NOT s.stale AND NOT EXISTS (
     SELECT FROM trials t WHERE t.trial_id = s.trial_id AND CASE s.state
         WHEN 'waiting' THEN t.state = 'WAITING'
         WHEN 'leased' THEN t.state = 'RUNNING'
-        WHEN 'done' THEN t.state IN ('COMPLETE', 'FAIL')
+        WHEN 'done' THEN t.state IN ('COMPLETE', 'FAIL', 'PRUNED')
         ELSE t.state = 'FAIL' END)
 RETURNING s.id
 """
@@ -239,17 +239,20 @@ class _Content:
     ) -> None:
         scores = slot.scores or {}
         objectives = [scores.get(name) for name in metric_names]
-        state = TRIAL_STATES[slot.state]
+        state = TRIAL_STATES[slot.state] if slot.stopped_epoch is None else "PRUNED"
         if state == "COMPLETE" and None in objectives:
             state = "FAIL"  # Optuna has no trial that is complete without a value
         if state == "COMPLETE":
             for place, value in enumerate(objectives):
                 _append(self.values, trial_id, place, value)
-        is_begun, is_over = state != "WAITING", state in ("COMPLETE", "FAIL")
+        is_begun, is_over = state != "WAITING", state in ("COMPLETE", "PRUNED", "FAIL")
         _append(self.trials, trial_id, state, slot.started if is_begun else None, slot.ended if is_over else None)
         self._add_params(trial_id, slot.params or {}, distributions)
         self._add_attributes(trial_id, slot, scores)
-        self._add_intermediate(trial_id, slot.epochs)
+        if state == "PRUNED":
+            self._add_early_stop(trial_id, slot, scores)
+        else:
+            self._add_intermediate(trial_id, slot.epochs)
 
     def _add_params(self, trial_id: int, params: Mapping[str, Any], distributions: Mapping[str, Distribution]) -> None:
         for name, distribution in distributions.items():
@@ -272,6 +275,12 @@ class _Content:
         if slot.reason is not None:
             facts["reason"] = slot.reason
         for key, value in facts.items():
+            _append(self.attributes, trial_id, key, to_json(value))
+
+    def _add_early_stop(self, trial_id: int, slot: Row[Any], scores: Mapping[str, float | None]) -> None:
+        """As attributes: a pruned trial with intermediate values makes TPE fail where there are several objectives."""
+        curve = list(slot.epochs.get("val_auroc", ()))
+        for key, value in {"stopped_epoch": slot.stopped_epoch, "val_auroc_by_epoch": curve, **scores}.items():
             _append(self.attributes, trial_id, key, to_json(value))
 
     def _add_intermediate(self, trial_id: int, epochs: Mapping[str, Sequence[Any]] | None) -> None:

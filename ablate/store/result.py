@@ -20,6 +20,17 @@ def columns_of(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def early_reason(document: Mapping[str, Any]) -> str | None:
+    """Why the trial was stopped early, in words; None where it ran to its end."""
+    found = document.get("early_stop")
+    if not found:
+        return None
+    return (
+        f"stopped early after epoch {found['epoch']} of {found['n_epochs']}: {found['score']} {found['value']:.4f}, "
+        f"below the {found['threshold']:.4f} that earlier trials set"
+    )
+
+
 def _by_column(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in rows] for name in names}
 

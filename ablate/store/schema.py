@@ -75,6 +75,8 @@ slot = Table(
     Column("not_before", _time, nullable=False, server_default=_now, comment="back-off after a failed attempt"),
     Column("stale", Boolean, nullable=False, server_default=text("true"), comment="its Optuna trial must follow"),
     Column("trial_id", Integer),
+    Column("rungs", JSON(none_as_null=True), comment="what it must score, by epoch, to be trained to its end"),
+    Column("stopped_epoch", Integer, comment="of fine-tuning, after which it was stopped early"),
     UniqueConstraint("study_id", "key"),
     UniqueConstraint("study_id", "ordinal"),
 )

@@ -6,6 +6,8 @@ WAITING ──claim──▶ LEASED ──finish──▶ DONE
      fail with attempts left            CANCELLED ──retry──▶ WAITING
 """
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -53,7 +55,9 @@ class Slot:
     Attributes:
         attempts: how often it was begun.
         failures: how many of these ended by the trial's own fault.
-        reason: why it failed, or why its last attempt did.
+        reason: why it failed, why its last attempt did, or why it was stopped early.
+        rungs: what it must reach to be trained to its end, fixed together with ``params``; None where nothing.
+        stopped_epoch: of fine-tuning, after which it was stopped early; None where it ran to its end.
     """
 
     id: int
@@ -70,6 +74,37 @@ class Slot:
     attempts: int
     failures: int
     reason: str | None
+    rungs: dict[str, Any] | None = None
+    stopped_epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """A finished search trial, as later generations of its chain see it.
+
+    Attributes:
+        epochs: a list for each column: stage, epoch, val_auroc, ...
+        stopped_epoch: of fine-tuning, after which it was stopped early; None where it ran to its end.
+    """
+
+    params: Mapping[str, Any]
+    scores: Mapping[str, float]
+    epochs: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)
+    stopped_epoch: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it ran to its end; one that was stopped early may not be chosen."""
+        return self.stopped_epoch is None
+
+    def curve(self, score: str) -> dict[int, float]:
+        """``score`` by epoch of fine-tuning; NaN where it was not finite."""
+        columns = (self.epochs.get(name, ()) for name in ("stage", "epoch", score))
+        return {
+            int(epoch): math.nan if value is None else float(value)
+            for stage, epoch, value in zip(*columns, strict=True)
+            if stage == "finetune"
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

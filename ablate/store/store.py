@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ablate.ecg.seal import Permit
 from ablate.store import artifact, lease, ledger, migration, mirror, reader, study
 from ablate.store.database import PATIENCE_S, Database
-from ablate.store.slot import Agent, Claim, PlannedSlot, Slot, SlotState
+from ablate.store.slot import Agent, Claim, Past, PlannedSlot, Slot, SlotState
 from ablate.store.study import AgentRow, Counts, StudyRow
 
 if TYPE_CHECKING:
@@ -158,16 +158,16 @@ class Store:
         """
         return lease.renew(self.database, claim, progress)
 
-    def set_params(self, claim: Claim, params: Mapping[str, Any]) -> None:
-        """Store the params proposed for a claimed slot.
+    def set_params(self, claim: Claim, params: Mapping[str, Any], *, rungs: Mapping[str, Any] | None = None) -> None:
+        """Store the params proposed for a claimed slot, with what it must reach to be trained to its end.
 
         Raises:
             LeaseLost: the slot belongs to somebody else.
         """
-        lease.set_params(self.database, claim, params)
+        lease.set_params(self.database, claim, params, rungs=rungs)
 
-    def history(self, name: str, chain: str, below_generation: int) -> list[tuple[dict[str, Any], dict[str, float]]]:
-        """Params and scores of the chain's finished slots of lower generations, ordered by index."""
+    def history(self, name: str, chain: str, below_generation: int) -> list[Past]:
+        """The chain's finished slots of lower generations, ordered by index."""
         return study.history(self.database, self._study_id(name), chain, below_generation)
 
     def finish(self, claim: Claim, result: Mapping[str, Any], artifacts: Mapping[str, bytes] | None = None) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from ablate.errors import StoreError
 from ablate.store import lease
 from ablate.store.database import Database, to_json
-from ablate.store.slot import Agent, PlannedSlot, Slot, SlotState
+from ablate.store.slot import Agent, Past, PlannedSlot, Slot, SlotState
 from ablate.store.space import distributions_of
 
 _REGISTER = """
@@ -40,8 +40,13 @@ FROM ablate_study WHERE name = :name
 """
 
 _HISTORY = """
-SELECT s.params, r.scores FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id
+SELECT s.params, r.scores, r.epochs, s.stopped_epoch FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id
 WHERE s.study_id = :study AND s.chain = :chain AND s.generation < :generation ORDER BY s.index, s.ordinal
+"""
+
+_COUNTS = """
+SELECT phase, state, count(*) AS n, count(stopped_epoch) AS n_stopped
+FROM ablate_slot WHERE study_id = :study GROUP BY phase, state
 """
 
 _RETRY = """
@@ -130,9 +135,15 @@ class AgentRow:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many slots stand where, by phase."""
+    """How many slots stand where, by phase.
+
+    Attributes:
+        by_phase: slots in each state.
+        stopped: of the done ones, those that were stopped early.
+    """
 
     by_phase: Mapping[str, Mapping[SlotState, int]]
+    stopped: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, state: SlotState, *, phase: str | None = None) -> int:
         """Slots in ``state``, of one phase or of all."""
@@ -141,6 +152,10 @@ class Counts:
     def unfinished(self, *, phase: str | None = None) -> int:
         """Slots that wait or are being filled."""
         return self.of(SlotState.WAITING, phase=phase) + self.of(SlotState.LEASED, phase=phase)
+
+    def stopped_early(self, *, phase: str | None = None) -> int:
+        """Done slots that were stopped early."""
+        return sum(n for name, n in self.stopped.items() if phase in (None, name))
 
     def total(self, *, phase: str | None = None) -> int:
         """All slots."""
@@ -246,21 +261,23 @@ def cancel(database: Database, study_id: int) -> int:
     return len(database.rows(_CANCEL, study=study_id))
 
 
-def history(
-    database: Database, study_id: int, chain: str, generation: int
-) -> list[tuple[dict[str, Any], dict[str, float]]]:
-    """Params and scores of finished slots of lower generations."""
+def history(database: Database, study_id: int, chain: str, generation: int) -> list[Past]:
+    """Finished slots of lower generations."""
     rows = database.rows(_HISTORY, study=study_id, chain=chain, generation=generation)
-    return [(row.params, _scores(row.scores)) for row in rows]
+    return [
+        Past(params=row.params, scores=_scores(row.scores), epochs=row.epochs, stopped_epoch=row.stopped_epoch)
+        for row in rows
+    ]
 
 
 def counts(database: Database, study_id: int) -> Counts:
     """Slots by phase and state."""
-    statement = "SELECT phase, state, count(*) AS n FROM ablate_slot WHERE study_id = :study GROUP BY phase, state"
     by_phase: dict[str, Counter[SlotState]] = {}
-    for row in database.rows(statement, study=study_id):
+    stopped: Counter[str] = Counter()
+    for row in database.rows(_COUNTS, study=study_id):
         by_phase.setdefault(row.phase, Counter())[SlotState(row.state)] = row.n
-    return Counts(by_phase)
+        stopped[row.phase] += row.n_stopped
+    return Counts(by_phase, stopped)
 
 
 def slots(database: Database, study_id: int) -> list[Slot]:

@@ -65,6 +65,8 @@ def seal_document(spec: Spec, finished: Mapping[str, History]) -> dict[str, Any]
 def choose(spec: Spec, arm: str, context: Mapping[str, Any], history: History) -> Choice | None:
     """The best finished search trial, or the recipe's start values where nothing is searched.
 
+    A trial that was stopped early is never chosen: its score is not that of the whole training.
+
     Returns:
         ``params`` and ``score``; None if there was a search and all of it failed.
     """
@@ -72,11 +74,11 @@ def choose(spec: Spec, arm: str, context: Mapping[str, Any], history: History) -
         fixed = settled(spec, arm, context)
         searched = {name: domain for name, domain in spec.arm_space(arm).items() if name not in fixed}
         return {"params": fixed | start_values(searched), "score": None, "n_trials": 0}
-    if not history:
-        return None
     select = spec.objectives.select
-    params, scores = max(history, key=lambda trial: trial[1][select])
-    return {"params": dict(params), "score": scores[select], "n_trials": len(history)}
+    best = max((past for past in history if past.is_whole), key=lambda past: past.scores[select], default=None)
+    if best is None:
+        return None
+    return {"params": dict(best.params), "score": best.scores[select], "n_trials": len(history)}
 
 
 def _is_path(design: Design | None) -> TypeGuard[Design]:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from ablate import seeds
-from ablate.store.slot import Slot
+from ablate.store.slot import Past, Slot
+from ablate.study.rung import thresholds
 from ablate.study.space import Choices, Domain, Interval, Scalar, point
 from ablate.study.spec import Spec
 from ablate.train.params import Params
+from ablate.train.rung import Rungs
 
-History = Sequence[tuple[Mapping[str, Any], Mapping[str, float]]]
+History = Sequence[Past]
 
 
 def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
@@ -27,7 +29,7 @@ def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
     Args:
         spec: the study.
         slot: a slot of its search phase.
-        history: (params, scores) of the finished trials of earlier generations of this arm and context.
+        history: finished trials of earlier generations of this arm and context.
     """
     space = spec.arm_space(slot.arm)
     fixed = settled(spec, slot.arm, slot.context)
@@ -40,6 +42,20 @@ def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
         place = slot.index % spec.budget.generation
         return fixed | _latin(spec, searched, place=place, n=spec.budget.generation, cube=slot.generation)
     return fixed | _tpe(spec, slot, searched, history)
+
+
+def rungs(spec: Spec, slot: Slot, history: History) -> Rungs | None:
+    """What a search trial must reach to be trained to its end; None where nothing.
+
+    Args:
+        spec: the study.
+        slot: a slot of its search phase.
+        history: finished trials of earlier generations of this arm and context.
+    """
+    early, n_epochs = spec.search.early_stopping, spec.ft_epochs(slot.arm, slot.context)
+    if early is None or n_epochs is None:
+        return None
+    return thresholds(early, history, select=spec.objectives.select, n_epochs=n_epochs)
 
 
 def settled(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -88,7 +104,10 @@ def _at(share: float, domain: Domain) -> Scalar:
 
 
 def _tpe(spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: History) -> dict[str, Scalar]:
-    """Optuna's tree-structured Parzen estimator over the history of this arm and context alone."""
+    """Optuna's tree-structured Parzen estimator over the history of this arm and context alone.
+
+    Trials that were stopped early count as worse than all that were not, and the worse the earlier they were stopped.
+    """
     import optuna  # noqa: PLC0415  (0.5 s that reading a spec need not wait for)
 
     distributions = {name: _distribution(domain) for name, domain in searched.items()}
@@ -99,14 +118,13 @@ def _tpe(spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: Histor
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     memory = optuna.create_study(direction="maximize", sampler=sampler)
-    for params, scores in history:
-        memory.add_trial(
-            optuna.trial.create_trial(
-                params={name: params[name] for name in searched},
-                distributions=distributions,
-                value=scores[spec.objectives.select],
-            )
-        )
+    for past in history:
+        params = {name: past.params[name] for name in searched}
+        score = past.scores[spec.objectives.select]
+        told: dict[str, Any] = {"value": score}
+        if past.stopped_epoch is not None:
+            told = {"state": optuna.trial.TrialState.PRUNED, "intermediate_values": {past.stopped_epoch: score}}
+        memory.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, **told))
     return dict(memory.ask(distributions).params)
 
 

@@ -4,15 +4,26 @@ A frozen model that knows every key; ``file`` reads it from TOML and words its e
 """
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ablate import digest
 from ablate.ecg.task import TASKS
 from ablate.study.design import Design
-from ablate.study.space import Domain, Domains, Scalar, is_within, known_domain, restrict
+from ablate.study.rung import EarlyStopping, given
+from ablate.study.space import Domain, Domains, Scalar, is_within, known_domain, point, restrict
 from ablate.study.wording import nearest
+from ablate.train.params import Params
 
 
 class _Frozen(BaseModel):
@@ -62,9 +73,21 @@ class Budget(_Frozen):
 
 
 class Search(_Frozen):
-    """How trials are proposed: ``tpe`` maximises the selection objective, ``latin`` covers the space evenly."""
+    """How trials are proposed: ``tpe`` maximises the selection objective, ``latin`` covers the space evenly.
+
+    Attributes:
+        early_stopping: ``true`` or a table ends trials that fall behind earlier ones of their arm and context; never
+            in the confirmation.
+    """
 
     sampler: Literal["tpe", "latin"] = "tpe"
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(given)] = None
+
+    @model_serializer(mode="wrap")
+    def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without early stopping as before there was any: a study that the store holds keeps its digest."""
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if key != "early_stopping" or value is not None}
 
 
 class Objectives(_Frozen):
@@ -145,6 +168,12 @@ class Spec(_Frozen):
         generated = {"arms"} if document.get("design") else set()
         return cls.model_validate({key: value for key, value in document.items() if key not in generated})
 
+    def ft_epochs(self, arm: str, context: Mapping[str, Any]) -> int | None:
+        """Epochs of fine-tuning of every trial of ``arm`` in ``context``; None where they are searched."""
+        domain = {**self.fixed, **self.arm_space(arm)}.get("ft_epochs")
+        value = context.get("ft_epochs", Params().ft_epochs if domain is None else point(domain))
+        return None if value is None else int(value)
+
     def tuned_arms(self) -> list[str]:
         """Arms that have a search of their own; the steps of an ablation path take theirs from its two ends."""
         return list(self.design.endpoints() if self.design and self.design.kind == "path" else self.arms)
@@ -162,7 +191,7 @@ class Spec(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Spec":
-        for check in (_check_space, _check_arms, _check_context, _check_path, _check_budget, _check_contrasts):
+        for check in _CHECKS:
             check(self)
         if not self.contrasts and len(self.arms) > 1:
             baseline, *others = self.arms
@@ -223,6 +252,33 @@ def _check_budget(spec: Spec) -> None:
         raise ValueError("budget: search_trials and replicates are both 0, so there is nothing to do")
 
 
+def _check_early_stopping(spec: Spec) -> None:
+    early, budget = spec.search.early_stopping, spec.budget
+    if early is None:
+        return
+    if "data_fraction" in spec.space:
+        raise ValueError(
+            "search.early_stopping: trials on unequal data cannot be compared epoch by epoch; "
+            "remove it, or move data_fraction to [context]"
+        )
+    n_earlier = max(budget.search_trials - 1, 0) // budget.generation * budget.generation
+    if n_earlier < early.eta:
+        raise ValueError(
+            f"search.early_stopping: needs {early.eta} earlier trials (eta), and no trial would have more than "
+            f"{n_earlier} with search_trials = {budget.search_trials} and generation = {budget.generation}; "
+            "remove it, or search more"
+        )
+    for arm, values in product(spec.tuned_arms(), product(*spec.context.values())):
+        n_epochs = spec.ft_epochs(arm, dict(zip(spec.context, values, strict=True)))
+        if n_epochs is None:
+            raise ValueError("search.early_stopping: compares epochs, so ft_epochs must not be searched; fix it")
+        if not early.rungs(n_epochs):
+            raise ValueError(
+                f"search.early_stopping: first_rung = {early.first_rung} must come before the last epoch of "
+                f"fine-tuning, ft_epochs = {n_epochs}"
+            )
+
+
 def _check_contrasts(spec: Spec) -> None:
     names = [contrast.name for contrast in spec.contrasts]
     if len(set(names)) != len(names):
@@ -231,3 +287,14 @@ def _check_contrasts(spec: Spec) -> None:
         for arm in contrast.weights():
             if arm not in spec.arms:
                 raise ValueError(f"contrasts.{contrast.name}: no arm {arm!r}{nearest(arm, list(spec.arms))}")
+
+
+_CHECKS = (
+    _check_space,
+    _check_arms,
+    _check_context,
+    _check_path,
+    _check_budget,
+    _check_early_stopping,
+    _check_contrasts,
+)

@@ -111,6 +111,7 @@ class Agent:
                 task=self._spec.data.task,
                 encoder={"name": encoder.name, "weights": encoder.weights, "precision": encoder.precision},
                 permit=assignment.permit,
+                rungs=assignment.rungs,
                 micro_batch=micro_batch,
                 checkpoint=self._shelf.path(slot),
                 test_fold=assignment.wants_test_fold,

@@ -55,6 +55,7 @@ class Bench:
             features=self._features,
             checkpoint=request.checkpoint,
             stop=stop,
+            rungs=request.rungs,
         )
         artifacts = _probabilities(outcome)
         if request.test_fold and data.test_labels is not None:

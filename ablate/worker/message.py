@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.ecg.seal import Permit
+from ablate.train.rung import Rungs
 
 TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one slot
 
@@ -22,6 +23,7 @@ class TrialRequest:
         cohort: folder of the prepared arrays.
         encoder: name, weights and precision, as in the spec.
         permit: to open the test fold; None in the search.
+        rungs: where the trial ends early; None trains it to the end.
         micro_batch: most records in memory at once; None is no limit.
         checkpoint: where the trial's state is kept between epochs; None where the disk is full.
         test_fold: send the test fold's labels along with the result.
@@ -35,6 +37,7 @@ class TrialRequest:
     task: str
     encoder: Mapping[str, str]
     permit: Permit | None = None
+    rungs: Rungs | None = None
     micro_batch: int | None = None
     checkpoint: Path | None = None
     test_fold: bool = False

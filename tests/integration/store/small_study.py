@@ -45,6 +45,12 @@ def confirm_slots(n: int, *, arm: str = "ft") -> Sequence[PlannedSlot]:
     ]
 
 
+def stopped_result(auroc: float = 0.5) -> dict[str, Any]:
+    """Of a trial that was stopped after the first of five epochs."""
+    early_stop = {"epoch": 1, "n_epochs": 5, "score": "val_auroc", "value": auroc, "threshold": 0.6}
+    return result(auroc) | {"early_stop": early_stop}
+
+
 def result(auroc: float = 0.8) -> dict[str, Any]:
     probe = {
         "stage": "probe",

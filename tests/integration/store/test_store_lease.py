@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from small_study import confirm_slots, result, search_slots
+from small_study import confirm_slots, result, search_slots, stopped_result
 
 from ablate.errors import LeaseLost, SealedError
 from ablate.store.slot import Agent, SlotState
@@ -208,10 +208,35 @@ def test_a_generation_waits_for_the_one_before_it_in_its_chain(store: Store, reg
     assert third is not None
     assert third.slot.generation == 1
     history = store.history(name, "ft", below_generation=1)
-    assert [(params, scores["val_auroc"]) for params, scores in history] == [
+    assert [(past.params, past.scores["val_auroc"]) for past in history] == [
         ({"ft_lr": 0.001}, 0.7),
         ({"ft_lr": 0.002}, 0.75),
     ]
+
+
+def test_a_slot_that_was_stopped_early_is_done_and_says_so(store: Store, register: Register, agent: Agent) -> None:
+    name = register(*search_slots(2, generation_size=1))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    rungs = {"score": "val_auroc", "thresholds": [[1, 0.1 + 0.2]]}
+    store.set_params(claim, {"ft_lr": 0.001}, rungs=rungs)
+    store.release(claim, "preempted")
+    again = store.claim(name, agent)
+    assert again is not None
+    assert again.slot.rungs == rungs  # to the last bit, for every attempt
+    store.finish(again, stopped_result(0.5))
+    store.finish(again, stopped_result(0.5))
+    [slot, _] = store.slots(name)
+    assert (slot.state, slot.stopped_epoch) == (SlotState.DONE, 1)
+    assert slot.reason == "stopped early after epoch 1 of 5: val_auroc 0.5000, below the 0.6000 that earlier trials set"
+    counts = store.counts(name)
+    assert (counts.of(SlotState.DONE), counts.stopped_early(), counts.stopped_early(phase="confirm")) == (1, 1, 0)
+    [past] = store.history(name, "ft", below_generation=1)
+    assert (past.is_whole, past.stopped_epoch, past.curve("val_auroc")) == (False, 1, {1: 0.5})
+    assert store.claim(name, agent) is not None  # the next generation need not wait
+    tables = store.tables(name)
+    assert tables.slots["stopped_epoch"].tolist()[0] == 1
+    assert tables.attempts["outcome"].tolist()[-2] == "done"
 
 
 def test_a_failed_slot_does_not_hold_its_chain_up(store: Store, register: Register, agent: Agent) -> None:

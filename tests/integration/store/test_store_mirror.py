@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
-from small_study import SPACE, confirm_slots, result, search_slots
+from small_study import SPACE, confirm_slots, result, search_slots, stopped_result
 
 from ablate.store.slot import Agent, SlotState
 from ablate.store.store import Store
@@ -109,6 +109,37 @@ def test_a_result_without_an_objective_is_a_failed_trial_and_stays_one(
     store.mirror(name)
     assert states(storage) == ["FAIL"]
     assert store.reconcile(name, thorough=True).n_strayed == 0
+
+
+def test_a_trial_that_was_stopped_early_is_pruned_and_optuna_still_samples(
+    store: Store, storage: RDBStorage, register: Register, agent: Agent
+) -> None:
+    """With intermediate values it would not: TPE fails on those of a pruned trial where there are two objectives."""
+    name = register(*search_slots(12))
+    for i in range(12):
+        claim = store.claim(name, agent)
+        assert claim is not None
+        store.set_params(claim, {"ft_lr": 10 ** (-5 + i / 10), "probe_epochs": i, "drop_path_schedule": "linear"})
+        if i == 0:
+            store.renew(claim, {"stage": "finetune", "epoch": 1, "val_auroc": 0.5})
+            store.mirror(name)
+        store.finish(claim, result(0.7 + i / 100) if i % 2 else stopped_result(0.5))
+    store.mirror(name)
+    study = load(storage)
+    assert {trial.state for trial in study.trials[::2]} == {TrialState.PRUNED}
+    pruned = study.trials[0]
+    assert (pruned.values, pruned.intermediate_values) == (None, {})
+    assert pruned.params["probe_epochs"] == 0
+    assert pruned.user_attrs["stopped_epoch"] == 1
+    assert pruned.user_attrs["val_auroc_by_epoch"] == pytest.approx([0.3, 0.5])
+    assert pruned.user_attrs["val_auroc"] == 0.5
+    assert pruned.user_attrs["reason"].startswith(
+        "stopped early after epoch 1 of 5: val_auroc 0.5000, below the 0.6000"
+    )
+    assert store.reconcile(name, thorough=True).n_strayed == 0
+    study.sampler = optuna.samplers.TPESampler(n_startup_trials=2, seed=1)
+    assert set(study.ask(pruned.distributions).params) == set(pruned.distributions)
+    assert [trial.number for trial in study.best_trials] == [11]
 
 
 def test_params_outside_the_space_are_left_out(

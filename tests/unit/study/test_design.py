@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ablate.errors import SpecError
+from ablate.store.slot import Past
 from ablate.study.confirm import seal_document
 from ablate.study.design import Design
 from ablate.study.file import load_spec
@@ -112,13 +113,14 @@ def test_a_path_tunes_its_ends_and_takes_each_step_from_them(path_study: Path) -
     assert {slot.arm for slot in plan(spec) if slot.phase == "search"} == {"baseline", "sd+lp+lr"}
     assert len({slot.arm for slot in plan(spec) if slot.phase == "confirm"}) == 8
     ends = {
-        "baseline|{}": [({"drop_path_rate": 0.0, "probe_epochs": 0, "ft_lr": 2e-4}, {"val_auroc": 0.8})],
-        "sd+lp+lr|{}": [({"drop_path_rate": 0.3, "probe_epochs": 9, "ft_lr": 9e-4}, {"val_auroc": 0.9})],
+        "baseline|{}": {"drop_path_rate": 0.0, "probe_epochs": 0, "ft_lr": 2e-4},
+        "sd+lp+lr|{}": {"drop_path_rate": 0.3, "probe_epochs": 9, "ft_lr": 9e-4},
     }
-    chosen = seal_document(spec, ends)["chosen"]
+    finished = {name: [Past(params=params, scores={"val_auroc": 0.8})] for name, params in ends.items()}
+    chosen = seal_document(spec, finished)["chosen"]
     assert chosen["sd|{}"]["params"] == {"drop_path_rate": 0.3, "probe_epochs": 0, "ft_lr": 2e-4}
     assert chosen["lp+lr|{}"]["params"] == {"drop_path_rate": 0.0, "probe_epochs": 9, "ft_lr": 9e-4}
-    assert chosen["sd+lp+lr|{}"]["params"] == ends["sd+lp+lr|{}"][0][0]
+    assert chosen["sd+lp+lr|{}"]["params"] == ends["sd+lp+lr|{}"]
 
 
 def test_a_generated_study_survives_the_store(path_study: Path) -> None:

@@ -1,10 +1,11 @@
 """Proposals: the same for every worker, equal for every arm, within the arm's space."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from ablate.store.slot import PlannedSlot, Slot, SlotState
+from ablate.store.slot import Past, PlannedSlot, Slot, SlotState
 from ablate.study.confirm import choose, seal_document
 from ablate.study.file import load_spec
 from ablate.study.plan import chain, contexts, plan
@@ -25,10 +26,15 @@ def slots_of(spec: Spec, arm: str) -> list[Slot]:
     return [stored(slot) for slot in plan(spec) if slot.arm == arm and slot.phase == "search"]
 
 
-def history(spec: Spec, arm: str, n: int) -> list[tuple[dict[str, Any], dict[str, float]]]:
+def past(params: dict[str, Any], *, stopped_epoch: int | None = None) -> Past:
+    """A finished trial, the better the smaller its learning rate."""
+    scores = {"val_auroc": 1 - params["ft_lr"], "val_auprc": params["ft_lr"]}
+    return Past(params=params, scores=scores, stopped_epoch=stopped_epoch)
+
+
+def history(spec: Spec, arm: str, n: int) -> list[Past]:
     """``n`` finished trials of which those with a small learning rate are better."""
-    trials = [propose(spec, slot, []) for slot in slots_of(spec, arm)[:n]]
-    return [(params, {"val_auroc": 1 - params["ft_lr"], "val_auprc": params["ft_lr"]}) for params in trials]
+    return [past(propose(spec, slot, [])) for slot in slots_of(spec, arm)[:n]]
 
 
 SPEC = load_spec(
@@ -58,7 +64,7 @@ def test_a_proposal_follows_from_the_index_and_the_history_alone() -> None:
 
 def test_later_generations_go_where_the_objective_was_better() -> None:
     seen = history(SPEC, "ft", 12)
-    early = sorted(params["ft_lr"] for params, _ in seen)
+    early = sorted(one.params["ft_lr"] for one in seen)
     late = sorted(propose(SPEC, slot, seen)["ft_lr"] for slot in slots_of(SPEC, "ft") if slot.generation == 1)
     assert late[len(late) // 2] < early[len(early) // 2]
     upwards = SPEC.model_copy(update={"objectives": SPEC.objectives.model_copy(update={"select": "val_auprc"})})
@@ -97,8 +103,29 @@ def test_the_best_trial_on_validation_is_chosen() -> None:
     seen = history(SPEC, "ft", 12)
     chosen = choose(SPEC, "ft", {"data_fraction": 0.1}, seen)
     assert chosen is not None
-    assert chosen["params"]["ft_lr"] == min(params["ft_lr"] for params, _ in seen)
+    assert chosen["params"]["ft_lr"] == min(one.params["ft_lr"] for one in seen)
     assert chosen["n_trials"] == 12
+
+
+def test_a_trial_that_was_stopped_early_is_never_chosen() -> None:
+    seen = history(SPEC, "ft", 12)
+    best = min(seen, key=lambda one: one.params["ft_lr"])
+    seen[seen.index(best)] = dataclasses.replace(best, stopped_epoch=1)
+    chosen = choose(SPEC, "ft", {"data_fraction": 0.1}, seen)
+    assert chosen is not None
+    assert chosen["params"]["ft_lr"] == min(one.params["ft_lr"] for one in seen if one is not best and one.is_whole)
+    assert chosen["n_trials"] == 12
+
+
+def test_the_sampler_keeps_away_from_where_trials_were_stopped_early() -> None:
+    """Those of small learning rates have the better scores, but they are scores of a training that was cut short."""
+    seen = history(SPEC, "ft", 12)
+    middle = sorted(one.params["ft_lr"] for one in seen)[6]
+    cut = [dataclasses.replace(one, stopped_epoch=1 if one.params["ft_lr"] < middle else None) for one in seen]
+    late = [slot for slot in slots_of(SPEC, "ft") if slot.generation == 1]
+    n_low = [sum(propose(SPEC, slot, known)["ft_lr"] < middle for slot in late) for known in (seen, cut)]
+    assert n_low[0] >= 9
+    assert n_low[1] <= 3
 
 
 def test_without_a_search_the_recipe_itself_is_confirmed() -> None:

@@ -1,0 +1,105 @@
+"""What a search trial must reach: fixed by earlier trials alone, and asked for in the study file."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ablate.errors import SpecError
+from ablate.store.slot import Past
+from ablate.study.file import load_spec
+from ablate.study.rung import EarlyStopping, thresholds
+from ablate.study.spec import Spec
+
+ENOUGH = ["budget.search_trials=8", "budget.generation=4"]
+
+
+def past(curve: list[float | None], *, stopped_epoch: int | None = None) -> Past:
+    """A finished trial with nine epochs of probing before those of ``curve``."""
+    epochs = {
+        "stage": [*["probe"] * 9, *["finetune"] * len(curve)],
+        "epoch": [*range(1, 10), *range(1, len(curve) + 1)],
+        "val_auroc": [*[0.99] * 9, *curve],
+    }
+    return Past(params={}, scores={}, epochs=epochs, stopped_epoch=stopped_epoch)
+
+
+@pytest.mark.parametrize(
+    ("early", "n_epochs", "expected"),
+    [
+        (EarlyStopping(), 15, (1, 3, 9)),
+        (EarlyStopping(), 9, (1, 3)),  # the last epoch is no rung
+        (EarlyStopping(eta=2, first_rung=2), 16, (2, 4, 8)),
+        (EarlyStopping(), 1, ()),
+    ],
+)
+def test_rungs_lie_at_powers_of_eta_before_the_last_epoch(
+    early: EarlyStopping, n_epochs: int, expected: tuple[int, ...]
+) -> None:
+    assert early.rungs(n_epochs) == expected
+
+
+def test_a_threshold_is_the_quantile_of_what_earlier_trials_had_in_that_epoch_of_fine_tuning() -> None:
+    first, third = [0.5, 0.6, 0.7, 0.8], [0.65, 0.6, 0.9, 0.7]
+    seen = [past([a, 0.1, b, 0.1, 0.2]) for a, b in zip(first, third, strict=True)]
+    found = thresholds(EarlyStopping(), seen, select="val_auroc", n_epochs=5)
+    assert found is not None
+    assert found.score == "val_auroc"
+    assert found.thresholds == {1: np.quantile(first, 2 / 3), 3: np.quantile(third, 2 / 3)}
+
+
+def test_stopped_trials_count_where_they_came_and_a_rung_of_too_few_decides_nothing() -> None:
+    seen = [past([0.5], stopped_epoch=1), past([0.6], stopped_epoch=1), past([0.7, 0.7, 0.7, 0.7])]
+    found = thresholds(EarlyStopping(), seen, select="val_auroc", n_epochs=4)
+    assert found is not None
+    assert found.thresholds == {1: np.quantile([0.5, 0.6, 0.7], 2 / 3)}
+    assert thresholds(EarlyStopping(), seen[:2], select="val_auroc", n_epochs=4) is None
+    assert thresholds(EarlyStopping(), [], select="val_auroc", n_epochs=4) is None
+
+
+def test_a_score_that_is_not_finite_is_no_threshold() -> None:
+    seen = [past([value, 0.5]) for value in (0.5, None, math.nan, 0.7)]
+    assert thresholds(EarlyStopping(), seen, select="val_auroc", n_epochs=2) is None
+    found = thresholds(EarlyStopping(eta=2), seen, select="val_auroc", n_epochs=2)
+    assert found is not None
+    assert found.thresholds == {1: 0.6}
+
+
+def test_true_is_the_usual_one_and_a_table_says_more() -> None:
+    assert load_spec("sd_vs_lp").search.early_stopping is None
+    assert load_spec("sd_vs_lp", overrides=["search.early_stopping=false"]).search.early_stopping is None
+    usual = load_spec("sd_vs_lp", overrides=["search.early_stopping=true", *ENOUGH])
+    assert usual.search.early_stopping == EarlyStopping(eta=3, first_rung=1)
+    finer = load_spec("sd_vs_lp", overrides=["search.early_stopping={eta=2, first_rung=2}"])
+    assert finer.search.early_stopping == EarlyStopping(eta=2, first_rung=2)
+    assert Spec.from_document(finer.document()) == finer
+
+
+def test_a_study_without_it_keeps_the_digest_that_it_had_before_there_was_any() -> None:
+    spec = load_spec("sd_vs_lp")
+    assert spec.document()["search"] == {"sampler": "tpe"}
+    stopping = load_spec("sd_vs_lp", overrides=["search.early_stopping=true", *ENOUGH])
+    assert spec.digest() != stopping.digest()
+
+
+@pytest.mark.parametrize(
+    ("study", "overrides", "words"),
+    [
+        ("sd_vs_lp", ["search.early_stopping=true"], "no trial would have more than 2 with search_trials = 4"),
+        ("sd_vs_lp", ["search.early_stopping={eta=1}", *ENOUGH], "early_stopping.eta = 1"),
+        ("sd_vs_lp", ["search.early_stopping={first_rung=5}", *ENOUGH], "first_rung = 5 must come before the last"),
+        ("sd_vs_lp", ["search.early_stopping='yes'", *ENOUGH], "search.early_stopping = 'yes'"),
+        ("search", ["search.early_stopping=true"], "move data_fraction to"),
+    ],
+)
+def test_what_could_not_work_is_refused(study: str, overrides: list[str], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        load_spec(study, overrides=overrides)
+
+
+def test_epochs_that_are_searched_cannot_be_compared() -> None:
+    wider = ["fixed={batch_size=64}", "space.ft_epochs={low=2, high=8}", "search.early_stopping=true", *ENOUGH]
+    with pytest.raises(SpecError, match="ft_epochs must not be searched"):
+        load_spec("sd_vs_lp", overrides=wider)
+    in_context = ["fixed={batch_size=64}", "context.ft_epochs=[4, 8]", "search.early_stopping=true", *ENOUGH]
+    assert load_spec("sd_vs_lp", overrides=in_context).ft_epochs("ft", {"ft_epochs": 8}) == 8
