@@ -25,10 +25,17 @@ def slots(tables: StudyTables, *, phase: str | None = None) -> pd.DataFrame:
     return found if phase is None else found[found["phase"] == phase]
 
 
-def finished(tables: StudyTables, *, phase: str) -> pd.DataFrame:
-    """Done slots of a phase with their scores, a row each, in the order of the plan."""
+def finished(tables: StudyTables, *, phase: str, with_stopped: bool = False) -> pd.DataFrame:
+    """Done slots of a phase with their scores, a row each, in the order of the plan.
+
+    Args:
+        tables: of the study.
+        phase: search or confirm.
+        with_stopped: also trials that were stopped early, whose scores are those of a shorter training.
+    """
     done = slots(tables, phase=phase)
     done = done[done["state"] == DONE].set_index("slot_id", drop=False).rename_axis("slot")
+    done = done if with_stopped else done[done["stopped_epoch"].isna()]
     scores = tables.scores.reindex(done.index).drop(columns=[name for name in tables.scores if name in done])
     joined = done.join(scores)
     for name in SCORES:

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from ablate.report import frame, theme, wording
 from ablate.report.markup import Content, paragraph, tag
+from ablate.report.rung import rung_contents
 from ablate.report.search import SearchFacts, history_picture, pareto_picture, search_facts
 from ablate.report.section import Picture, Section
 from ablate.store.table import StudyTables
@@ -109,7 +110,8 @@ def search_section(tables: StudyTables, *, leading: Sequence[str] = ()) -> Secti
             *_slices(facts, k),
             *_contour(facts, k, leading),
         ]
-    return Section("search", "The search", tuple(body) or (paragraph("No search trial is finished yet."),))
+    body += rung_contents(tables) if body else [paragraph("No search trial is finished yet.")]
+    return Section("search", "The search", tuple(body))
 
 
 def _slices(facts: SearchFacts, k: int) -> list[Content | Picture]:

@@ -35,6 +35,7 @@ from ablate.report.landscape import search_section
 from ablate.report.markup import Html, details, items, markup, paragraph, tag
 from ablate.report.path import path_section
 from ablate.report.pdf import browser, print_page
+from ablate.report.rung import rung_facts, rung_frame
 from ablate.report.seal import seal_section
 from ablate.report.section import Section, parts, render
 from ablate.report.summary import standing_notes
@@ -91,6 +92,7 @@ def _frames(
         "importance": export.importance_frame(importances),
         "interactions": export.interaction_frame(importances),
         "contrasts": export.contrast_frame(evidence),
+        "rungs": rung_frame(rung_facts(tables)),
     }
 
 
@@ -170,6 +172,9 @@ def _standing(tables: StudyTables, evidence: Evidence) -> str:
     """How far the study is, in a few sentences."""
     states = frame.state(tables)
     parts = [f"{wording.whole(int((states == frame.DONE).sum()))} of {wording.whole(len(states))} trials are done."]
+    n_stopped = int(tables.slots["stopped_epoch"].notna().sum())
+    if n_stopped:
+        parts.append(f"{wording.whole(n_stopped)} search trials were stopped early.")
     parts += [f"{note[:1].upper()}{note[1:]}." for note in standing_notes(tables)]
     if tables.seal is None and frame.contrasts(tables):
         parts.append("Not sealed yet; the test fold is closed.")

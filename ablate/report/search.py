@@ -24,6 +24,7 @@ class Trial:
     score: float
     other: float  # the second objective
     params: Mapping[str, Any]
+    place: int  # among the finished trials of its arm, from 1
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class SearchFacts:
     Attributes:
         column: the score that the search maximises; ``other`` the second objective.
         params: those that vary, in the order of the study file.
+        trials: those that ran to their end.
+        stopped: those that were stopped early, with the scores of a shorter training.
         best: arm -> best score up to each of its trials.
         front: keys of the trials that no other beats in both objectives.
     """
@@ -44,6 +47,7 @@ class SearchFacts:
     baseline: str | None
     params: tuple[str, ...]
     trials: tuple[Trial, ...]
+    stopped: tuple[Trial, ...]
     best: Mapping[str, tuple[float, ...]]
     front: tuple[str, ...]
 
@@ -52,24 +56,28 @@ def search_facts(tables: StudyTables, *, context: str) -> SearchFacts:
     """Search trials of a context in their order."""
     column = frame.best_metric(tables)
     other = "val_auprc" if column == "val_auroc" else "val_auroc"
-    done = frame.finished(tables, phase="search")
+    done = frame.finished(tables, phase="search", with_stopped=True)
     done = done[(done["context"] == context) & done[column].notna()].sort_values(["index", "slot_id"])
-    names = frame.free_params(tables, done)
+    done["place"] = done.groupby("arm").cumcount() + 1
+    is_whole = done["stopped_epoch"].isna()
+    names = frame.free_params(tables, done[is_whole])
     values = tables.params.reindex(done.index)[names].to_dict("records")
-    trials = tuple(
-        Trial(str(row.key), str(row.arm), int(row.index_), float(row.score), float(row.other), params)
+    every = [
+        Trial(str(row.key), str(row.arm), int(row.index_), float(row.score), float(row.other), params, int(row.place))
         for row, params in zip(_renamed(done, column, other).itertuples(), values, strict=True)
-    )
+    ]
+    trials = tuple(trial for trial, whole in zip(every, is_whole, strict=True) if whole)
+    stopped = tuple(trial for trial, whole in zip(every, is_whole, strict=True) if not whole)
     arms = tuple(arm for arm in frame.arms(tables) if any(t.arm == arm for t in trials))
     best = {arm: tuple(np.maximum.accumulate([t.score for t in trials if t.arm == arm]).tolist()) for arm in arms}
     return SearchFacts(
-        context, column, other, arms, frame.baseline(tables), tuple(names), trials, best, pareto_front(trials)
+        context, column, other, arms, frame.baseline(tables), tuple(names), trials, stopped, best, pareto_front(trials)
     )
 
 
 def _renamed(done: pd.DataFrame, column: str, other: str) -> pd.DataFrame:
-    shown = done[["key", "arm", "index", column, other]]
-    return shown.set_axis(["key", "arm", "index_", "score", "other"], axis=1)
+    shown = done[["key", "arm", "index", column, other, "place"]]
+    return shown.set_axis(["key", "arm", "index_", "score", "other", "place"], axis=1)
 
 
 def pareto_front(trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -83,12 +91,12 @@ def pareto_front(trials: Sequence[Trial]) -> tuple[str, ...]:
 
 
 def history_figure(facts: SearchFacts) -> go.Figure:
-    """Each trial as a dot, the best so far of its arm as a step line."""
+    """Each trial as a dot, hollow where it was stopped early; the best so far of its arm as a step line."""
     colours, symbols = theme.arm_colours(facts.arms, baseline=facts.baseline), theme.arm_symbols(facts.arms)
     traces: list[go.Scatter] = []
     for arm in facts.arms:
         trials = [t for t in facts.trials if t.arm == arm]
-        order = list(range(1, len(trials) + 1))
+        order = [t.place for t in trials]
         dots = {"size": 6, "color": colours[arm], "symbol": symbols[arm], "opacity": 0.55}
         line = {"color": colours[arm], "width": 2, "shape": "hv"}
         hover = f"{arm}, trial %{{x}}: %{{y:.4f}}<extra></extra>"
@@ -101,9 +109,24 @@ def history_figure(facts: SearchFacts) -> go.Figure:
         traces.append(
             go.Scatter(x=order, y=facts.best[arm], mode="lines", line=line, name=arm, legendgroup=arm, hoverinfo="skip")
         )
+        traces += _stopped_dots(facts, arm, colours[arm], symbols[arm])
     return theme.figure(
         traces, height=320, x="search trial of the arm", y=wording.metric_name(facts.column), showlegend=True
     )
+
+
+def _stopped_dots(facts: SearchFacts, arm: str, colour: str, symbol: str) -> list[go.Scatter]:
+    trials = [t for t in facts.stopped if t.arm == arm]
+    dots = go.Scatter(
+        x=[t.place for t in trials],
+        y=[t.score for t in trials],
+        mode="markers",
+        marker={"size": 6, "color": colour, "symbol": f"{symbol}-open", "opacity": 0.55},
+        legendgroup=arm,
+        showlegend=False,
+        hovertemplate=f"{arm}, trial %{{x}}, stopped early: %{{y:.4f}}<extra></extra>",
+    )
+    return [dots] if trials else []
 
 
 def pareto_figure(facts: SearchFacts) -> go.Figure:
@@ -152,7 +175,8 @@ def history_picture(facts: SearchFacts, k: int) -> Picture:
     alt = f"Search history of {len(facts.trials)} trials; best {name} so far: {best}."
     columns = [Column("arm"), Column("trials", number=True), Column("best", wording.number, True)]
     rows = [(arm, len(values), values[-1]) for arm, values in facts.best.items()]
-    return Picture(f"history-{k}", "History", alt, history_figure(facts), columns, rows)
+    note = "Hollow: stopped early, with the score so far." if facts.stopped else None
+    return Picture(f"history-{k}", "History", alt, history_figure(facts), columns, rows, note=note)
 
 
 def pareto_picture(facts: SearchFacts, k: int) -> Picture:

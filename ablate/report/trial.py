@@ -28,6 +28,7 @@ def trial_facts(tables: StudyTables) -> TrialFacts:
     params = tables.params.reindex(slots.index).add_prefix("param_")
     spent = tables.seconds.groupby("slot_id")["seconds"].sum().reindex(slots.index).rename("seconds")
     joined = slots.join(scores).join(spent).join(params)
+    joined["stopped_epoch"] = joined["stopped_epoch"].astype("Int64")
     order = joined["phase"].map({"search": 0, "confirm": 1})
     joined = joined.assign(_order=order).sort_values(["_order", "slot_id"]).drop(columns="_order")
     return TrialFacts(joined.reset_index(drop=True), tuple(tables.params.columns))

@@ -33,7 +33,7 @@ def digest_facts(tables: StudyTables) -> DigestFacts:
     versions: dict[tuple[str, str], dict[str, int]] = {}
     mixed = []
     for phase in ("search", "confirm"):
-        done = frame.finished(tables, phase=phase)
+        done = frame.finished(tables, phase=phase, with_stopped=True)
         known = tables.digests.reindex(done.index)
         for kind in (name for name in DIGESTS if name in known):
             counts = {
@@ -91,7 +91,7 @@ def digest_section(tables: StudyTables) -> Section:
 
 def _count(tables: StudyTables, phase: str, column: str) -> dict[str, int]:
     """Finished slots of a phase by a column of their results."""
-    done = frame.finished(tables, phase=phase)
+    done = frame.finished(tables, phase=phase, with_stopped=True)
     return {str(v): int(n) for v, n in done[column].value_counts().sort_index().items()} if column in done else {}
 
 

@@ -1,6 +1,7 @@
 """Studies that never were: tables with plausible numbers, for tests and for looking at the page."""
 
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +45,7 @@ class Simulator:
         searched: share of the search that is done.
         failed: keys of slots that failed for good.
         mixed: keys of slots with another code digest.
+        stopped: epoch of fine-tuning after which a search slot was stopped early, by its key.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Simulator:
         confirmed: float = 1.0,
         failed: tuple[str, ...] = (),
         mixed: tuple[str, ...] = (),
+        stopped: dict[str, int] | None = None,
         arms: dict[str, Any] | None = None,
         contrasts: list[dict[str, Any]] | None = None,
         question: str = "Does preview linear probing, stochastic depth or both improve fine-tuning of an ECG encoder?",
@@ -68,7 +71,7 @@ class Simulator:
         self.classes = CLASSES[-n_classes:]
         self.arms = ARMS if arms is None else arms
         self.fractions, self.searched, self.confirmed = fractions, searched, confirmed
-        self.failed, self.mixed = failed, mixed
+        self.failed, self.mixed, self.stopped = failed, mixed, stopped or {}
         self.search_trials, self.replicates = search_trials, replicates
         self.spec = _spec(name, question, self.arms, CONTRASTS if contrasts is None else contrasts, fractions)
         self.spec["budget"] = {
@@ -120,6 +123,7 @@ class Simulator:
             "state": state,
             "attempts": {"DONE": 1, "FAILED": 3}.get(state, 0),
             "reason": "Diverged: loss is nan at epoch 3" if state == "FAILED" else None,
+            "stopped_epoch": self.stopped.get(key, math.nan),
         }
         self.slots.append(row)
         params = self._params(arm, phase)
@@ -179,7 +183,7 @@ class Simulator:
             scores |= self._test(slot_id, skill, index)
             self.rows["test_reads"].append({"slot_id": slot_id, "key": key, "opened_at": self.clock, "agent": "host-1"})
         self.rows["scores"].append({"slot_id": slot_id, **scores})
-        self._epochs(slot_id, params, value)
+        self._epochs(slot_id, params, value, n_tuned=self.stopped.get(key, 8))
         code = "9" * 40 if key in self.mixed else "c" * 40
         self.rows["digests"].append(
             {
@@ -207,8 +211,8 @@ class Simulator:
             )
         return {"test_auroc": float(auroc.mean()), "test_auprc": float(auprc.mean())}
 
-    def _epochs(self, slot_id: int, params: dict[str, Any], value: float) -> None:
-        stages = [("probe", min(4, params["probe_epochs"]), 0.72), ("finetune", 8, 0.8)]
+    def _epochs(self, slot_id: int, params: dict[str, Any], value: float, *, n_tuned: int) -> None:
+        stages = [("probe", min(4, params["probe_epochs"]), 0.72), ("finetune", n_tuned, 0.8)]
         self.rows["seconds"].append({"slot_id": slot_id, "stage": "features", "seconds": 0.4 if slot_id < 3 else 0.0})
         for stage, n, start in stages:
             for epoch in range(1, n + 1):
@@ -320,7 +324,7 @@ def _spec(name: str, question: str, arms: Any, contrasts: Any, fractions: tuple[
         "space": SPACE,
         "arms": arms,
         "context": {"data_fraction": list(fractions)} if fractions else {},
-        "search": {"sampler": "tpe", "early_stopping": False},
+        "search": {"sampler": "tpe"},
         "objectives": {"select": "val_auroc"},
         "contrasts": contrasts,
         "margin": {"auroc": 0.005, "auprc": 0.01},

@@ -14,7 +14,7 @@ from ablate.report.page import write_report
 from ablate.store.table import StudyTables
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
-FILES = {"arms", "contrasts", "importance", "interactions", "trials"}
+FILES = {"arms", "contrasts", "importance", "interactions", "rungs", "trials"}
 
 
 @pytest.fixture(scope="module")

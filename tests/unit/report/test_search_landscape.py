@@ -13,7 +13,7 @@ points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, m
 
 @given(points)
 def test_the_front_is_what_no_other_beats(pairs: list[tuple[int, int]]) -> None:
-    trials = [Trial(str(k), "a", k, float(a), float(b), {}) for k, (a, b) in enumerate(pairs)]
+    trials = [Trial(str(k), "a", k, float(a), float(b), {}, k + 1) for k, (a, b) in enumerate(pairs)]
     front = {(pairs[int(key)]) for key in pareto_front(trials)}
     beaten = {p for p in pairs if any(q[0] >= p[0] and q[1] >= p[1] and q != p for q in pairs)}
     assert front == set(pairs) - beaten
