@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-cluster test-slow lint chaos clean
+.PHONY: run test test-cluster test-slow lint chaos fuzz clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
 	$(BIN)/ablate run --study sd_vs_lp --workers 4
@@ -29,6 +29,12 @@ lint: $(VENV)/.tested
 
 chaos: $(VENV)/.tested  ## thirty faults in each of twenty studies; none may lose or change a result
 	$(BIN)/python -m pytest tests/acceptance/test_chaos.py -m "slow or not slow" --chaos-seeds 20
+
+fuzz: $(VENV)/.tested  ## ten minutes of damaged study files, checkpoints, headers and tables
+	$(BIN)/python -m pytest tests/fuzz --fuzz-minutes 1
+
+bench: $(VENV)/.tested  ## the same slots by other tools' scripts; on PTB-XL too where ABLATE_DATA names it
+	$(BIN)/python benchmarks/peers/bench.py $(if $(ABLATE_DATA),--data "$(ABLATE_DATA)") --out benchmarks/results.json
 
 # torch comes first and pinned: a plain "torch" would bring several gigabytes for CUDA where none may be.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -21,9 +21,12 @@ traceback.
 
 
 class AblateError(Exception):
-    """Root of the tree; ``exit_status`` is what the command line exits with."""
+    """Root of the tree; ``exit_status`` is what the command line exits with. What is said of it is one line."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())  # what a file or another library says may hold several
 
 
 class SpecError(AblateError):

@@ -15,8 +15,10 @@ from jaxtyping import Float32, Int16
 from ablate.ecg.source import DURATION_S, LEADS
 from ablate.errors import DataError
 
-_RECORD = re.compile(rb"(\S+) (\d+) (\d+) (\d+)\s*")
-_SIGNAL = re.compile(rb"(\S+) 16 ([\d.]+)(?:\((-?\d+)\))?/mV \d+ -?\d+ (-?\d+) (-?\d+) 0 (\S+)\s*")
+_RECORD = re.compile(rb"(\S+) (\d{1,9}) (\d{1,9}) (\d{1,9})\s*")
+_SIGNAL = re.compile(
+    rb"(\S+) 16 (\d{1,9}(?:\.\d{1,20})?)(?:\((-?\d{1,9})\))?/mV \d+ -?\d+ (-?\d{1,9}) (-?\d{1,9}) 0 (\S+)\s*"
+)
 _INVALID = -32768  # format 16's word for "no value here"
 _UPPER = [lead.upper() for lead in LEADS]
 _AS_THEY_ARE = list(range(len(LEADS)))
@@ -59,6 +61,8 @@ def read_record(stem: Path, *, fs_hz: int) -> Float32[np.ndarray, "lead sample"]
 
 def _parse_plain(content: bytes, name: str) -> _Header | None:
     """The header, or None where it is not exactly of PTB-XL's form."""
+    if not content.isascii():
+        return None
     lines = [line for line in content.splitlines() if not line.startswith(b"#") and line.strip()]
     record = _RECORD.fullmatch(lines[0]) if lines else None
     signals = [_SIGNAL.fullmatch(line) for line in lines[1:]]

@@ -41,10 +41,10 @@ def read_statements(path: Path) -> tuple[Statement, ...]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
+            names = reader.fieldnames or []
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as PTB-XL's table of statements ({error})") from error
-    names = reader.fieldnames or []
     if missing := [name for name in _COLUMNS if name not in names]:
         raise DataError(f"{path}: column {missing[0]!r} is missing; expected scp_statements.csv of PTB-XL v1.0.3")
     statements = sorted((_statement(path, row, row[names[0]]) for row in rows), key=lambda each: each.code)
