@@ -68,8 +68,9 @@ class Workplace:
         os.kill(process.pid, signal.SIGINT)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def new_workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Workplace]]:
+    """Makes workplaces that know the study ``small``; their servers end with the module."""
     made: list[Workplace] = []
 
     def make() -> Workplace:

@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -36,8 +37,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_study_is_run_looked_at_and_reported(workplace: Workplace) -> None:
-    shown = workplace.ablate("run", "--study", "small", "--workers", "2")
+@dataclass(frozen=True)
+class Finished:
+    """A workplace whose study is done by four workers, and what was shown meanwhile."""
+
+    workplace: Workplace
+    shown: str
+
+
+@pytest.fixture(scope="module")
+def finished(new_workplace: Callable[[], Workplace]) -> Finished:
+    workplace = new_workplace()
+    return Finished(workplace, workplace.ablate("run", "--study", "small", "--workers", "4"))
+
+
+def test_a_study_is_run_looked_at_and_reported(finished: Finished) -> None:
+    workplace, shown = finished.workplace, finished.shown
     assert f"{SLOTS} of {SLOTS} slots done" in shown
     assert re.search(r"^(supported|refuted|equivalent|unresolved) at 50 % of the data: lp ", shown, re.MULTILINE)
 
@@ -64,20 +79,17 @@ def test_a_study_is_run_looked_at_and_reported(workplace: Workplace) -> None:
     storage.engine.dispose()
 
 
-def test_the_report_is_the_same_to_the_byte_when_it_is_written_again(workplace: Workplace) -> None:
-    workplace.ablate("run", "--study", "small", "--workers", "2", "--quiet")
+def test_the_report_is_the_same_to_the_byte_when_it_is_written_again(finished: Finished) -> None:
     contents = []
     for name in ("one", "other"):
-        workplace.ablate("report", "--study", "small", "--out", name)
-        contents.append({file.name: file.read_bytes() for file in (workplace.folder / name).iterdir()})
+        finished.workplace.ablate("report", "--study", "small", "--out", name)
+        contents.append({file.name: file.read_bytes() for file in (finished.workplace.folder / name).iterdir()})
     assert contents[0] == contents[1]
 
 
-def test_scores_do_not_depend_on_the_number_of_workers(new_workplace: Callable[[], Workplace]) -> None:
-    alone, together = new_workplace(), new_workplace()
-    alone.ablate("run", "--study", "small", "--workers", "1", "--quiet")
-    together.ablate("run", "--study", "small", "--workers", "4", "--quiet")
-    assert scores(alone) == scores(together)
+def test_scores_do_not_depend_on_the_number_of_workers(finished: Finished, workplace: Workplace) -> None:
+    workplace.ablate("run", "--study", "small", "--workers", "1", "--quiet")
+    assert scores(workplace) == scores(finished.workplace)
 
 
 def test_two_launches_on_an_empty_folder_share_the_work(workplace: Workplace) -> None:
@@ -90,10 +102,9 @@ def test_two_launches_on_an_empty_folder_share_the_work(workplace: Workplace) ->
     assert sum(phase["done"] for phase in status["phases"]) == SLOTS
 
 
-def test_the_dashboard_reads_and_cannot_write(workplace: Workplace) -> None:
-    workplace.ablate("run", "--study", "small", "--workers", "2", "--phase", "search", "--quiet")
+def test_the_dashboard_reads_and_cannot_write(finished: Finished) -> None:
     port = free_port()
-    dashboard = workplace.start("dashboard", "--port", str(port))
+    dashboard = finished.workplace.start("dashboard", "--port", str(port))
     try:
         assert dashboard.stdout is not None
         dashboard.stdout.readline()
@@ -121,15 +132,16 @@ def _answer(url: str) -> object:
     raise TimeoutError(url)
 
 
-def test_another_spec_under_the_same_name_is_refused_with_the_difference(workplace: Workplace) -> None:
-    workplace.ablate("run", "--study", "small", "--phase", "search", "--quiet", "--workers", "2")
-    workplace.study.write_text(workplace.study.read_text().replace("replicates = 2", "replicates = 3"))
-    message = workplace.ablate("run", "--study", "small", status=4)
+def test_another_spec_under_the_same_name_is_refused_with_the_difference(finished: Finished, tmp_path: Path) -> None:
+    changed = tmp_path / "small.toml"
+    changed.write_text(finished.workplace.study.read_text().replace("replicates = 2", "replicates = 3"))
+    message = finished.workplace.ablate("run", "--study", str(changed), status=4)
     assert "budget.replicates" in message
     assert message.count("\n") == 1
 
 
-def test_passwords_are_never_shown(workplace: Workplace) -> None:
+def test_passwords_are_never_shown(finished: Finished) -> None:
+    workplace = finished.workplace
     url = make_url(workplace.ablate("storage", "start").strip())
     secret = Path(str(url.query["passfile"])).read_text().strip().rpartition(":")[2]
     wrong = url.set(password="wrong-horse", query={}).render_as_string(hide_password=False)
@@ -156,8 +168,8 @@ def test_passwords_are_never_shown(workplace: Workplace) -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_gets_one_line_and_its_exit_status(
-    workplace: Workplace, words: list[str], status: int, expected: str
+    finished: Finished, words: list[str], status: int, expected: str
 ) -> None:
-    message = workplace.ablate(*words, status=status)
+    message = finished.workplace.ablate(*words, status=status)
     assert expected in message
     assert message.strip().count("\n") == 0, message
