@@ -1,0 +1,117 @@
+"""Wall time, processor time and peak memory of a command and of everything it starts.
+
+    python meter.py USE.json -- COMMAND … [-- AFTERWARDS …] …
+
+The meter is made the parent of orphans (Linux' child subreaper), so that daemons, a database's or Ray's, count as well.
+The wall time ends with the command. Processor time is user and system of every process that has ended, which all have
+by then. Memory is the sum of the proportional set sizes (PSS), which counts a shared page once, every half second.
+Commands after a further ``--`` look at what came out, the last one stops daemons; their own time is not counted.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+EVERY_S = 0.5
+PATIENCE_S = 30.0  # for daemons to end by themselves
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Living processes that stem from ``pid``, itself apart."""
+    children = defaultdict(list)
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            children[int(parent)].append(int(folder.name))
+    waiting = children[pid]
+    while waiting:
+        found = waiting.pop()
+        waiting += children[found]
+        yield found
+
+
+def pss_bytes(pid: int) -> int:
+    """Proportional set size; 0 of a process that has gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+class Peak:
+    """Looks now and then in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.n_bytes, self._is_over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._is_over.wait(EVERY_S):
+            self.n_bytes = max(self.n_bytes, sum(map(pss_bytes, descendants(os.getpid()))))
+
+
+def cpu_s(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
+
+
+def await_all() -> None:
+    """Wait for every descendant; end those that stay."""
+    until = time.monotonic() + PATIENCE_S
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                time.sleep(0.02)
+            if time.monotonic() > until:
+                for stray in descendants(os.getpid()):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(stray, signal.SIGKILL)
+
+
+def main(target: Path, command: list[str], afterwards: list[list[str]]) -> int:
+    if ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become the parent of orphans; Linux 3.4 or later is needed")
+    peak, begun_at, begun = Peak(), time.time(), time.perf_counter()
+    status = subprocess.run(command, check=False).returncode
+    wall_s = time.perf_counter() - begun
+    peak.stop()
+    uncounted_s = 0.0
+    for words in afterwards if status == 0 else afterwards[-1:]:
+        helper = subprocess.Popen(words)
+        _, code, usage = os.wait4(helper.pid, 0)
+        helper.returncode = os.waitstatus_to_exitcode(code)
+        uncounted_s += cpu_s(usage)
+        status = status or helper.returncode
+    await_all()
+    spent_s = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN)) - uncounted_s
+    use = {"begun_at": begun_at, "wall_s": wall_s, "cpu_s": spent_s, "peak_pss_mib": peak.n_bytes / 2**20}
+    target.write_text(json.dumps(use))
+    return status
+
+
+if __name__ == "__main__":
+    parts: list[list[str]] = [[]]
+    for word in sys.argv[1:]:
+        if word == "--":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    (name,), words, *after = parts
+    sys.exit(main(Path(name), words, after))

@@ -1,0 +1,108 @@
+"""The slots that every variant fills: the four arms of sd_vs_lp with fixed params, as a study and as a list.
+
+The study is for ``ablate``, the list for the scripts; the list is made from the study's own plan.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ablate import seeds
+from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.ptbxl import PtbXl
+from ablate.ecg.split import fraction, load_task
+from ablate.model.catalogue import CATALOGUE, EncoderSpec, weights_file
+from ablate.study.confirm import choose
+from ablate.study.file import load_spec
+from ablate.study.plan import plan
+from ablate.train.params import Params
+
+ENCODER = "net1d_small"
+ARMS = ("ft", "sd", "lp", "lp_sd")
+
+# Nothing is searched: each arm has one value for everything, so a study of it is its confirmation only.
+STUDY = """
+question = "How long do the same slots take?"
+
+[data]
+source = "ptbxl"
+task = "superdiagnostic"
+preprocessing = "{preprocessing}"
+
+[encoder]
+name = "net1d_small"
+weights = "{weights}"
+
+[fixed]
+ft_epochs = {ft_epochs}
+batch_size = 64
+probe_lr = 1e-2
+
+[space]
+drop_path_rate = {{ low = 0.0, high = 0.5 }}
+probe_epochs = {{ low = 0, high = 40 }}
+ft_lr = {{ low = 1e-4, high = 3e-3, log = true }}
+head_lr_ratio = {{ low = 1.0, high = 30.0, log = true }}
+
+[arms]
+ft = {{ drop_path_rate = 0.0, probe_epochs = 0, ft_lr = 1e-3, head_lr_ratio = 3.0 }}
+sd = {{ drop_path_rate = 0.2, probe_epochs = 0, ft_lr = 1e-3, head_lr_ratio = 3.0 }}
+lp = {{ drop_path_rate = 0.0, probe_epochs = {probe_epochs}, ft_lr = 5e-4, head_lr_ratio = 1.0 }}
+lp_sd = {{ drop_path_rate = 0.2, probe_epochs = {probe_epochs}, ft_lr = 5e-4, head_lr_ratio = 1.0 }}
+
+[context]
+data_fraction = [{data_fraction}]
+
+[budget]
+replicates = {replicates}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be done on one cohort.
+
+    Attributes:
+        folder: PTB-XL, or a cohort in its layout.
+        n_slots: a multiple of the four arms.
+        probe_epochs: of the two arms that probe.
+    """
+
+    name: str
+    folder: Path
+    weights: str
+    data_fraction: float
+    preprocessing: str
+    n_slots: int
+    ft_epochs: int
+    probe_epochs: int
+
+
+def write_study(task: Task, file: Path) -> None:
+    values = asdict(task)
+    file.write_text(STUDY.format(**values, replicates=task.n_slots // len(ARMS)))
+
+
+def slot_list(task: Task, study: Path, *, cache: Path, device: str, n_processes: int) -> dict[str, Any]:
+    """What a script is told; the records are prepared in ``cache`` once, which warms the page cache for all."""
+    spec = load_spec(str(study))
+    folder = prepare(PtbXl(task.folder), preprocessing=task.preprocessing, cache_dir=cache, n_processes=n_processes)
+    cohort = open_cohort(folder)
+    data = load_task(cohort, spec.data.task)
+    found = []
+    for slot in plan(spec):
+        choice = choose(spec, slot.arm, slot.context, [])
+        assert choice is not None
+        params = Params.from_dict(choice["params"])
+        chosen = fraction(data, data_fraction=params.data_fraction, seed=seeds.derive(slot.seed, "subset"))
+        train_ids = cohort.ecg_id[data.train_rows[chosen]].tolist()
+        found.append({"key": slot.key, "seed": slot.seed, "params": params.document(), "train_ids": train_ids})
+    return {
+        "folder": str(task.folder),
+        "preprocessing": task.preprocessing,
+        "weights": str(weights_file(EncoderSpec(ENCODER, task.weights))),
+        "shape": asdict(CATALOGUE[ENCODER].shape),
+        "device": device,
+        "n_processes": n_processes,
+        "slots": found,
+    }
