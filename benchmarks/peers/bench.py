@@ -265,6 +265,7 @@ def task_of(name: str, asked: argparse.Namespace, scratch: Path) -> Task:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = parsed(arguments)
+    sys.stdout.reconfigure(line_buffering=True)
     console = Console(stderr=asked.json, width=160)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="peers") as folder:

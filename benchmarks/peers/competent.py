@@ -37,7 +37,7 @@ def prepare(work: Work, target: Path) -> Path:
 
 
 def memory_loader(work: Work, array: Path) -> Loader:
-    records, labels = np.load(array, mmap_mode="r"), torch.from_numpy(work.labels.to_numpy())
+    records, labels = np.load(array, mmap_mode="r"), torch.from_numpy(work.labels.to_numpy(copy=True))
 
     def load(ids: np.ndarray, batch_size: int) -> Batches:
         rows = work.labels.index.get_indexer(ids)

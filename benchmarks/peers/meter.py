@@ -24,7 +24,7 @@ from pathlib import Path
 
 EVERY_S = 0.5
 PATIENCE_S = 30.0  # for daemons to end by themselves
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+_SUBREAPER, _DEATH_SIGNAL = 36, 1  # of prctl
 
 
 def descendants(pid: int) -> Iterator[int]:
@@ -80,14 +80,25 @@ def await_all() -> None:
             if pid == 0:
                 time.sleep(0.02)
             if time.monotonic() > until:
-                for stray in descendants(os.getpid()):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(stray, signal.SIGKILL)
+                end_all()
+
+
+def end_all() -> None:
+    """Kill every descendant."""
+    for pid in descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot adopt orphans; Linux 3.4 or later is needed")
 
 
 def main(target: Path, command: list[str], afterwards: list[list[str]]) -> int:
-    if ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "cannot become the parent of orphans; Linux 3.4 or later is needed")
+    prctl(_SUBREAPER, 1)
+    prctl(_DEATH_SIGNAL, signal.SIGTERM)  # whoever measures has been killed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
     peak, begun_at, begun = Peak(), time.time(), time.perf_counter()
     status = subprocess.run(command, check=False).returncode
     wall_s = time.perf_counter() - begun
@@ -114,4 +125,7 @@ if __name__ == "__main__":
         else:
             parts[-1].append(word)
     (name,), words, *after = parts
-    sys.exit(main(Path(name), words, after))
+    try:
+        sys.exit(main(Path(name), words, after))
+    finally:
+        end_all()  # there is somebody only where we were interrupted

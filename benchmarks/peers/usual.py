@@ -23,7 +23,7 @@ class RecordDataset(Dataset):
     def __init__(self, work: Work, ids: np.ndarray) -> None:
         self.preprocessing = work.about["preprocessing"]
         self.paths = [work.path(ecg_id) for ecg_id in ids]
-        self.labels = torch.from_numpy(work.labels.loc[ids].to_numpy())
+        self.labels = torch.from_numpy(work.labels.loc[ids].to_numpy(copy=True))
 
     def __len__(self) -> int:
         return len(self.paths)
