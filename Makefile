@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-cluster test-slow lint chaos fuzz clean
+.PHONY: run test test-cluster test-slow lint chaos fuzz bench clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
 	$(BIN)/ablate run --study sd_vs_lp --workers 4
