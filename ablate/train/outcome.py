@@ -51,6 +51,8 @@ class Outcome:
         class_scores: by split and class, AUROC and AUPRC; NaN for a class without both outcomes.
         seconds: by stage, loading and set-up apart.
         lost_classes: classes without a positive in the subset that was trained on.
+        fingerprint: digest of all that decides the scores, hardware and libraries included; equal where nothing that
+            matters differs.
         early_stop: where it was ended early, None where it ran to its end.
         notes: what was done otherwise than asked, in sentences.
     """
@@ -68,6 +70,7 @@ class Outcome:
     digests: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     precision: str = "fp32"
+    fingerprint: str = ""
     early_stop: EarlyStop | None = None
     notes: tuple[str, ...] = ()
 

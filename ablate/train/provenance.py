@@ -4,11 +4,14 @@ import functools
 import platform
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ablate import digest
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGE = Path(__file__).parents[1]
 _DECISIVE = ("train", "model", "ecg", "stats", "seeds.py")  # what can change the bits of a score
@@ -32,8 +35,10 @@ def code_version() -> str:
     return f"{commit or 'no-git'}{dirty} sources {CODE_DIGEST[: digest.SHORT]}"
 
 
-def hardware(device: torch.device) -> str:
+def hardware(device: "torch.device") -> str:
     """What computes: results of equal hardware and torch have equal bits."""
+    import torch  # noqa: PLC0415 - a command that only asks for the code's digest need not wait for it
+
     if device.type == "cuda":
         return f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}"
     return f"torch {torch.__version__}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
@@ -42,6 +47,8 @@ def hardware(device: torch.device) -> str:
 @functools.cache
 def environment() -> str:
     """For people: Python, torch, numpy, the processor's instruction set and its digest."""
+    import torch  # noqa: PLC0415 - as above
+
     told = (
         f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, "
         f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

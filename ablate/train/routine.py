@@ -6,7 +6,7 @@ choices are ours and are told where they are made: ``group`` for rates and weigh
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -84,18 +84,20 @@ def post_train(
     machine = machine or Machine()
     with prepared(machine) as device:
         peak = MemoryPeak(device)
-        spec = encoder_spec if params.init == "pretrained" else EncoderSpec(encoder_spec.name, "random")
+        spec = _start_of(encoder_spec, params)
         encoder, encoder_digest = shelf.take(spec, seed=seed)
         n_leads, n_samples = data.signals.shape[1:]
         require_input(encoder, fs_hz=data.fs_hz, n_leads=n_leads, n_samples=n_samples)
+        identity = _identity(params, seed, data, encoder_digest, machine)
         trial = _start(
             data, params, seed=seed, machine=machine, device=device, report=report, stop=stop, rungs=rungs or NO_RUNGS
         )
-        saved = Checkpoint(checkpoint, _identity(trial, encoder_digest), trial.notes)
+        saved = Checkpoint(checkpoint, identity, trial.notes)
         network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
         learner, course = _train(network, trial, saved)
         # The result carries the digest of the encoder that was asked for: its random twin differs in every block.
-        return _outcome(learner, course, trial, shelf.digest_of(encoder_spec), peak)
+        outcome = _outcome(learner, course, trial, shelf.digest_of(encoder_spec), peak)
+        return replace(outcome, fingerprint=_fingerprint(identity, device))
 
 
 @dataclass(frozen=True)
@@ -190,15 +192,37 @@ def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str
     )
 
 
-def _identity(trial: Trial, encoder_digest: str) -> str:
-    """Digest of all that decides a trial's bits."""
+def fingerprint(
+    encoder_spec: EncoderSpec, data: TaskData, params: Params, *, seed: int, machine: Machine | None = None
+) -> str:
+    """What ``post_train`` would give its outcome as ``fingerprint``, without training anything.
+
+    Raises:
+        SpecError: the device is not there, or nothing has the encoder's name.
+        CheckpointError: the encoder's weights cannot be used.
+    """
+    machine = machine or Machine()
+    _, encoder_digest = shelf.take(_start_of(encoder_spec, params), seed=seed)
+    return _fingerprint(_identity(params, seed, data, encoder_digest, machine), machine.torch_device)
+
+
+def _start_of(encoder_spec: EncoderSpec, params: Params) -> EncoderSpec:
+    return encoder_spec if params.init == "pretrained" else EncoderSpec(encoder_spec.name, "random")
+
+
+def _fingerprint(identity: str, device: torch.device) -> str:
+    return digest.of_json([identity, provenance.hardware(device), provenance.environment()])
+
+
+def _identity(params: Params, seed: int, data: TaskData, encoder_digest: str, machine: Machine) -> str:
+    """Digest of all that decides a trial's bits on one machine."""
     return digest.of_json(
         {
-            "params": trial.params.document(),
-            "seed": trial.seed,
-            "data": trial.data.digest,
+            "params": params.document(),
+            "seed": seed,
+            "data": data.digest,
             "encoder": encoder_digest,
-            "machine": trial.machine.identity(),
+            "machine": machine.identity(),
             "code": provenance.CODE_DIGEST,
         }
     )
