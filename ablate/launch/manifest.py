@@ -177,4 +177,6 @@ def _arguments(duty: Duty, options: KubernetesOptions) -> list[str]:
     ]
     if tuple(duty.phases) != (SEARCH, CONFIRM):
         given += ["--phase", duty.phases[0]]
+    if duty.reuse:
+        given.append("--reuse")
     return [*given, "--allow-mixed"] if duty.allow_mixed else given

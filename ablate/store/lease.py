@@ -22,7 +22,7 @@ _BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
 
 SLOT_COLUMNS = (
     "id, key, phase, arm, context, index, generation, chain, seed, params, state, token, failures, reason, "
-    "rungs, stopped_epoch"
+    "rungs, stopped_epoch, reused_from"
 )
 
 _CLAIM = f"""
@@ -88,7 +88,8 @@ FROM renewed JOIN ablate_study y ON y.id = renewed.study_id
 """
 
 _SET_PARAMS = """
-UPDATE ablate_slot SET params = CAST(:params AS json), rungs = CAST(:rungs AS json), stale = true
+UPDATE ablate_slot
+SET params = CAST(:params AS json), rungs = CAST(:rungs AS json), asked = CAST(:asked AS text), stale = true
 WHERE id = :slot AND token = :token AND state = 'leased' RETURNING id
 """
 
@@ -104,9 +105,9 @@ WITH filled AS (
     UPDATE ablate_attempt a SET ended_at = now(), outcome = 'done', message = CAST(:reason AS text)
     FROM filled WHERE a.slot_id = filled.id AND a.token = :token
 ), told AS (
-    INSERT INTO ablate_result (slot_id, token, scores, epochs, class_scores, seconds, digests, facts)
+    INSERT INTO ablate_result (slot_id, token, scores, epochs, class_scores, seconds, digests, facts, fingerprint)
     SELECT id, :token, CAST(:scores AS json), CAST(:epochs AS json), CAST(:class_scores AS json),
-           CAST(:seconds AS json), CAST(:digests AS json), CAST(:facts AS json)
+           CAST(:seconds AS json), CAST(:digests AS json), CAST(:facts AS json), CAST(:fingerprint AS text)
     FROM filled
 ), kept AS (
     INSERT INTO ablate_artifact (study_id, slot_id, name, content)
@@ -192,21 +193,30 @@ def renew(database: Database, held: Claim, progress: Mapping[str, Any] | None) -
     text = None if progress is None else to_json(dict(progress))
     rows = database.rows(_RENEW, slot=held.slot.id, token=held.token, agent=held.agent.id, progress=text)
     if not rows:
-        raise _lost(database, held, "cannot be renewed")
+        raise lost(database, held, "cannot be renewed")
     return bool(rows[0].stop)
 
 
 def set_params(
-    database: Database, held: Claim, params: Mapping[str, Any], *, rungs: Mapping[str, Any] | None = None
+    database: Database,
+    held: Claim,
+    params: Mapping[str, Any],
+    *,
+    rungs: Mapping[str, Any] | None = None,
+    asked: str | None = None,
 ) -> None:
     """Store the params of a claimed slot, and what it must reach to be trained to its end.
 
     Raises:
         LeaseLost: the slot belongs to somebody else.
     """
-    told = {"params": to_json(dict(params)), "rungs": None if rungs is None else to_json(dict(rungs))}
+    told = {
+        "params": to_json(dict(params)),
+        "rungs": None if rungs is None else to_json(dict(rungs)),
+        "asked": asked,
+    }
     if not database.rows(_SET_PARAMS, slot=held.slot.id, token=held.token, **told):
-        raise _lost(database, held, "its params are dropped")
+        raise lost(database, held, "its params are dropped")
 
 
 def finish(database: Database, held: Claim, result: Mapping[str, Any], artifacts: Mapping[str, bytes]) -> None:
@@ -223,11 +233,12 @@ def finish(database: Database, held: Claim, result: Mapping[str, Any], artifacts
         names=list(artifacts),
         contents=list(artifacts.values()),
         reason=early_reason(result),
+        fingerprint=result.get("fingerprint") or None,
         stopped_epoch=(result.get("early_stop") or {}).get("epoch"),
         **columns,
     )
-    if not rows and not _ended(database, held, "done"):
-        raise _lost(database, held, "its result is dropped")
+    if not rows and not ended(database, held, "done"):
+        raise lost(database, held, "its result is dropped")
 
 
 def fail(database: Database, held: Claim, kind: str, message: str, *, counts: bool | None = None) -> SlotState:
@@ -272,7 +283,7 @@ def slot_of(row: Row[Any]) -> Slot:
         id=row.id, key=row.key, phase=row.phase, arm=row.arm, context=row.context, index=row._mapping["index"],
         generation=row.generation, chain=row.chain, seed=row.seed, params=row.params, state=SlotState(row.state),
         attempts=row.token, failures=row.failures, reason=row.reason,
-        rungs=row.rungs, stopped_epoch=row.stopped_epoch,
+        rungs=row.rungs, stopped_epoch=row.stopped_epoch, reused_from=row.reused_from,
     )  # fmt: skip
 
 
@@ -280,18 +291,19 @@ def _end(database: Database, held: Claim, **values: Any) -> SlotState:
     rows = database.rows(_END, slot=held.slot.id, token=held.token, max_losses=MAX_LOSSES, **values)
     if rows:
         return SlotState(rows[0].state)
-    if _ended(database, held, values["outcome"]):
+    if ended(database, held, values["outcome"]):
         return SlotState.WAITING
-    raise _lost(database, held, "its end is not recorded")
+    raise lost(database, held, "its end is not recorded")
 
 
-def _ended(database: Database, held: Claim, outcome: str) -> bool:
+def ended(database: Database, held: Claim, outcome: str) -> bool:
     """Whether this very attempt ended so already: the answer to an earlier call was lost on the way."""
     rows = database.rows(_STANDING, slot=held.slot.id, token=held.token)
     return bool(rows) and rows[0].outcome == outcome
 
 
-def _lost(database: Database, held: Claim, consequence: str) -> LeaseLost:
+def lost(database: Database, held: Claim, consequence: str) -> LeaseLost:
+    """The error that says how the slot stands now, and what follows from that."""
     rows = database.rows(_STANDING, slot=held.slot.id, token=held.token)
     stands = f"it is {rows[0].state} under lease {rows[0].token}" if rows else "it is gone"
     return LeaseLost(

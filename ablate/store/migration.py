@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from ablate.errors import StoreError
 from ablate.store.database import Database
 
-HEAD = "0003"
+HEAD = "0004"
 VERSION_TABLE = "ablate_version"
 _LOCK = 0x61626C61  # "abla": of everybody who creates or changes tables
 

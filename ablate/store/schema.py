@@ -77,6 +77,8 @@ slot = Table(
     Column("trial_id", Integer),
     Column("rungs", JSON(none_as_null=True), comment="what it must score, by epoch, to be trained to its end"),
     Column("stopped_epoch", Integer, comment="of fine-tuning, after which it was stopped early"),
+    Column("asked", Text, comment="digest of what was asked for: params, seed, data and encoder by name"),
+    Column("reused_from", JSON(none_as_null=True), comment="study and slot that the result was taken from"),
     UniqueConstraint("study_id", "key"),
     UniqueConstraint("study_id", "ordinal"),
 )
@@ -90,6 +92,7 @@ Index(
     slot.c.generation,
     postgresql_where=slot.c.state.in_(["waiting", "leased"]),
 )
+Index("ablate_slot_asked", slot.c.asked, postgresql_where=slot.c.state == "done")
 Index("ablate_slot_stale", slot.c.study_id, slot.c.ordinal, postgresql_where=slot.c.stale)
 
 agent = Table(
@@ -145,6 +148,7 @@ result = Table(
     Column("seconds", JSON, nullable=False),
     Column("digests", JSON, nullable=False),
     Column("facts", JSON, nullable=False, comment="the rest of the document"),
+    Column("fingerprint", Text, comment="digest of all that decided the scores"),
 )
 
 artifact = Table(

@@ -58,6 +58,7 @@ class Slot:
         reason: why it failed, why its last attempt did, or why it was stopped early.
         rungs: what it must reach to be trained to its end, fixed together with ``params``; None where nothing.
         stopped_epoch: of fine-tuning, after which it was stopped early; None where it ran to its end.
+        reused_from: study and slot whose result it took; None where it was trained.
     """
 
     id: int
@@ -76,6 +77,7 @@ class Slot:
     reason: str | None
     rungs: dict[str, Any] | None = None
     stopped_epoch: int | None = None
+    reused_from: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +85,14 @@ class Past:
     """A finished search trial, as later generations of its chain see it.
 
     Attributes:
+        index: place in its chain.
         epochs: a list for each column: stage, epoch, val_auroc, ...
         stopped_epoch: of fine-tuning, after which it was stopped early; None where it ran to its end.
     """
 
     params: Mapping[str, Any]
     scores: Mapping[str, float]
+    index: int = 0
     epochs: Mapping[str, Sequence[Any]] = field(default_factory=dict, repr=False)
     stopped_epoch: int | None = None
 
@@ -105,6 +109,24 @@ class Past:
             for stage, epoch, value in zip(*columns, strict=True)
             if stage == "finetune"
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twin:
+    """A slot of another study that was asked for the same and is finished.
+
+    Attributes:
+        fingerprint: digest of all that decided its scores; an equal trial would only repeat them.
+        code: for people, with the digest of the sources.
+    """
+
+    slot_id: int
+    study: str
+    key: str
+    asked: str
+    fingerprint: str
+    code: str
+    past: Past = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

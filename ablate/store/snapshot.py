@@ -31,7 +31,7 @@ _STUDY = "SELECT name, spec, spec_digest, created_at, seal, sealed_at FROM ablat
 
 _SLOTS = """
 SELECT id AS slot_id, key, phase, arm, context, index, generation, seed, state, token AS attempts, reason,
-       stopped_epoch, params
+       stopped_epoch, reused_from, params
 FROM ablate_slot WHERE study_id = :study ORDER BY ordinal
 """
 
@@ -98,7 +98,7 @@ def _read(connection: Connection, study_id: int, read_probabilities: Callable[[i
 
 _SLOT_COLUMNS = (
     "slot_id", "key", "phase", "arm", "data_fraction", "context", "index", "generation", "seed",
-    "state", "attempts", "reason", "stopped_epoch",
+    "state", "attempts", "reason", "stopped_epoch", "reused_from",
 )  # fmt: skip
 _STORED_SLOT_COLUMNS = tuple(name for name in _SLOT_COLUMNS if name != "data_fraction")
 _ATTEMPT_COLUMNS = ("slot_id", "attempt", "agent", "host", "device", "started_at", "ended_at", "outcome", "message")
@@ -108,6 +108,9 @@ def _slot_frame(slots: Sequence[Row[Any]]) -> pd.DataFrame:
     frame = _frame(slots, (*_STORED_SLOT_COLUMNS, "params"))
     frame["data_fraction"] = [float(row.context.get("data_fraction", math.nan)) for row in slots]
     frame["stopped_epoch"] = frame["stopped_epoch"].astype(float)
+    frame["reused_from"] = [
+        row.reused_from and f"{row.reused_from['study']}: {row.reused_from['slot']}" for row in slots
+    ]
     frame["context"] = [to_json(row.context) for row in slots]
     return frame[list(_SLOT_COLUMNS)]
 

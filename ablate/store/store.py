@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ecg.seal import Permit
-from ablate.store import artifact, lease, ledger, migration, mirror, reader, study
+from ablate.store import artifact, lease, ledger, migration, mirror, reader, reuse, study
 from ablate.store.database import PATIENCE_S, Database
-from ablate.store.slot import Agent, Claim, Past, PlannedSlot, Slot, SlotState
+from ablate.store.slot import Agent, Claim, Past, PlannedSlot, Slot, SlotState, Twin
 from ablate.store.study import AgentRow, Counts, StudyRow
 
 if TYPE_CHECKING:
@@ -158,13 +158,24 @@ class Store:
         """
         return lease.renew(self.database, claim, progress)
 
-    def set_params(self, claim: Claim, params: Mapping[str, Any], *, rungs: Mapping[str, Any] | None = None) -> None:
-        """Store the params proposed for a claimed slot, with what it must reach to be trained to its end.
+    def set_params(
+        self,
+        claim: Claim,
+        params: Mapping[str, Any],
+        *,
+        rungs: Mapping[str, Any] | None = None,
+        asked: str | None = None,
+    ) -> None:
+        """Store the params proposed for a claimed slot.
+
+        Args:
+            rungs: what it must reach to be trained to its end.
+            asked: digest of all that it is asked for, by which other studies find it.
 
         Raises:
             LeaseLost: the slot belongs to somebody else.
         """
-        lease.set_params(self.database, claim, params, rungs=rungs)
+        lease.set_params(self.database, claim, params, rungs=rungs, asked=asked)
 
     def history(self, name: str, chain: str, below_generation: int) -> list[Past]:
         """The chain's finished slots of lower generations, ordered by index."""
@@ -177,6 +188,18 @@ class Store:
             LeaseLost: somebody else has or had the slot since: this result is dropped.
         """
         lease.finish(self.database, claim, result, artifacts or {})
+
+    def twins(self, name: str, asked: Sequence[str]) -> list[Twin]:
+        """Finished slots of other studies that were asked for the same."""
+        return reuse.twins(self.database, self._study_id(name), asked)
+
+    def reuse(self, claim: Claim, twin_id: int) -> None:
+        """Fill a slot with the result of another study's, which it says for ever; telling it again changes nothing.
+
+        Raises:
+            LeaseLost: somebody else has or had the slot since, or the other has no result.
+        """
+        reuse.reuse(self.database, claim, twin_id)
 
     def fail(self, claim: Claim, kind: str, message: str, *, counts: bool | None = None) -> SlotState:
         """End an attempt by failure; gives FAILED, or WAITING when it will be tried again.

@@ -40,12 +40,13 @@ FROM ablate_study WHERE name = :name
 """
 
 _HISTORY = """
-SELECT s.params, r.scores, r.epochs, s.stopped_epoch FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id
+SELECT s.index, s.params, r.scores, r.epochs, s.stopped_epoch
+FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id
 WHERE s.study_id = :study AND s.chain = :chain AND s.generation < :generation ORDER BY s.index, s.ordinal
 """
 
 _COUNTS = """
-SELECT phase, state, count(*) AS n, count(stopped_epoch) AS n_stopped
+SELECT phase, state, count(*) AS n, count(stopped_epoch) AS n_stopped, count(reused_from) AS n_reused
 FROM ablate_slot WHERE study_id = :study GROUP BY phase, state
 """
 
@@ -140,10 +141,12 @@ class Counts:
     Attributes:
         by_phase: slots in each state.
         stopped: of the done ones, those that were stopped early.
+        reused: of the done ones, those whose result another study's slot had.
     """
 
     by_phase: Mapping[str, Mapping[SlotState, int]]
     stopped: Mapping[str, int] = field(default_factory=dict)
+    reused: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, state: SlotState, *, phase: str | None = None) -> int:
         """Slots in ``state``, of one phase or of all."""
@@ -156,6 +159,10 @@ class Counts:
     def stopped_early(self, *, phase: str | None = None) -> int:
         """Done slots that were stopped early."""
         return sum(n for name, n in self.stopped.items() if phase in (None, name))
+
+    def taken(self, *, phase: str | None = None) -> int:
+        """Done slots whose result was taken from another study."""
+        return sum(n for name, n in self.reused.items() if phase in (None, name))
 
     def total(self, *, phase: str | None = None) -> int:
         """All slots."""
@@ -265,7 +272,13 @@ def history(database: Database, study_id: int, chain: str, generation: int) -> l
     """Finished slots of lower generations."""
     rows = database.rows(_HISTORY, study=study_id, chain=chain, generation=generation)
     return [
-        Past(params=row.params, scores=_scores(row.scores), epochs=row.epochs, stopped_epoch=row.stopped_epoch)
+        Past(
+            index=row._mapping["index"],
+            params=row.params,
+            scores=scores_of(row.scores),
+            epochs=row.epochs,
+            stopped_epoch=row.stopped_epoch,
+        )
         for row in rows
     ]
 
@@ -274,10 +287,12 @@ def counts(database: Database, study_id: int) -> Counts:
     """Slots by phase and state."""
     by_phase: dict[str, Counter[SlotState]] = {}
     stopped: Counter[str] = Counter()
+    reused: Counter[str] = Counter()
     for row in database.rows(_COUNTS, study=study_id):
         by_phase.setdefault(row.phase, Counter())[SlotState(row.state)] = row.n
         stopped[row.phase] += row.n_stopped
-    return Counts(by_phase, stopped)
+        reused[row.phase] += row.n_reused
+    return Counts(by_phase, stopped, reused)
 
 
 def slots(database: Database, study_id: int) -> list[Slot]:
@@ -290,7 +305,7 @@ def agents(database: Database, study_id: int) -> list[AgentRow]:
     return [AgentRow(**row._mapping) for row in database.rows(_AGENTS, study=study_id)]
 
 
-def _scores(stored: Mapping[str, float | None]) -> dict[str, float]:
+def scores_of(stored: Mapping[str, float | None]) -> dict[str, float]:
     """JSON has no word for not-a-number; what is null was not finite."""
     return {name: math.nan if score is None else score for name, score in stored.items()}
 

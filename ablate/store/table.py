@@ -28,7 +28,8 @@ class StudyTables:
 
     Attributes:
         slots: a row for each slot: slot_id, key, phase, arm, data_fraction, context (JSON), index, generation, seed,
-            state, attempts, reason, stopped_epoch (of fine-tuning; NaN where it was not stopped early).
+            state, attempts, reason, stopped_epoch (of fine-tuning; NaN where it was not stopped early),
+            reused_from ("study: slot"; None where it was trained).
         params: index slot_id, a column for each hyper-parameter.
         scores: index slot_id; val_auroc, val_auprc, val_auroc_last, val_auprc_last, test_auroc, test_auprc
             (confirm only), best_epoch, n_train, peak_memory_bytes, device, precision.

@@ -63,3 +63,9 @@ def thresholds(early: EarlyStopping, history: Iterable[Past], *, select: str, n_
         if len(known) >= early.eta:
             found[rung] = float(np.quantile(known, 1 - 1 / early.eta))
     return Rungs(score=select, thresholds=found) if found else None
+
+
+def reaches(rungs: Rungs, past: Past) -> bool:
+    """Whether a finished trial would have been trained to its end."""
+    curve = past.curve(rungs.score)
+    return not any(curve.get(epoch, math.nan) < threshold for epoch, threshold in rungs.thresholds.items())

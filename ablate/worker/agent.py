@@ -21,8 +21,8 @@ from ablate.worker.assignment import Assignment
 from ablate.worker.bell import Bell
 from ablate.worker.clerk import Clerk
 from ablate.worker.duty import Duty, Ending
-from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, TrialRequest
-from ablate.worker.outbox import Fail, Finish, Release
+from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
+from ablate.worker.outbox import Fail, Finish, Release, Reuse
 from ablate.worker.process import TrainerProcess
 from ablate.worker.shelf import Shelf
 
@@ -112,6 +112,7 @@ class Agent:
                 encoder={"name": encoder.name, "weights": encoder.weights, "precision": encoder.precision},
                 permit=assignment.permit,
                 rungs=assignment.rungs,
+                known=frozenset(assignment.twins),
                 micro_batch=micro_batch,
                 checkpoint=self._shelf.path(slot),
                 test_fold=assignment.wants_test_fold,
@@ -165,6 +166,10 @@ class Agent:
                 self._trial = None
                 self._hand_out()  # first, so that the trainer does not wait for the disk
                 self._clerk.tell(Finish(claim, {**message.result, "idle_s": message.idle_s}, message.artifacts))
+            case Recognised():
+                self._trial = None
+                self._hand_out()
+                self._clerk.tell(Reuse(claim, trial.assignment.twins[message.fingerprint]))
             case Halted():
                 self._end(Release(claim, "halted; its checkpoint is kept"))
             case Failed(at_fault="machine"):

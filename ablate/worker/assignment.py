@@ -1,7 +1,7 @@
 """From a claim to something that a trainer can do: params, and for a confirmation the permit to open the test fold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ablate.ecg.seal import Permit
@@ -9,6 +9,7 @@ from ablate.store.slot import Claim
 from ablate.store.store import Store
 from ablate.study.confirm import confirm_params
 from ablate.study.plan import CONFIRM
+from ablate.study.reuse import asked, is_usable
 from ablate.study.search import propose, rungs
 from ablate.study.spec import Spec
 from ablate.train.rung import Rungs
@@ -20,6 +21,7 @@ class Assignment:
     """A claimed slot with everything that decides its result.
 
     Attributes:
+        twins: slots of other studies by the fingerprint of their results, which may be taken where it is ours.
         rungs: where a search trial ends early; None trains it to its end.
         wants_test_fold: the store has not got the test fold's labels yet.
     """
@@ -28,11 +30,18 @@ class Assignment:
     params: Mapping[str, Any]
     permit: Permit | None = None
     rungs: Rungs | None = None
+    twins: Mapping[str, int] = field(default_factory=dict)
     wants_test_fold: bool = False
 
 
-def assign(store: Store, spec: Spec, claim: Claim) -> Assignment:
+def assign(store: Store, spec: Spec, claim: Claim, *, reuse: bool = False) -> Assignment:
     """Settle the params of a claimed slot and where it may end early, once for all its attempts.
+
+    Args:
+        store: of the study.
+        spec: the study.
+        claim: of one of its slots.
+        reuse: look for finished slots of other studies that were asked for the same.
 
     Raises:
         StoreUnavailable: the store is away.
@@ -43,13 +52,27 @@ def assign(store: Store, spec: Spec, claim: Claim) -> Assignment:
     if slot.phase == CONFIRM:
         params = confirm_params(spec, store.study(spec.name).seal or {}, slot)
         if slot.params != params:
-            store.set_params(claim, params)
+            store.set_params(claim, params, asked=asked(spec, slot, params))
         permit = store.open_test(claim)
         known = store.read_artifact(spec.name, None, TEST_FOLD)
-        return Assignment(claim, params, permit, wants_test_fold=known is None)
+        assignment = Assignment(claim, params, permit, wants_test_fold=known is None)
+    else:
+        assignment = _search(store, spec, claim)
+    return replace(assignment, twins=_twins(store, spec, assignment)) if reuse else assignment
+
+
+def _search(store: Store, spec: Spec, claim: Claim) -> Assignment:
+    slot = claim.slot
     if slot.params is not None:
         return Assignment(claim, slot.params, rungs=None if slot.rungs is None else Rungs.from_document(slot.rungs))
     history = store.history(spec.name, slot.chain, below_generation=slot.generation)
     params, found = propose(spec, slot, history), rungs(spec, slot, history)
-    store.set_params(claim, params, rungs=None if found is None else found.document())
+    told = None if found is None else found.document()
+    store.set_params(claim, params, rungs=told, asked=asked(spec, slot, params))
     return Assignment(claim, params, rungs=found)
+
+
+def _twins(store: Store, spec: Spec, assignment: Assignment) -> dict[str, int]:
+    question = asked(spec, assignment.claim.slot, assignment.params)
+    twins = store.twins(spec.name, [question])
+    return {twin.fingerprint: twin.slot_id for twin in twins if is_usable(twin, rungs=assignment.rungs)}

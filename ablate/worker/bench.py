@@ -15,7 +15,7 @@ from ablate.model.encoder import EncoderSpec
 from ablate.train.machine import Machine, Precision
 from ablate.train.outcome import Outcome, Progress
 from ablate.train.params import Params
-from ablate.train.routine import FeatureCache, post_train
+from ablate.train.routine import FeatureCache, fingerprint, post_train
 from ablate.worker.message import TEST_FOLD, TrialRequest
 
 _N_KEPT = 4  # cohorts or tasks; a study has one, or two when it confirms
@@ -42,15 +42,12 @@ class Bench:
             CheckpointError: the encoder cannot be used.
         """
         cohort, data = self._cohort(request.cohort), self._task(request)
-        encoder = request.encoder
         outcome = post_train(
-            EncoderSpec(encoder["name"], encoder["weights"]),
+            _encoder(request),
             data,
             Params.from_dict(request.params),
             seed=request.seed,
-            machine=replace(
-                self._machine, precision=cast(Precision, encoder["precision"]), micro_batch=request.micro_batch
-            ),
+            machine=self._machine_for(request),
             report=report,
             features=self._features,
             checkpoint=request.checkpoint,
@@ -61,6 +58,25 @@ class Bench:
         if request.test_fold and data.test_labels is not None:
             artifacts[TEST_FOLD] = _test_fold(cohort, data)
         return outcome.document(), artifacts
+
+    def recognise(self, request: TrialRequest) -> str | None:
+        """Fingerprint of the trial where it is one that the request knows; the test fold stays closed.
+
+        Raises:
+            SpecError: the device is not there.
+            DataError: the cohort cannot be used on this machine.
+            CheckpointError: the encoder cannot be used.
+        """
+        if not request.known:
+            return None
+        data = self._task(replace(request, permit=None))
+        params, machine = Params.from_dict(request.params), self._machine_for(request)
+        found = fingerprint(_encoder(request), data, params, seed=request.seed, machine=machine)
+        return found if found in request.known else None
+
+    def _machine_for(self, request: TrialRequest) -> Machine:
+        precision = cast(Precision, request.encoder["precision"])
+        return replace(self._machine, precision=precision, micro_batch=request.micro_batch)
 
     def _cohort(self, folder: Path) -> Cohort:
         if folder not in self._cohorts:
@@ -75,6 +91,10 @@ class Bench:
             _make_room(self._tasks)
             self._tasks[key] = load_task(self._cohort(request.cohort), request.task, permit=request.permit)
         return self._tasks[key]
+
+
+def _encoder(request: TrialRequest) -> EncoderSpec:
+    return EncoderSpec(request.encoder["name"], request.encoder["weights"])
 
 
 def _make_room(kept: dict[Any, Any]) -> None:

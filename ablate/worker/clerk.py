@@ -23,7 +23,7 @@ from ablate.study.plan import CONFIRM
 from ablate.study.spec import Spec
 from ablate.worker.assignment import Assignment, assign
 from ablate.worker.duty import Duty
-from ablate.worker.outbox import Fail, Finish, Outbox, Release, Telling
+from ablate.worker.outbox import Fail, Finish, Outbox, Release, Reuse, Telling
 from ablate.worker.shelf import UNFINISHED, Shelf
 from ablate.worker.spool import Spool
 
@@ -165,7 +165,7 @@ class Clerk:
         held = self._held.get(telling.claim.slot.id)
         if held is not None and held.claim.token == telling.claim.token:
             del self._held[telling.claim.slot.id]
-        if isinstance(telling, Finish):
+        if isinstance(telling, Finish | Reuse):
             self._shelf.discard(telling.claim.slot)
 
     def _renew(self) -> None:
@@ -188,7 +188,7 @@ class Clerk:
             return
         self._held[claim.slot.id] = _Held(claim, time.monotonic() + self._duty.renewal_s)
         try:
-            assignment = assign(self._store, self._spec, claim)
+            assignment = assign(self._store, self._spec, claim, reuse=self._duty.reuse)
         except LeaseLost:
             del self._held[claim.slot.id]
             return

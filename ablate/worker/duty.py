@@ -22,6 +22,7 @@ class Duty:
         lease_s: a slot whose agent was silent for so long is given to another.
         renew_s: how often the agent says that it is alive; None is a third of the lease.
         hang_s: a trainer without any progress for so long is killed; must exceed the longest epoch.
+        reuse: take results of other studies' slots that were asked for the same, instead of training.
         allow_mixed: fill slots of a study that was begun with other code.
     """
 
@@ -34,6 +35,7 @@ class Duty:
     lease_s: float = LEASE_S
     renew_s: float | None = None
     hang_s: float = 1800.0
+    reuse: bool = False
     allow_mixed: bool = False
 
     def __post_init__(self) -> None:

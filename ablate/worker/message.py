@@ -24,6 +24,7 @@ class TrialRequest:
         encoder: name, weights and precision, as in the spec.
         permit: to open the test fold; None in the search.
         rungs: where the trial ends early; None trains it to the end.
+        known: fingerprints of trials that need not be trained again.
         micro_batch: most records in memory at once; None is no limit.
         checkpoint: where the trial's state is kept between epochs; None where the disk is full.
         test_fold: send the test fold's labels along with the result.
@@ -38,6 +39,7 @@ class TrialRequest:
     encoder: Mapping[str, str]
     permit: Permit | None = None
     rungs: Rungs | None = None
+    known: frozenset[str] = frozenset()
     micro_batch: int | None = None
     checkpoint: Path | None = None
     test_fold: bool = False
@@ -89,6 +91,14 @@ class Filled:
 
 
 @dataclass(frozen=True)
+class Recognised:
+    """Trainer to agent: training would only repeat what has this fingerprint, one of the request's ``known``."""
+
+    ticket: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Halted:
     """Trainer to agent: stopped as asked; what was finished stands in the checkpoint."""
 
@@ -110,4 +120,4 @@ class Failed:
     at_fault: str = "trial"
 
 
-FromTrainer = Ready | Progressed | Filled | Halted | Failed
+FromTrainer = Ready | Progressed | Filled | Recognised | Halted | Failed

@@ -44,7 +44,15 @@ class Release:
     reason: str
 
 
-Telling = Finish | Fail | Release
+@dataclass(frozen=True)
+class Reuse:
+    """The slot is filled with the result of another; should it be lost on the way, it is found again."""
+
+    claim: Claim
+    twin_id: int
+
+
+Telling = Finish | Reuse | Fail | Release
 
 
 class Outbox:
@@ -97,6 +105,8 @@ class Outbox:
             match telling:
                 case Finish():
                     self._finish(telling)
+                case Reuse(claim, twin_id):
+                    self._store.reuse(claim, twin_id)
                 case Fail(claim, kind, message):
                     self._store.fail(claim, kind, message)
                 case Release(claim, reason):

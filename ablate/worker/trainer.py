@@ -23,7 +23,7 @@ from ablate.errors import AblateError, TrialError
 from ablate.train import provenance
 from ablate.train.outcome import Progress, Stopped
 from ablate.worker.bench import Bench
-from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, TrialRequest
+from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
 from ablate.worker.nursery import Nursery
 
 
@@ -53,7 +53,7 @@ class Trainer:
         self._preempted = threading.Event()
 
     def serve(self) -> None:
-        """Answer every request with ``Filled``, ``Halted`` or ``Failed``; never returns."""
+        """Answer every request with ``Filled``, ``Recognised``, ``Halted`` or ``Failed``; never returns."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent decides what Ctrl-C means
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, lambda *_: self._preempted.set())
@@ -80,8 +80,14 @@ class Trainer:
             return request.ticket in self._halted or self._preempted.is_set()
 
         try:
-            result, artifacts = self._bench.fill(request, report=partial(self._report, request), stop=stop)
-            return Filled(request.ticket, result, artifacts, idle_s)
+            found = self._bench.recognise(request)
+            if found is None:
+                result, artifacts = self._bench.fill(request, report=partial(self._report, request), stop=stop)
+            return (
+                Filled(request.ticket, result, artifacts, idle_s)
+                if found is None
+                else Recognised(request.ticket, found)
+            )
         except Stopped:
             return Halted(request.ticket)
         except TrialError as error:

@@ -19,9 +19,9 @@ from ablate.worker.shelf import Shelf
 from ablate.worker.spool import Spool
 
 
-def spec_document(**budget):
+def spec_document(name="s", **budget):
     return {
-        "name": "s",
+        "name": name,
         "question": "q",
         "data": {"source": "synthetic", "task": "superdiagnostic", "n_records": 200},
         "encoder": {"name": "net1d_small"},
@@ -53,17 +53,17 @@ class Lent:
 class Workplace:
     """A registered study, and agents that fill its slots."""
 
-    def __init__(self, nursery, store, home, **budget):
-        self.nursery, self.store, self.home = nursery, store, home
-        self.spec = Spec.from_document(spec_document(**budget))
+    def __init__(self, nursery, store, home, name="s", **budget):
+        self.nursery, self.store, self.home, self.name = nursery, store, home, name
+        self.spec = Spec.from_document(spec_document(name, **budget))
         max_attempts = self.spec.budget.max_attempts
-        store.register("s", self.spec.document(), self.spec.digest(), plan(self.spec), max_attempts=max_attempts)
+        store.register(name, self.spec.document(), self.spec.digest(), plan(self.spec), max_attempts=max_attempts)
         self.shelf = Shelf(home / "checkpoints")
         self.bells = []
 
     def agent(self, trainer="filling", *, store=None, lifeline=None, **duty):
         """An agent with the scripted trainer ``trainer``; ``serve`` it."""
-        duty = Duty(study="s", storage="unused", lease_s=duty.pop("lease_s", 2.0), **duty)
+        duty = Duty(study=self.name, storage="unused", lease_s=duty.pop("lease_s", 2.0), **duty)
         card = Card(id=f"test-{uuid.uuid4().hex[:8]}", host="here", pid=os.getpid())
         bell = Bell()
         self.bells.append(bell)
@@ -76,11 +76,11 @@ class Workplace:
                      bell=bell, lifeline=lifeline)  # fmt: skip
 
     def states(self):
-        return {slot.key: str(slot.state) for slot in self.store.slots("s")}
+        return {slot.key: str(slot.state) for slot in self.store.slots(self.name)}
 
     def attempts(self):
         """Outcome and message of each attempt, in order."""
-        table = self.store.tables("s").attempts
+        table = self.store.tables(self.name).attempts
         return list(zip(table.outcome, table.message, strict=True))
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from ablate.worker.message import Failed, Filled, Halt, Halted, Progressed, Ready, TrialRequest
+from ablate.worker.message import Failed, Filled, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
 
 
 def told(epoch=1):
@@ -15,7 +15,8 @@ def filled(request):
     """A result that follows from the request alone."""
     score = (request.seed % 1000) / 1000
     scores = {"val_auroc": score, "val_auprc": score, "val_auroc_last": score, "val_auprc_last": score}
-    result = {"scores": scores, "best_epoch": 1, "epochs": [told()], "micro_batch": request.micro_batch}
+    result = {"scores": scores, "best_epoch": 1, "epochs": [told()], "micro_batch": request.micro_batch,
+              "fingerprint": f"print of {request.seed}", "digests": {"code": "now, sources code"}}  # fmt: skip
     return Filled(request.ticket, result, {"val.npz": request.key.encode()}, 0.0)
 
 
@@ -65,6 +66,12 @@ def _hanging(request, _):
     return None if _first_attempt(request) else filled(request)
 
 
+def _recognising(request, _):
+    """Trains only what it is not told to be known."""
+    own = f"print of {request.seed}"
+    return Recognised(request.ticket, own) if own in request.known else filled(request)
+
+
 def _diverged(request):
     return Failed(request.ticket, "Diverged", "loss is nan")
 
@@ -84,6 +91,7 @@ def _talkative(request, connection):
     return filled(request)
 
 
+recognising = answering(_recognising)
 filling = answering(lambda request, _: filled(request))
 short_of_memory = answering(_short_of_memory)
 without_memory = answering(lambda request, _: Failed(request.ticket, "OutOfMemory", "nothing fits"))

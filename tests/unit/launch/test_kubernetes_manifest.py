@@ -70,13 +70,14 @@ def test_pod_has_the_arguments_of_the_command() -> None:
 
     from ablate.cli.main import app
 
-    duty = Duty(study="s", storage=STORAGE, phases=("search",), allow_mixed=True, n_threads=2, lease_s=30)
+    duty = Duty(study="s", storage=STORAGE, phases=("search",), reuse=True, allow_mixed=True, n_threads=2, lease_s=30)
     program, verb, *arguments = container(manifest(duty, n_agents=1, options=OPTIONS))["command"]
     assert (program, verb) == ("ablate", "worker")
     command = typer.main.get_command(app).commands["worker"]  # type: ignore[attr-defined]
     given = command.make_context("worker", arguments).params
     assert (given["study"], given["device"], given["phase"], given["lease_s"]) == ("s", "cuda", "search", 30.0)
     assert given["allow_mixed"]
+    assert given["reuse"]
 
 
 def test_cluster_knows_every_field() -> None:

@@ -1,0 +1,86 @@
+"""Reuse: the result of a slot that another study filled with exactly the same is taken instead of found again.
+
+A result is taken within the lease of the slot that it fills, in one transaction with the same fencing as any result,
+and for ever says where it came from. In the confirmation the attempt must stand in the ledger of the test fold first.
+"""
+
+from collections.abc import Sequence
+
+from ablate.errors import LeaseLost
+from ablate.store import lease
+from ablate.store.database import Database
+from ablate.store.slot import Claim, Past, Twin
+from ablate.store.study import scores_of
+
+_TWINS = """
+SELECT DISTINCT ON (s.asked, r.fingerprint) s.id, y.name, s.key, s.asked, r.fingerprint, s.index,
+       coalesce(r.digests ->> 'code', '') AS code, s.params, r.scores, r.epochs
+FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id JOIN ablate_study y ON y.id = s.study_id
+WHERE s.asked = ANY(CAST(:asked AS text[])) AND s.state = 'done' AND s.study_id <> :study
+  AND s.stopped_epoch IS NULL AND r.fingerprint IS NOT NULL
+ORDER BY s.asked, r.fingerprint, s.reused_from IS NOT NULL, s.id  -- the one that was trained before those that took it
+"""
+
+_REUSE = """
+WITH filled AS (
+    UPDATE ablate_slot s
+    SET state = 'done', stale = true, reason = 'reused from ' || y.name || ', ' || o.key,
+        reused_from = coalesce(o.reused_from, json_build_object('study', y.name, 'slot', o.key))
+    FROM ablate_slot o JOIN ablate_study y ON y.id = o.study_id
+    WHERE s.id = :slot AND s.token = :token AND s.state IN ('leased', 'waiting')
+      AND o.id = :twin AND o.state = 'done' AND o.stopped_epoch IS NULL AND o.phase = s.phase
+      AND (s.phase <> 'confirm' OR EXISTS (
+          SELECT FROM ablate_test_read t WHERE t.slot_id = s.id AND t.token = s.token))
+    RETURNING s.id, s.study_id, s.phase, s.reason, o.id AS twin, o.study_id AS twin_study
+), freed AS (
+    DELETE FROM ablate_lease l USING filled WHERE l.slot_id = filled.id
+), ended AS (
+    UPDATE ablate_attempt a SET ended_at = now(), outcome = 'done', message = filled.reason
+    FROM filled WHERE a.slot_id = filled.id AND a.token = :token
+), told AS (
+    INSERT INTO ablate_result (slot_id, token, scores, epochs, class_scores, seconds, digests, facts, fingerprint)
+    SELECT filled.id, :token, r.scores, r.epochs, r.class_scores, r.seconds, r.digests, r.facts, r.fingerprint
+    FROM filled JOIN ablate_result r ON r.slot_id = filled.twin
+), kept AS (
+    INSERT INTO ablate_artifact (study_id, slot_id, name, content)
+    SELECT filled.study_id, filled.id, a.name, a.content
+    FROM filled JOIN ablate_artifact a ON a.slot_id = filled.twin
+), fold AS (
+    -- the labels that its test scores are of belong to the whole study
+    INSERT INTO ablate_artifact (study_id, slot_id, name, content)
+    SELECT filled.study_id, NULL, a.name, a.content
+    FROM filled JOIN ablate_artifact a ON a.study_id = filled.twin_study AND a.slot_id IS NULL AND a.name = :fold
+    WHERE filled.phase = 'confirm' ON CONFLICT DO NOTHING
+)
+SELECT id FROM filled
+"""
+
+_TEST_FOLD = "test_fold.npz"
+
+
+def twins(database: Database, study_id: int, asked: Sequence[str]) -> list[Twin]:
+    """Finished slots of other studies that were asked for the same; trials that were stopped early are none."""
+    return [
+        Twin(
+            slot_id=row.id,
+            study=row.name,
+            key=row.key,
+            asked=row.asked,
+            fingerprint=row.fingerprint,
+            code=row.code,
+            past=Past(index=row._mapping["index"], params=row.params, scores=scores_of(row.scores), epochs=row.epochs),
+        )
+        for row in database.rows(_TWINS, study=study_id, asked=list(asked))
+    ]
+
+
+def reuse(database: Database, held: Claim, twin_id: int) -> None:
+    """Fill a claimed slot with the result of another; telling it again changes nothing.
+
+    Raises:
+        LeaseLost: a later lease was given, the slot is finished otherwise, or there is no such result.
+    """
+    rows = database.rows(_REUSE, slot=held.slot.id, token=held.token, twin=twin_id, fold=_TEST_FOLD)
+    if not rows and not lease.ended(database, held, "done"):
+        error: LeaseLost = lease.lost(database, held, f"the result of slot {twin_id} is not taken")
+        raise error

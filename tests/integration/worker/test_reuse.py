@@ -1,0 +1,84 @@
+"""Slots that another study has filled with the same are offered, and taken where somebody asks for it."""
+
+import pytest
+
+from ablate.store.slot import Past, Twin
+from ablate.study.reuse import is_usable, offer
+from ablate.train.rung import Rungs
+from ablate.worker.duty import Ending
+
+
+@pytest.fixture
+def trained(make_workplace):
+    """A study that is finished: four search trials, one block of two arms."""
+    workplace = make_workplace()
+    workplace.agent().serve()
+    return workplace
+
+
+def offered(workplace, code="code"):
+    found = offer(workplace.store, workplace.spec, code=code)
+    return found.n_slots, found.studies
+
+
+def test_what_is_finished_elsewhere_is_taken_and_the_rest_is_trained(trained, make_workplace):
+    other = make_workplace(name="t", replicates=2)
+    assert offered(other) == (6, ("s",))
+    assert other.agent("recognising", reuse=True).serve() is Ending.OVER
+    slots = {slot.key: slot for slot in other.store.slots("t")}
+    taken = {key for key, slot in slots.items() if slot.reused_from}
+    assert taken == {slot.key for slot in trained.store.slots("s")}
+    assert {key for key in slots if key not in taken} == {"confirm/ft/-/1", "confirm/sd/-/1"}
+    for key in taken - {"search/ft/-/1"}:  # nothing is searched in ft: its second trial is the first again
+        assert slots[key].reused_from == {"study": "s", "slot": key}
+    assert slots["search/ft/-/1"].reused_from["study"] == "s"
+    assert [outcome for outcome, _ in other.attempts()] == ["done"] * 8
+    assert sum(str(message).startswith("reused from s, ") for _, message in other.attempts()) == 6
+    theirs, ours = (workplace.store.tables(workplace.name) for workplace in (trained, other))
+    for tables in (theirs, ours):
+        tables.scores["key"] = tables.slots.set_index("slot_id")["key"]
+    by_key = ours.scores.set_index("key")["val_auroc"]
+    assert by_key[list(taken)].to_dict() == theirs.scores.set_index("key")["val_auroc"].to_dict()
+    assert len(other.store.test_reads("t")) == 4  # each confirming slot, also those that were not trained
+    assert other.store.study("t").seal is not None
+    assert offered(other) == (0, ())
+
+
+def test_nothing_is_taken_unless_somebody_asks_for_it(trained, make_workplace):
+    other = make_workplace(name="t")
+    other.agent("recognising").serve()
+    assert other.store.counts("t").taken() == 0
+    assert set(other.states().values()) == {"done"}
+
+
+def test_what_the_trainer_does_not_recognise_is_trained(trained, make_workplace):
+    other = make_workplace(name="t")
+    other.agent("filling", reuse=True).serve()
+    assert other.store.counts("t").taken() == 0
+    assert set(other.states().values()) == {"done"}
+
+
+def test_results_of_other_code_are_not_offered(trained, make_workplace):
+    assert offered(make_workplace(name="t"), code="other") == (0, ())
+
+
+def test_a_search_that_goes_on_is_followed_as_far_as_it_is_known(trained, make_workplace):
+    """The third trial of sd is not, and so neither is what will be confirmed; that of ft is its first again."""
+    assert offered(make_workplace(name="t", search_trials=3)) == (5, ("s",))
+
+
+def test_a_study_without_a_search_is_found_by_its_params_alone(make_workplace):
+    make_workplace(search_trials=0, replicates=3).agent().serve()
+    other = make_workplace(name="t", search_trials=0, replicates=2)
+    assert offered(other) == (4, ("s",))
+    found = offer(other.store, other.spec, code="code", phases=("search",))
+    assert found.n_slots == 0
+
+
+@pytest.mark.parametrize(("threshold", "usable"), [(0.6, True), (0.7, False)])
+def test_a_trial_that_the_study_would_have_stopped_early_is_not_taken(threshold, usable):
+    epochs = {"stage": ["finetune"] * 2, "epoch": [1, 2], "val_auroc": [0.6, 0.9]}
+    past = Past(params={}, scores={}, epochs=epochs)
+    twin = Twin(slot_id=1, study="s", key="k", asked="a", fingerprint="f", code="c", past=past)
+    assert is_usable(twin, rungs=None)
+    assert is_usable(twin, rungs=Rungs(score="val_auroc", thresholds={1: threshold})) is usable
