@@ -118,8 +118,9 @@ def summary(standing: Standing) -> str:
     """One line: done, going, waiting, failed, time left."""
     counts = standing.counts
     parts = [f"{counts.of(SlotState.DONE)}/{counts.total()} done"]
-    if counts.stopped_early():
-        parts[0] += f" ({counts.stopped_early()} stopped early)"
+    notes = [(counts.stopped_early(), "stopped early"), (counts.taken(), "reused")]
+    if told := ", ".join(f"{n} {word}" for n, word in notes if n):
+        parts[0] += f" ({told})"
     for state, word in ((SlotState.LEASED, "going"), (SlotState.WAITING, "waiting"), (SlotState.FAILED, "failed")):
         if counts.of(state):
             parts.append(f"{counts.of(state)} {word}")

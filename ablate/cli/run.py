@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 PhaseOption = Annotated[str | None, typer.Option(help="search or confirm; both, one after the other, by default.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; by turns over the GPUs if there are any.")]
 LeaseOption = Annotated[float, typer.Option("--lease", help="Seconds of silence after which a slot is taken back.")]
+ReuseOption = Annotated[bool, typer.Option("--reuse", help="Take what other studies of the store have trained.")]
 MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Go on with other code than it was begun with.")]
 
 _SOME_FAILED = 1
@@ -55,6 +56,7 @@ def run(
     phase: PhaseOption = None,
     device: DeviceOption = None,
     lease_s: LeaseOption = 60.0,
+    reuse: ReuseOption = False,
     allow_mixed: MixedOption = False,
     launcher: Annotated[str, typer.Option(help="local, ray, slurm or kubernetes.")] = LOCAL,
     gpus_per_worker: Annotated[float | None, typer.Option(help="Of the engine; 0.5 lets two agents share.")] = None,
@@ -79,7 +81,9 @@ def run(
         _conclude(store, spec, quiet=quiet, as_json=as_json)
         return
     store.clear_stop(spec.name)
-    duty = _duty(spec.name, storage, phases, lease_s=lease_s, allow_mixed=allow_mixed)
+    if not reuse:
+        _offer(store, spec, phases)
+    duty = _duty(spec.name, storage, phases, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed)
     n_agents = workers or os.cpu_count() or 1
     if elsewhere is not None and elsewhere.name == KUBERNETES and not apply:
         typer.echo(elsewhere.manifest(duty, n_agents=n_agents))
@@ -117,6 +121,7 @@ def worker(
     phase: PhaseOption = None,
     lease_s: LeaseOption = 60.0,
     threads: Annotated[int, typer.Option(min=1, help="Of the trainer.")] = 1,
+    reuse: ReuseOption = False,
     allow_mixed: MixedOption = False,
 ) -> None:
     """Fill slots of a study that somebody has registered; one agent, on any machine that reaches the store."""
@@ -129,6 +134,7 @@ def worker(
         storage,
         _phases(phase),
         lease_s=lease_s,
+        reuse=reuse,
         allow_mixed=allow_mixed,
         device=device,
         n_threads=threads,
@@ -162,6 +168,23 @@ def _register(store: "Store", spec: "Spec") -> None:
     space = {name: domain.document() for name, domain in spec.space.items()}
     slots = plan(spec)
     store.register(spec.name, spec.document(), spec.digest(), slots, space=space, max_attempts=spec.budget.max_attempts)
+
+
+def _offer(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> None:
+    """Say what other studies have trained already; on standard error, for it is no result."""
+    if len(store.studies()) < 2:
+        return
+    from ablate.study.reuse import offer
+    from ablate.train.provenance import CODE_DIGEST
+
+    found = offer(store, spec, code=CODE_DIGEST, phases=phases)
+    if found.n_slots:
+        n_all = store.counts(spec.name).total()
+        stderr.print(
+            f"{spec.name}: {found.n_slots} of {n_all} slots are finished in {', '.join(found.studies)} already; "
+            "--reuse takes their results, where records, weights and libraries are the same",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _prepare(spec: "Spec", *, quiet: bool) -> None:
@@ -204,7 +227,9 @@ def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> No
         emit_json(summary_document(spec.name, summary(store.tables(spec.name))))
     elif not quiet:
         show_summary(spec.name, summary(store.tables(spec.name)))
-        _say(f"{counts.of(SlotState.DONE)} of {counts.total()} slots done; page: ablate report --study {spec.name}")
+        reused = f", {counts.taken()} of them reused from other studies" if counts.taken() else ""
+        done = f"{counts.of(SlotState.DONE)} of {counts.total()} slots done{reused}"
+        _say(f"{done}; page: ablate report --study {spec.name}")
     if counts.of(SlotState.FAILED):
         stderr.print(
             f"{spec.name}: {counts.of(SlotState.FAILED)} slots failed; ablate status --study {spec.name} says why"

@@ -57,7 +57,7 @@ def _phases(store: "Store", name: str) -> list[dict[str, Any]]:
     return [
         {"phase": phase}
         | {str(state): counts.of(state, phase=phase) for state in states}
-        | {"stopped_early": counts.stopped_early(phase=phase)}
+        | {"stopped_early": counts.stopped_early(phase=phase), "reused": counts.taken(phase=phase)}
         for phase in sorted(counts.by_phase, reverse=True)
     ]
 

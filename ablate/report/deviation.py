@@ -17,6 +17,7 @@ class DeviationFacts:
     cancelled: tuple[str, ...]
     unfinished: Mapping[str, int]  # phase -> slots waiting or leased
     retried: int
+    reused: Mapping[str, int]  # study that results were taken from -> slots
     lost: tuple[str, ...]  # classes that some training subset left without a positive
 
 
@@ -32,7 +33,7 @@ def deviation_facts(tables: StudyTables) -> DeviationFacts:
     unfinished = {str(phase): int(count) for phase, count in going["phase"].value_counts().sort_index().items()}
     retried = int(((slots["attempts"] > 1) & (slots["state"] == frame.DONE)).sum())
     cancelled = tuple(slots.loc[slots["state"] == frame.CANCELLED, "key"].astype(str))
-    return DeviationFacts(rows, cancelled, unfinished, retried, _lost_classes(tables))
+    return DeviationFacts(rows, cancelled, unfinished, retried, frame.sources(tables), _lost_classes(tables))
 
 
 def _lost_classes(tables: StudyTables) -> tuple[str, ...]:
@@ -53,6 +54,11 @@ def deviation_section(tables: StudyTables) -> Section:
     ]
     if facts.retried:
         lines.append(f"{wording.whole(facts.retried)} slots were done at a later attempt.")
+    lines += [
+        f"{wording.whole(n)} slots were not trained: study {name} had trained the same params, seed, records, weights, "
+        "code, hardware and libraries, and its results were taken. Their test scores count as reads of this study."
+        for name, n in facts.reused.items()
+    ]
     if facts.cancelled:
         lines.append(f"Cancelled: {wording.listing(list(facts.cancelled))}.")
     if facts.lost:

@@ -1,6 +1,7 @@
 """Selections from a study's tables that several sections share."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,12 @@ def slots(tables: StudyTables, *, phase: str | None = None) -> pd.DataFrame:
     """Slots with their state in upper case and their context as canonical JSON, by phase, arm, context and index."""
     found = tables.slots.assign(state=state(tables), context=tables.slots["context"].map(_canonical_by_text(tables)))
     return found if phase is None else found[found["phase"] == phase]
+
+
+def sources(tables: StudyTables) -> dict[str, int]:
+    """Studies that results were taken from, and how many."""
+    taken = Counter(str(source).partition(": ")[0] for source in tables.slots["reused_from"].dropna())
+    return dict(sorted(taken.items()))
 
 
 def finished(tables: StudyTables, *, phase: str, with_stopped: bool = False) -> pd.DataFrame:

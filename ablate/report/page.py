@@ -175,6 +175,8 @@ def _standing(tables: StudyTables, evidence: Evidence) -> str:
     n_stopped = int(tables.slots["stopped_epoch"].notna().sum())
     if n_stopped:
         parts.append(f"{wording.whole(n_stopped)} search trials were stopped early.")
+    if taken := frame.sources(tables):
+        parts.append(f"{wording.whole(sum(taken.values()))} were reused from {wording.listing(list(taken))}.")
     parts += [f"{note[:1].upper()}{note[1:]}." for note in standing_notes(tables)]
     if tables.seal is None and frame.contrasts(tables):
         parts.append("Not sealed yet; the test fold is closed.")

@@ -40,9 +40,14 @@ def digest_facts(tables: StudyTables) -> DigestFacts:
                 _digest_text(v): int(n) for v, n in known[kind].dropna().value_counts(sort=False).sort_index().items()
             }
             versions[phase, kind] = counts
-            lines = _differing(known[kind].dropna().astype(str), done, tables)
+            lines = _differing(_decisive(known[kind].dropna().astype(str)), done, tables)
             mixed += [f"{phase}: {kind} differs among the slots of one table: {line}" for line in lines]
     return DigestFacts(versions, tuple(mixed))
+
+
+def _decisive(values: pd.Series) -> pd.Series:
+    """Of code, the sources that decide scores: two commits with the same ones are no mixture."""
+    return values.str.replace(r"^.* (?=sources [0-9a-f]+$)", "", regex=True)
 
 
 def _differing(values: pd.Series, done: pd.DataFrame, tables: StudyTables) -> list[str]:

@@ -46,6 +46,7 @@ class Simulator:
         failed: keys of slots that failed for good.
         mixed: keys of slots with another code digest.
         stopped: epoch of fine-tuning after which a search slot was stopped early, by its key.
+        reused: where the result of a slot was taken from, as "study: slot", by its key.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Simulator:
         failed: tuple[str, ...] = (),
         mixed: tuple[str, ...] = (),
         stopped: dict[str, int] | None = None,
+        reused: dict[str, str] | None = None,
         arms: dict[str, Any] | None = None,
         contrasts: list[dict[str, Any]] | None = None,
         question: str = "Does preview linear probing, stochastic depth or both improve fine-tuning of an ECG encoder?",
@@ -71,7 +73,7 @@ class Simulator:
         self.classes = CLASSES[-n_classes:]
         self.arms = ARMS if arms is None else arms
         self.fractions, self.searched, self.confirmed = fractions, searched, confirmed
-        self.failed, self.mixed, self.stopped = failed, mixed, stopped or {}
+        self.failed, self.mixed, self.stopped, self.reused = failed, mixed, stopped or {}, reused or {}
         self.search_trials, self.replicates = search_trials, replicates
         self.spec = _spec(name, question, self.arms, CONTRASTS if contrasts is None else contrasts, fractions)
         self.spec["budget"] = {
@@ -124,6 +126,7 @@ class Simulator:
             "attempts": {"DONE": 1, "FAILED": 3}.get(state, 0),
             "reason": "Diverged: loss is nan at epoch 3" if state == "FAILED" else None,
             "stopped_epoch": self.stopped.get(key, math.nan),
+            "reused_from": self.reused.get(key),
         }
         self.slots.append(row)
         params = self._params(arm, phase)
