@@ -17,6 +17,19 @@ def echo(*, connection, nursery, times=1):
         return 3
 
 
+def allocate(*, connection, nursery, megabytes, times):
+    """Take, fill and free a block ``times`` over; how many pages the kernel had to give."""
+    import resource
+
+    import torch
+
+    torch.ones(megabytes << 18)  # float32: four bytes each
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.ones(megabytes << 18)
+    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+
 def crash(*, connection, nursery):
     os.kill(os.getpid(), signal.SIGSEGV)
 
