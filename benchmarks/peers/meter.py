@@ -4,8 +4,10 @@
 
 The meter is made the parent of orphans (Linux' child subreaper), so that daemons, a database's or Ray's, count as well.
 The wall time ends with the command. Processor time is user and system of every process that has ended, which all have
-by then. Memory is the sum of the proportional set sizes (PSS), which counts a shared page once, every half second.
-Commands after a further ``--`` look at what came out, the last one stops daemons; their own time is not counted.
+by then; or, where it is more, the sum of what was last seen of each process, since Ray's raylet lets the system forget
+what its workers took. Memory is the sum of the proportional set sizes (PSS), which counts a shared page once, looked at
+every half second. Commands after a further ``--`` look at what came out, the last one stops daemons; their
+own time is not counted.
 """
 
 import contextlib
@@ -50,11 +52,18 @@ def pss_bytes(pid: int) -> int:
     return 0
 
 
-class Peak:
-    """Looks now and then in a thread of its own."""
+def seen_cpu(pid: int) -> tuple[str, float]:
+    """When a process started, in ticks since boot, and what it has taken so far, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[19], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """Looks at all descendants now and then, in a thread of its own."""
 
     def __init__(self) -> None:
         self.n_bytes, self._is_over = 0, threading.Event()
+        self._cpu_s: dict[tuple[int, str], float] = {}
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
@@ -62,9 +71,18 @@ class Peak:
         self._is_over.set()
         self._thread.join()
 
+    @property
+    def cpu_s(self) -> float:
+        return sum(self._cpu_s.values())
+
     def _look(self) -> None:
         while not self._is_over.wait(EVERY_S):
-            self.n_bytes = max(self.n_bytes, sum(map(pss_bytes, descendants(os.getpid()))))
+            pids = list(descendants(os.getpid()))
+            self.n_bytes = max(self.n_bytes, sum(map(pss_bytes, pids)))
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    started, taken_s = seen_cpu(pid)
+                    self._cpu_s[pid, started] = taken_s
 
 
 def cpu_s(usage: resource.struct_rusage) -> float:
@@ -99,10 +117,10 @@ def main(target: Path, command: list[str], afterwards: list[list[str]]) -> int:
     prctl(_SUBREAPER, 1)
     prctl(_DEATH_SIGNAL, signal.SIGTERM)  # whoever measures has been killed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
-    peak, begun_at, begun = Peak(), time.time(), time.perf_counter()
+    watch, begun_at, begun = Watch(), time.time(), time.perf_counter()
     status = subprocess.run(command, check=False).returncode
     wall_s = time.perf_counter() - begun
-    peak.stop()
+    watch.stop()
     uncounted_s = 0.0
     for words in afterwards if status == 0 else afterwards[-1:]:
         helper = subprocess.Popen(words)
@@ -112,7 +130,12 @@ def main(target: Path, command: list[str], afterwards: list[list[str]]) -> int:
         status = status or helper.returncode
     await_all()
     spent_s = cpu_s(resource.getrusage(resource.RUSAGE_CHILDREN)) - uncounted_s
-    use = {"begun_at": begun_at, "wall_s": wall_s, "cpu_s": spent_s, "peak_pss_mib": peak.n_bytes / 2**20}
+    use = {
+        "begun_at": begun_at,
+        "wall_s": wall_s,
+        "cpu_s": max(spent_s, watch.cpu_s),
+        "peak_pss_mib": watch.n_bytes / 2**20,
+    }
     target.write_text(json.dumps(use))
     return status
 
