@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Tick = Callable[[Sequence["AgentStatus"]], None]
 
 LOOK_S = 1.0  # between two looks into the store
-LINE_S = 10.0  # at most so often a plain line, unless a slot was filled
+LINE_S = 60.0  # at most so often a plain line, unless a slot was filled
 _PATIENCE_S = 0.5  # of a look: the display must not stand still
 _ABSENT_S = 120.0  # an agent that was silent for so long is not shown
 

@@ -1,5 +1,6 @@
 """``ablate status``: where a study stands, which machines work on it, what failed and why."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,19 +22,23 @@ def register(app: typer.Typer) -> None:
 
 
 def status(study: StudyOption, storage: StorageOption = None, as_json: JsonOption = False) -> None:
-    """Slots by phase and state, agents with their machines and leases, and the reason of each failure."""
+    """Slots by phase and state, machines and their pace, agents and their leases, and the reason of each failure."""
     store, name = open_store(storage), study_name(study)
-    phases = _phases(store, name)
-    agents = [_agent(row) for row in store.agents(name) if row.ended_at is None]
+    phases, rows = _phases(store, name), store.agents(name)
+    machines, agents = _machines(rows), [_agent(row) for row in rows if row.ended_at is None]
+    versions = sorted({str(row.facts.get("version")) for row in rows})
     slots = store.slots(name)
     failed = [_failure(slot) for slot in slots if slot.reason and slot.state is not SlotState.DONE]
     row = store.study(name)
     if as_json:
-        emit_json({"study": name, "sealed_at": row.sealed_at, "phases": phases, "agents": agents, "failures": failed})
+        facts = {"study": name, "sealed_at": row.sealed_at, "phases": phases, "machines": machines, "agents": agents}
+        emit_json({**facts, "versions": versions, "failures": failed})
         return
     emit(phases, title=f"{name}: {'sealed' if row.seal else 'not sealed'}")
+    if machines:
+        emit(machines, title=f"machines; {', '.join(versions)}")
     if agents:
-        emit(agents, title="agents")
+        emit(agents, title="agents at work")
     if failed:
         emit(failed, title="failures")
     if not sum(phase["waiting"] + phase["leased"] for phase in phases):
@@ -62,20 +67,35 @@ def _phases(store: "Store", name: str) -> list[dict[str, Any]]:
     ]
 
 
+def _machines(rows: "Sequence[AgentRow]") -> list[dict[str, Any]]:
+    """What each machine has done, and how fast in the last minutes."""
+    from ablate.store.study import RECENT_S
+
+    by_host: dict[str, list[AgentRow]] = {}
+    for row in rows:
+        by_host.setdefault(row.host, []).append(row)
+    return [
+        {
+            "machine": host,
+            "agents": sum(row.ended_at is None for row in ours),
+            "devices": ", ".join(sorted({str(row.facts.get("gpu") or row.device) for row in ours})),
+            "done": sum(row.n_done for row in ours),
+            "done_per_h": round(sum(row.n_recent for row in ours) * 3600 / RECENT_S),
+        }
+        for host, ours in by_host.items()
+    ]
+
+
 def _agent(row: "AgentRow") -> dict[str, Any]:
-    progress = row.progress or {}
-    doing = (
-        f"{progress.get('stage', '')} {progress.get('epoch', '')}/{progress.get('n_epochs', '')}" if progress else "-"
-    )
+    told = row.progress or {}
     return {
         "agent": row.id,
         "device": row.device,
-        "version": row.facts.get("version"),
         "slot": row.slot,
-        "doing": doing,
+        "doing": f"{told.get('stage', '')} {told.get('epoch', '')}/{told.get('n_epochs', '')}" if told else "-",
         "done": row.n_done,
-        "silent_s": round(row.silent_s, 1),
-        "lease_left_s": None if row.lease_left_s is None else round(row.lease_left_s, 1),
+        "silent_s": round(row.silent_s),
+        "lease_s": None if row.lease_left_s is None else round(row.lease_left_s),
     }
 
 

@@ -187,7 +187,7 @@ def _obstacle(
     if not n_planned:
         return False, "no confirmation is planned"
     if not partial and n_done < n_planned:
-        return False, f"{n_done} of {n_planned} replicates are done; the verdict waits for all of them"
+        return False, f"{n_done} of its {n_planned} slots are done; the verdict waits for all of them"
     if tables.test is None or len(blocks) < LEAST_BLOCKS:
         return False, f"{len(blocks)} complete blocks; an interval needs {LEAST_BLOCKS} or more"
     return None

@@ -160,8 +160,8 @@ _LEFT_OUT = (
 )
 _NOTE = (
     "Saved: epochs that were not run, at the pace of each trial's own. The rank correlations are between the score at "
-    "the rung and the final one, over the trials that ran to their end; stopping narrows their range, so over all "
-    "trials they would be larger."
+    "the rung and the final one, over the trials that ran to their end; stopping narrows their range, which makes "
+    "them smaller than they would be over all trials."
 )
 
 

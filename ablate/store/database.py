@@ -59,7 +59,8 @@ class Database:
     @property
     def shown(self) -> str:
         """Address fit for people's eyes: no password."""
-        return str(self.url.difference_update_query(["password", "sslpassword", "passfile"]))
+        plain = self.url.set(drivername="postgresql")
+        return str(plain.difference_update_query(["password", "sslpassword", "passfile"]))
 
     def optuna_storage(self) -> Any:
         """Optuna's storage over connections of its own; the caller disposes of its engine."""

@@ -68,14 +68,16 @@ WITH hit AS (
 SELECT id FROM hit
 """
 
+RECENT_S = 600.0  # how far back a machine's pace is looked for
 _AGENTS = """
 SELECT a.id, a.host, a.pid, a.device, a.facts, a.started_at, a.seen_at, a.ended_at, s.key AS slot, l.progress,
        extract(epoch FROM clock_timestamp() - a.seen_at)::float8 AS silent_s,
        extract(epoch FROM l.deadline - clock_timestamp())::float8 AS lease_left_s,
-       coalesce(d.n_done, 0) AS n_done
+       coalesce(d.n_done, 0) AS n_done, coalesce(d.n_recent, 0) AS n_recent
 FROM ablate_agent a
 LEFT JOIN (
-    SELECT t.agent_id, count(*) AS n_done
+    SELECT t.agent_id, count(*) AS n_done,
+           count(*) FILTER (WHERE t.ended_at > clock_timestamp() - make_interval(secs => :recent_s)) AS n_recent
     FROM ablate_attempt t JOIN ablate_slot f ON f.id = t.slot_id
     WHERE f.study_id = :study AND t.outcome = 'done' GROUP BY t.agent_id
 ) d ON d.agent_id = a.id
@@ -117,6 +119,7 @@ class AgentRow:
         progress: what it last told of it: stage, epoch, n_epochs, val_auroc, ...
         silent_s: time since its last sign of life.
         lease_left_s: time until its lease runs out, negative when it did.
+        n_done: slots that it has filled; ``n_recent`` of them in the last ``RECENT_S``.
     """
 
     id: str
@@ -132,6 +135,7 @@ class AgentRow:
     silent_s: float
     lease_left_s: float | None
     n_done: int
+    n_recent: int
 
 
 @dataclass(frozen=True)
@@ -302,7 +306,7 @@ def slots(database: Database, study_id: int) -> list[Slot]:
 
 def agents(database: Database, study_id: int) -> list[AgentRow]:
     """Agents in the order of their start."""
-    return [AgentRow(**row._mapping) for row in database.rows(_AGENTS, study=study_id)]
+    return [AgentRow(**row._mapping) for row in database.rows(_AGENTS, study=study_id, recent_s=RECENT_S)]
 
 
 def scores_of(stored: Mapping[str, float | None]) -> dict[str, float]:

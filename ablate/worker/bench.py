@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from ablate import settings
 from ablate.ecg.cohort import Cohort, open_cohort
@@ -29,6 +30,12 @@ class Bench:
         self._cohorts: dict[Path, Cohort] = {}
         self._tasks: dict[tuple[Path, str, bool], TaskData] = {}
         self._features = FeatureCache(settings.home() / "features")
+
+    @property
+    def gpu(self) -> str:
+        """What its maker calls the device; empty for the processor."""
+        device = self._machine.device
+        return torch.cuda.get_device_name(device) if device.startswith("cuda") else ""
 
     def fill(
         self, request: TrialRequest, *, report: Callable[[Progress], None], stop: Callable[[], bool]

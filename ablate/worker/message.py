@@ -60,11 +60,13 @@ class Ready:
         code: digest of what decides scores.
         version: the same for people, with the commit.
         environment: Python, libraries and processor, for people.
+        gpu: what its maker calls the device; empty where the processor computes.
     """
 
     code: str
     version: str
     environment: str
+    gpu: str = ""
 
 
 @dataclass(frozen=True)

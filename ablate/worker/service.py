@@ -130,7 +130,7 @@ def _card(duty: Duty, ready: Ready) -> AgentCard:
         host=host,
         pid=os.getpid(),
         device=duty.device,
-        facts={"code": ready.code, "version": ready.version, "environment": ready.environment},
+        facts={"code": ready.code, "version": ready.version, "environment": ready.environment, "gpu": ready.gpu},
     )
 
 

@@ -58,7 +58,8 @@ class Trainer:
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, lambda *_: self._preempted.set())
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
-        self._send(Ready(provenance.CODE_DIGEST, provenance.code_version(), provenance.environment()))
+        code, version, environment = provenance.CODE_DIGEST, provenance.code_version(), provenance.environment()
+        self._send(Ready(code, version, environment, self._bench.gpu))
         while True:
             since = time.monotonic()
             request = self._requests.get()

@@ -39,7 +39,7 @@ def test_a_going_confirmation_gives_no_verdict(going: StudyTables) -> None:
     evidence = weigh(going)
     assert not evidence.contrasts
     assert {u.is_refused for u in evidence.unanswered} == {False}
-    assert "6 of 10 replicates are done" in evidence.unanswered[0].reason
+    assert "6 of its 10 slots are done" in evidence.unanswered[0].reason
 
 
 def test_partial_answers_from_the_complete_blocks(going: StudyTables) -> None:
