@@ -27,10 +27,11 @@ def past(curve: list[float | None], *, stopped_epoch: int | None = None) -> Past
 @pytest.mark.parametrize(
     ("early", "n_epochs", "expected"),
     [
-        (EarlyStopping(), 15, (1, 3, 9)),
-        (EarlyStopping(), 9, (1, 3)),  # the last epoch is no rung
+        (EarlyStopping(), 15, (3, 9)),
+        (EarlyStopping(), 9, (3,)),  # the last epoch is no rung
+        (EarlyStopping(first_rung=1), 30, (1, 3, 9, 27)),
         (EarlyStopping(eta=2, first_rung=2), 16, (2, 4, 8)),
-        (EarlyStopping(), 1, ()),
+        (EarlyStopping(), 3, ()),
     ],
 )
 def test_rungs_lie_at_powers_of_eta_before_the_last_epoch(
@@ -42,7 +43,7 @@ def test_rungs_lie_at_powers_of_eta_before_the_last_epoch(
 def test_a_threshold_is_the_quantile_of_what_earlier_trials_had_in_that_epoch_of_fine_tuning() -> None:
     first, third = [0.5, 0.6, 0.7, 0.8], [0.65, 0.6, 0.9, 0.7]
     seen = [past([a, 0.1, b, 0.1, 0.2]) for a, b in zip(first, third, strict=True)]
-    found = thresholds(EarlyStopping(), seen, select="val_auroc", n_epochs=5)
+    found = thresholds(EarlyStopping(first_rung=1), seen, select="val_auroc", n_epochs=5)
     assert found is not None
     assert found.score == "val_auroc"
     assert found.thresholds == {1: np.quantile(first, 2 / 3), 3: np.quantile(third, 2 / 3)}
@@ -50,17 +51,17 @@ def test_a_threshold_is_the_quantile_of_what_earlier_trials_had_in_that_epoch_of
 
 def test_stopped_trials_count_where_they_came_and_a_rung_of_too_few_decides_nothing() -> None:
     seen = [past([0.5], stopped_epoch=1), past([0.6], stopped_epoch=1), past([0.7, 0.7, 0.7, 0.7])]
-    found = thresholds(EarlyStopping(), seen, select="val_auroc", n_epochs=4)
+    found = thresholds(EarlyStopping(first_rung=1), seen, select="val_auroc", n_epochs=4)
     assert found is not None
     assert found.thresholds == {1: np.quantile([0.5, 0.6, 0.7], 2 / 3)}
-    assert thresholds(EarlyStopping(), seen[:2], select="val_auroc", n_epochs=4) is None
-    assert thresholds(EarlyStopping(), [], select="val_auroc", n_epochs=4) is None
+    assert thresholds(EarlyStopping(first_rung=1), seen[:2], select="val_auroc", n_epochs=4) is None
+    assert thresholds(EarlyStopping(first_rung=1), [], select="val_auroc", n_epochs=4) is None
 
 
 def test_a_score_that_is_not_finite_is_no_threshold() -> None:
     seen = [past([value, 0.5]) for value in (0.5, None, math.nan, 0.7)]
-    assert thresholds(EarlyStopping(), seen, select="val_auroc", n_epochs=2) is None
-    found = thresholds(EarlyStopping(eta=2), seen, select="val_auroc", n_epochs=2)
+    assert thresholds(EarlyStopping(first_rung=1), seen, select="val_auroc", n_epochs=2) is None
+    found = thresholds(EarlyStopping(eta=2, first_rung=1), seen, select="val_auroc", n_epochs=2)
     assert found is not None
     assert found.thresholds == {1: 0.6}
 
@@ -69,7 +70,7 @@ def test_true_is_the_usual_one_and_a_table_says_more() -> None:
     assert load_spec("sd_vs_lp").search.early_stopping is None
     assert load_spec("sd_vs_lp", overrides=["search.early_stopping=false"]).search.early_stopping is None
     usual = load_spec("sd_vs_lp", overrides=["search.early_stopping=true", *ENOUGH])
-    assert usual.search.early_stopping == EarlyStopping(eta=3, first_rung=1)
+    assert usual.search.early_stopping == EarlyStopping(eta=3, first_rung=3)
     finer = load_spec("sd_vs_lp", overrides=["search.early_stopping={eta=2, first_rung=2}"])
     assert finer.search.early_stopping == EarlyStopping(eta=2, first_rung=2)
     assert Spec.from_document(finer.document()) == finer
