@@ -1,11 +1,22 @@
 """Slots that another study has filled with the same are offered, and taken where somebody asks for it."""
 
+from dataclasses import replace
+
 import pytest
 
+from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.seal import Permit
+from ablate.ecg.split import load_task
+from ablate.ecg.synthetic import Synthetic
+from ablate.model.encoder import EncoderSpec
 from ablate.store.slot import Past, Twin
 from ablate.study.reuse import is_usable, offer
+from ablate.train.params import Params
+from ablate.train.routine import fingerprint
 from ablate.train.rung import Rungs
+from ablate.worker import bench
 from ablate.worker.duty import Ending
+from ablate.worker.message import TrialRequest
 
 
 @pytest.fixture
@@ -82,3 +93,29 @@ def test_a_trial_that_the_study_would_have_stopped_early_is_not_taken(threshold,
     twin = Twin(slot_id=1, study="s", key="k", asked="a", fingerprint="f", code="c", past=past)
     assert is_usable(twin, rungs=None)
     assert is_usable(twin, rungs=Rungs(score="val_auroc", thresholds={1: threshold})) is usable
+
+
+def test_the_test_fold_stays_closed_while_a_trial_is_recognised(tmp_path, monkeypatch):
+    permits = []
+
+    def load(cohort, task, *, permit):
+        permits.append(permit)
+        return load_task(cohort, task, permit=permit)
+
+    monkeypatch.setattr(bench, "load_task", load)
+    folder = prepare(Synthetic(n_records=200, seed=1), cache_dir=tmp_path)
+    request = TrialRequest(
+        ticket=1, key="confirm/ft/-/0", seed=4, params={"data_fraction": 0.3, "ft_epochs": 1}, cohort=folder,
+        task="superdiagnostic", encoder={"name": "net1d_small", "weights": "random", "precision": "fp32"},
+        permit=Permit(study="s", slot="confirm/ft/-/0"),
+    )  # fmt: skip
+    desk = bench.Bench(device="cpu", n_threads=1)
+    assert desk.recognise(request) is None  # nothing is known, and nothing is looked at
+    assert permits == []
+    whole = fingerprint(
+        EncoderSpec("net1d_small", "random"), load_task(open_cohort(folder), "superdiagnostic"),
+        Params.from_dict(request.params), seed=4,
+    )  # fmt: skip
+    assert desk.recognise(replace(request, known=frozenset({whole, "another"}))) == whole
+    assert desk.recognise(replace(request, known=frozenset({"another"}))) is None
+    assert permits == [None]
