@@ -59,7 +59,7 @@ def test_what_is_not(original: Exception) -> None:
 def test_an_address_is_shown_without_secrets(url: str) -> None:
     database = Database(url)
     assert "geheim" not in database.shown
-    assert database.shown.startswith("postgresql+psycopg://u")
+    assert database.shown.startswith("postgresql://u")
     assert database.shown.partition("?")[0].endswith("@h:5432/d")
     assert database.url.drivername == "postgresql+psycopg"
 
