@@ -1,5 +1,6 @@
 """``ablate run`` and ``ablate worker``: fill the slots of a study."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,9 +25,10 @@ from ablate.cli.progress import progress
 from ablate.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ablate.launch.launcher import AgentStatus
+    from ablate.launch.local import LocalLauncher
     from ablate.store.store import Store
     from ablate.study.spec import Spec
     from ablate.worker.duty import Duty
@@ -68,6 +70,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Fill every slot of a study; run it again to go on where it stopped."""
+    from ablate.launch.local import launch
     from ablate.study.file import load_spec
 
     named = {"gpus_per_worker": gpus_per_worker, "address": ray_address, "shared_dir": shared_dir}
@@ -75,42 +78,46 @@ def run(
     _use_data(data)
     phases = _phases(phase)
     spec = load_spec(study, overrides=set_ or ())
-    store = open_store(storage)
-    _register(store, spec)
-    if _is_over(store, spec, phases):
-        _conclude(store, spec, quiet=quiet, as_json=as_json)
-        return
-    store.clear_stop(spec.name)
-    if not reuse:
-        _offer(store, spec, phases)
-    duty = _duty(spec.name, storage, phases, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed)
-    n_agents = workers or os.cpu_count() or 1
-    if elsewhere is not None and elsewhere.name == KUBERNETES and not apply:
-        typer.echo(elsewhere.manifest(duty, n_agents=n_agents))
-        return
-    try:
-        if elsewhere is None:
-            statuses = _run_here(store, spec, duty, n_agents=n_agents, device=device, quiet=quiet or as_json)
-        else:
+    with _launcher(needed=elsewhere is None) as here:
+        store = open_store(storage)
+        _register(store, spec)
+        if _is_over(store, spec, phases):
+            _conclude(store, spec, quiet=quiet, as_json=as_json)
+            return
+        store.clear_stop(spec.name)
+        if not reuse:
+            _offer(store, spec, phases)
+        duty = _duty(spec.name, storage, phases, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed)
+        n_agents = workers or os.cpu_count() or 1
+        if elsewhere is not None and elsewhere.name == KUBERNETES and not apply:
+            typer.echo(elsewhere.manifest(duty, n_agents=n_agents))
+            return
+        try:
+            if elsewhere is None:
+                _prepare(spec, quiet=quiet or as_json)
             with progress(store, spec.name, quiet=quiet or as_json) as on_tick:
-                statuses = elsewhere.launch(duty, n_agents=n_agents, on_tick=on_tick)
-    except KeyboardInterrupt:
-        _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
-        raise typer.Exit(_INTERRUPTED) from None
-    if not _is_over(store, spec, phases):
-        _complain(statuses)
-    _conclude(store, spec, quiet=quiet, as_json=as_json)
+                if elsewhere is not None:
+                    statuses = elsewhere.launch(duty, n_agents=n_agents, on_tick=on_tick)
+                else:
+                    statuses = launch(duty, n_agents=n_agents, device=device, launcher=here, on_tick=on_tick)
+        except KeyboardInterrupt:
+            _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
+            raise typer.Exit(_INTERRUPTED) from None
+        if not _is_over(store, spec, phases):
+            _complain(statuses)
+        _conclude(store, spec, quiet=quiet, as_json=as_json)
 
 
-def _run_here(
-    store: "Store", spec: "Spec", duty: "Duty", *, n_agents: int, device: str | None, quiet: bool
-) -> "Sequence[AgentStatus]":
-    from ablate.launch.local import LocalLauncher, launch
+@contextlib.contextmanager
+def _launcher(*, needed: bool) -> "Iterator[LocalLauncher | None]":
+    """Begun before all else: its imports go on while Postgres starts and records are prepared."""
+    from ablate.launch.local import LocalLauncher
 
-    with LocalLauncher() as launcher:  # its imports go on while the records are prepared
-        _prepare(spec, quiet=quiet)
-        with progress(store, spec.name, quiet=quiet) as on_tick:
-            return launch(duty, n_agents=n_agents, device=device, launcher=launcher, on_tick=on_tick)
+    if not needed:
+        yield None
+        return
+    with LocalLauncher() as launcher:
+        yield launcher
 
 
 def worker(

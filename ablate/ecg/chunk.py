@@ -21,6 +21,8 @@ from ablate.errors import DataError
 Damage = Literal["raise", "skip"]
 
 N_RECORDS = 128  # in a chunk: enough to pay for handing it to a process, few enough to show progress
+_N_WORTHWHILE = 512  # records for each further process; it imports for a second, a record takes one or two milliseconds
+_PRELOADED = (__name__, "scipy.signal", "scipy.ndimage")  # once by the fork server, not by each of its children
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,13 @@ def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Ite
         DataError: as ``Filler.fill``, or a process was killed.
     """
     starts = range(0, len(ecg_ids), N_RECORDS)
-    if n_processes <= 1 or len(starts) == 1:
+    n_processes = min(n_processes, len(ecg_ids) // _N_WORTHWHILE)
+    if n_processes <= 1:
         yield from (filler.fill(ecg_ids[at : at + N_RECORDS], at) for at in starts)
         return
     # A fork server, since the caller may have threads, which a plain fork would leave in the middle of things.
     context = get_context("forkserver")
+    context.set_forkserver_preload(list(_PRELOADED))
     with ProcessPoolExecutor(n_processes, context, initializer=_remember, initargs=(filler,)) as pool:
         going = [pool.submit(_fill_remembered, ecg_ids[at : at + N_RECORDS], at) for at in starts]
         try:

@@ -58,7 +58,8 @@ def test_the_other_rate_is_resampled_and_said(pristine, tmp_path, wanted, stored
     assert np.array_equal(cohort.signals[3], expected.astype(np.float16))
 
 
-def test_processes_change_nothing_but_the_time(tmp_path):
+def test_processes_change_nothing_but_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("ablate.ecg.chunk._N_WORTHWHILE", 100)
     source = Synthetic(300, 1)
     one = prepare(source, cache_dir=tmp_path / "one", n_processes=1)
     two = prepare(source, cache_dir=tmp_path / "two", n_processes=2)
@@ -157,6 +158,7 @@ def test_nothing_half_written_stays(ptbxl, tmp_path):
 
 def test_a_damaged_record_found_by_a_pool_is_the_same_one_line(ptbxl, tmp_path, monkeypatch):
     monkeypatch.setattr("ablate.ecg.chunk.N_RECORDS", 10)
+    monkeypatch.setattr("ablate.ecg.chunk._N_WORTHWHILE", 10)
     (ptbxl / "records100/00000/00033_lr.dat").unlink()
     with pytest.raises(DataError, match=r"00033_lr.dat: cannot be read"):
         prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays", n_processes=2)
