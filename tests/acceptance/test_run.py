@@ -163,7 +163,7 @@ def test_passwords_are_never_shown(finished: Finished) -> None:
         (["data", "prepare", "nowhere"], 3, "nowhere"),
         (["encoder", "verify", "nothing.pth"], 3, "nothing.pth"),
         (["run", "--study", "small", "--set", "encoder.weights=missing.safetensors", "--workers", "1"], 3, "missing"),
-        (["run", "--study", "small", "--set", "budget.replicates=1", "--device", "cuda:7"], 5, "cuda:7"),
+        (["run", "--study", "small", "--set", "fixed.ft_epochs=2", "--device", "cuda:7"], 5, "cuda:7"),
         (["run", "--study", "small", "--set", "data={source='ptbxl', task='form'}"], 3, "--data"),
     ],
 )  # fmt: skip
