@@ -129,7 +129,7 @@ class PtbXl:
 
     def _stem(self, row: int, column: str) -> str:
         stem = self._table[row][column]
-        if not stem or Path(stem).is_absolute() or ".." in Path(stem).parts:
+        if not stem or "\0" in stem or Path(stem).is_absolute() or ".." in Path(stem).parts:
             raise self._complaint(row, column, stem, "a path within the folder, without suffix")
         return stem
 
