@@ -15,7 +15,7 @@ test: $(VENV)/.tested lint  ## everything that CI runs
 	$(BIN)/python -m pytest -m "not slow and not cluster" \
 	|| $(BIN)/python -m pytest -m "not slow and not cluster" --last-failed --last-failed-no-failures none
 
-test-cluster: $(VENV)/.tested  ## agents placed by Ray, Slurm and in network namespaces, as far as these are there
+test-cluster: $(VENV)/.tested  ## agents placed by Slurm and in network namespaces, as far as these are there
 	$(BIN)/python -m pytest -m "cluster and not slow"
 
 test-slow: $(VENV)/.tested  ## what takes longer than CI has

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
 from ablate import seeds
 from ablate.report import frame, wording
@@ -121,7 +120,7 @@ def _evaluate(
         predictions,
         tables.test.labels,
         tables.test.patient_id,
-        classes=counting_classes(tables),
+        classes=both_outcomes(tables.test.labels),  # the same in every trial, since the fold never changes
         seed=seeds.derive("report", context),
     )
 
@@ -132,15 +131,6 @@ def _arm_effects(evaluation: Evaluation, context: str) -> dict[tuple[str, str, s
         for metric, by_arm in evaluation.class_scores.items()
         for arm in by_arm
     }
-
-
-def counting_classes(tables: StudyTables) -> Bool[np.ndarray, "class"]:
-    """The sealed set of classes; without one, those with both outcomes in the test fold, which never changes either."""
-    assert tables.test is not None
-    sealed = (tables.seal or {}).get("classes")
-    if sealed is None:
-        return both_outcomes(tables.test.labels)
-    return np.array([name in set(sealed) for name in tables.test.classes])
 
 
 def margin_by_metric(tables: StudyTables) -> dict[str, float]:

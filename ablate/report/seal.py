@@ -23,7 +23,6 @@ class SealFacts:
     contrasts: tuple[tuple[str, str], ...]
     chosen: Mapping[tuple[str, str], Mapping[str, Any]]  # (arm, context) -> params, score, slot_id
     margin: Mapping[str, float]
-    n_classes: int | None
     n_reads: int
     n_slots_read: int
     reads: tuple[tuple[str, str, str], ...]  # slot key, time, agent
@@ -39,7 +38,6 @@ def seal_facts(tables: StudyTables) -> SealFacts:
     reads = tables.test_reads
     rows = tuple((str(r.key), wording.moment(r.opened_at), str(r.agent)) for r in reads.itertuples())
     margin = {str(key): float(value) for key, value in (seal.get("margin") or tables.spec.get("margin") or {}).items()}
-    classes = seal.get("classes")
     declared = tuple((str(entry["name"]), _weights(frame.weights(entry))) for entry in frame.contrasts(tables))
     return SealFacts(
         tables.seal is not None,
@@ -47,7 +45,6 @@ def seal_facts(tables: StudyTables) -> SealFacts:
         declared,
         chosen,
         margin,
-        len(classes) if classes is not None else None,
         len(reads),
         int(reads["slot_id"].nunique()),
         rows,
@@ -124,9 +121,8 @@ def _seal_sentence(facts: SealFacts) -> str:
     if not facts.is_sealed:
         return "Not sealed yet: no params are chosen for confirmation, and the test fold is closed."
     margins = ", ".join(f"{wording.METRIC_NAMES.get(key, key)} ±{value:g}" for key, value in facts.margin.items())
-    classes = f" The set of {facts.n_classes} classes that counts was fixed with it." if facts.n_classes else ""
     when = f"Sealed {facts.sealed_at}" if facts.sealed_at else "Sealed before the first confirmation"
-    return f"{when}. Margin of equivalence: {margins or 'none declared'}.{classes}"
+    return f"{when}. Margin of equivalence: {margins or 'none declared'}."
 
 
 def _reads_sentence(facts: SealFacts) -> str:

@@ -17,7 +17,7 @@ from ablate.worker.duty import Duty
 ray = pytest.importorskip("ray", reason="needs ablate-ecg[ray]")
 
 pytestmark = [
-    pytest.mark.cluster,
+    pytest.mark.ray,
     pytest.mark.filterwarnings("default"),  # Ray's own, such as its sockets that are left to the collector
 ]
 N_AGENTS = 8

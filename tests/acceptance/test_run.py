@@ -92,9 +92,10 @@ def test_scores_do_not_depend_on_the_number_of_workers(finished: Finished, workp
     assert scores(workplace) == scores(finished.workplace)
 
 
-def test_two_launches_on_an_empty_folder_share_the_work(workplace: Workplace) -> None:
-    both = [workplace.start("run", "--study", "small", "--workers", "2") for _ in range(2)]
-    for process in both:
+@pytest.mark.parametrize("n_launches", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_launches_at_once_on_an_empty_folder_share_the_work(workplace: Workplace, n_launches: int) -> None:
+    launches = [workplace.start("run", "--study", "small", "--workers", "1") for _ in range(n_launches)]
+    for process in launches:
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
         assert f"{SLOTS} of {SLOTS} slots done" in out

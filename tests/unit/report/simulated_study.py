@@ -278,7 +278,6 @@ class Simulator:
             "chosen": chosen,
             "contrasts": self.spec["contrasts"],
             "margin": self.spec["margin"],
-            "classes": list(self.classes),
         }
 
 

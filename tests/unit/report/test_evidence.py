@@ -92,6 +92,5 @@ def test_classes_without_both_outcomes_do_not_count(finished: StudyTables) -> No
     assert finished.test is not None
     labels = finished.test.labels.copy()
     labels[:, 0] = False
-    seal = {key: value for key, value in (finished.seal or {}).items() if key != "classes"}
-    tables = replace(finished, seal=seal, test=replace(finished.test, labels=labels))
+    tables = replace(finished, test=replace(finished.test, labels=labels))
     assert {c.n_classes for c in weigh(tables).contrasts} == {len(finished.test.classes) - 1}
