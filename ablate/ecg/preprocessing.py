@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import ThreadpoolController
 
 from ablate.errors import DataError
 
@@ -75,7 +76,16 @@ def check_preprocessing(name: str) -> None:
 
 def preprocess(signal: Signal, *, from_hz: int, fs_hz: int, preprocessing: str) -> Float[np.ndarray, "lead out"]:
     """Resample to ``fs_hz`` where the rates differ, filter as ``preprocessing`` says, then z-score."""
-    return z_score(_FILTERS[preprocessing](resample(signal, from_hz=from_hz, fs_hz=fs_hz), fs_hz))
+    filtered = _FILTERS[preprocessing](resample(signal, from_hz=from_hz, fs_hz=fs_hz), fs_hz)
+    with _algebra().limit(limits=1):
+        return z_score(filtered)
+
+
+@cache
+def _algebra() -> ThreadpoolController:
+    """The threads of BLAS. Sharing one record's dot product between them costs five times as much as all else, and its
+    last bits would depend on the number of cores."""
+    return ThreadpoolController()
 
 
 def resample(signal: Signal, *, from_hz: int, fs_hz: int) -> Float[np.ndarray, "lead out"]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import signal as dsp
+from threadpoolctl import threadpool_limits
 
 from ablate.ecg.preprocessing import check_preprocessing, ecgfounder_filter, preprocess, resample, z_score
 from ablate.ecg.synthetic import Synthetic
@@ -77,3 +78,16 @@ def test_a_flat_record_gives_zeros_not_nan():
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(DataError, match=r"preprocessing = 'filters' is not known; choose one of none, ecgfounder"):
         check_preprocessing("filters")
+
+
+@pytest.mark.parametrize("preprocessing", ["none", "ecgfounder"])
+def test_bits_do_not_depend_on_the_threads_of_blas(preprocessing):
+    def prepared() -> bytes:
+        ecg = (Synthetic(3, 1).read(number, 500) for number in (1, 2, 3))
+        return b"".join(preprocess(one, from_hz=500, fs_hz=500, preprocessing=preprocessing).tobytes() for one in ecg)
+
+    found = set()
+    for n_threads in (1, 2, 4):
+        with threadpool_limits(n_threads):
+            found.add(prepared())
+    assert len(found) == 1
