@@ -39,11 +39,13 @@ def spooled(workplace):
 def test_training_goes_on_through_an_outage_and_results_are_told_afterwards(workplace, proxied, in_background):
     proxy, store = proxied
     ending = in_background(workplace.agent("slow", store=store, lease_s=20.0).serve)
-    wait_for(lambda: "leased" in workplace.states().values())
+    wait_for(lambda: any(slot.params for slot in workplace.store.slots("s")))  # told just before a trial begins
     proxy.refuse()
-    wait_for(lambda: spooled(workplace))
-    assert "done" not in workplace.states().values()
-    proxy.accept()
+    try:
+        wait_for(lambda: spooled(workplace))
+        assert "done" not in workplace.states().values()
+    finally:
+        proxy.accept()
     assert ending.result(120) is Ending.OVER
     assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
     assert spooled(workplace) == []
