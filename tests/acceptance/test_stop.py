@@ -12,6 +12,8 @@ from conftest import SMALL_STUDY, Workplace
 from ablate.store.server import Server
 from ablate.store.store import Store
 from ablate.store.study import AgentRow
+from ablate.study.file import load_spec
+from ablate.study.plan import plan
 
 STUDY = "small"
 LEASE_S = "2"
@@ -35,6 +37,8 @@ def store(place: Workplace) -> Iterator[Store]:
     place.ablate("storage", "start")
     store = Store(Server(place.folder / "home" / "postgres").url)
     store.create_schema()
+    spec = load_spec(str(place.study))
+    store.register(STUDY, spec.document(), spec.digest(), plan(spec))  # `ablate worker` registers nothing
     yield store
     store.disconnect()
 
