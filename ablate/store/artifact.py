@@ -5,6 +5,8 @@ from typing import BinaryIO
 
 from ablate.store.database import Database
 
+TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one slot
+
 _READ = """
 SELECT content FROM ablate_artifact
 WHERE study_id = :study AND slot_id IS NOT DISTINCT FROM :slot AND name = :name

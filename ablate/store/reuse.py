@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ablate.errors import LeaseLost
 from ablate.store import lease
+from ablate.store.artifact import TEST_FOLD
 from ablate.store.database import Database
 from ablate.store.slot import Claim, Past, Twin
 from ablate.store.study import scores_of
@@ -55,8 +56,6 @@ WITH filled AS (
 SELECT id FROM filled
 """
 
-_TEST_FOLD = "test_fold.npz"
-
 
 def twins(database: Database, study_id: int, asked: Sequence[str]) -> list[Twin]:
     """Finished slots of other studies that were asked for the same; trials that were stopped early are none."""
@@ -80,7 +79,7 @@ def reuse(database: Database, held: Claim, twin_id: int) -> None:
     Raises:
         LeaseLost: a later lease was given, the slot is finished otherwise, or there is no such result.
     """
-    rows = database.rows(_REUSE, slot=held.slot.id, token=held.token, twin=twin_id, fold=_TEST_FOLD)
+    rows = database.rows(_REUSE, slot=held.slot.id, token=held.token, twin=twin_id, fold=TEST_FOLD)
     if not rows and not lease.ended(database, held, "done"):
         error: LeaseLost = lease.lost(database, held, f"the result of slot {twin_id} is not taken")
         raise error

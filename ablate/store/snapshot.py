@@ -20,7 +20,6 @@ from ablate.store.database import Database, to_json
 from ablate.store.result import CLASS_COLUMNS, EPOCH_COLUMNS
 from ablate.store.table import StudyTables, TestFold
 
-TEST_FOLD = "test_fold.npz"
 _FACTS = ("best_epoch", "n_train", "peak_memory_bytes", "device", "precision", "lost_classes")
 _KINDS = {"stage": pa.string(), "split": pa.string(), "class_name": pa.string(), "epoch": pa.int64()}
 _EPOCHS = {name: _KINDS.get(name, pa.float64()) for name in EPOCH_COLUMNS}
@@ -91,7 +90,7 @@ def _read(connection: Connection, study_id: int, read_probabilities: Callable[[i
         attempts=_frame(rows(_ATTEMPTS), _ATTEMPT_COLUMNS),
         test_reads=_frame(rows(_TEST_READS), ("slot_id", "key", "opened_at", "agent")),
         digests=_indexed([(row.slot_id, row.digests) for row in results]),
-        test=_test_fold(rows(_TEST_FOLD, name=TEST_FOLD)),
+        test=_test_fold(rows(_TEST_FOLD, name=artifact.TEST_FOLD)),
         read_probabilities=read_probabilities,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ablate.ecg.seal import Permit
+from ablate.store.artifact import TEST_FOLD
 from ablate.store.slot import Claim
 from ablate.store.store import Store
 from ablate.study.confirm import confirm_params
@@ -13,7 +14,6 @@ from ablate.study.reuse import asked, is_usable
 from ablate.study.search import propose, rungs
 from ablate.study.spec import Spec
 from ablate.train.rung import Rungs
-from ablate.worker.message import TEST_FOLD
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from ablate import settings
 from ablate.ecg.cohort import Cohort, open_cohort
 from ablate.ecg.split import TaskData, load_task
 from ablate.model.encoder import EncoderSpec
+from ablate.store.artifact import TEST_FOLD
 from ablate.train.machine import Machine, Precision
 from ablate.train.outcome import Outcome, Progress
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, fingerprint, post_train
-from ablate.worker.message import TEST_FOLD, TrialRequest
+from ablate.worker.message import TrialRequest
 
 _N_KEPT = 4  # cohorts or tasks; a study has one, or two when it confirms
 

@@ -12,8 +12,6 @@ from typing import Any
 from ablate.ecg.seal import Permit
 from ablate.train.rung import Rungs
 
-TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one slot
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:

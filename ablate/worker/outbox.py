@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import DataError, LeaseLost
+from ablate.store.artifact import TEST_FOLD
 from ablate.store.slot import Agent, Claim, Slot, SlotState
 from ablate.store.store import Store
-from ablate.worker.message import TEST_FOLD
 from ablate.worker.spool import Entry, Spool
 
 _log = logging.getLogger(__name__)
