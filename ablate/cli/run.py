@@ -25,10 +25,9 @@ from ablate.cli.progress import progress
 from ablate.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ablate.launch.launcher import AgentStatus
-    from ablate.launch.local import LocalLauncher
     from ablate.store.store import Store
     from ablate.study.spec import Spec
     from ablate.worker.duty import Duty
@@ -70,7 +69,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Fill every slot of a study; run it again to go on where it stopped."""
-    from ablate.launch.local import launch
+    from ablate.launch.local import LocalLauncher, launch
     from ablate.study.file import load_spec
 
     named = {"gpus_per_worker": gpus_per_worker, "address": ray_address, "shared_dir": shared_dir}
@@ -78,7 +77,8 @@ def run(
     _use_data(data)
     phases = _phases(phase)
     spec = load_spec(study, overrides=set_ or ())
-    with _launcher(needed=elsewhere is None) as here:
+    # A launcher before all else: its imports go on while Postgres starts and records are prepared.
+    with LocalLauncher() if elsewhere is None else contextlib.nullcontext() as here:
         store = open_store(storage)
         _register(store, spec)
         if _is_over(store, spec, phases):
@@ -106,18 +106,6 @@ def run(
         if not _is_over(store, spec, phases):
             _complain(statuses)
         _conclude(store, spec, quiet=quiet, as_json=as_json)
-
-
-@contextlib.contextmanager
-def _launcher(*, needed: bool) -> "Iterator[LocalLauncher | None]":
-    """Begun before all else: its imports go on while Postgres starts and records are prepared."""
-    from ablate.launch.local import LocalLauncher
-
-    if not needed:
-        yield None
-        return
-    with LocalLauncher() as launcher:
-        yield launcher
 
 
 def worker(
