@@ -22,7 +22,7 @@ Damage = Literal["raise", "skip"]
 
 N_RECORDS = 128  # in a chunk: enough to pay for handing it to a process, few enough to show progress
 _N_WORTHWHILE = 512  # records for each further process; it imports for a second, a record takes one or two milliseconds
-_PRELOADED = (__name__, "scipy.signal", "scipy.ndimage")  # once by the fork server, not by each of its children
+_FILTERING = ("scipy.signal", "scipy.ndimage")  # imported once by the fork server, not by each of its children
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Ite
         return
     # A fork server, since the caller may have threads, which a plain fork would leave in the middle of things.
     context = get_context("forkserver")
-    context.set_forkserver_preload(list(_PRELOADED))
+    context.set_forkserver_preload([__name__, *(() if filler.recipe.preprocessing == "none" else _FILTERING)])
     with ProcessPoolExecutor(n_processes, context, initializer=_remember, initargs=(filler,)) as pool:
         going = [pool.submit(_fill_remembered, ecg_ids[at : at + N_RECORDS], at) for at in starts]
         try:
