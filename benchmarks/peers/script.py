@@ -27,6 +27,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor, nn
 
 from ablate import seeds
+from ablate.train.trial import start_head  # same
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 Loader = Callable[[np.ndarray, int], Batches]  # ecg_ids in order, batch size -> records and labels
@@ -220,15 +221,6 @@ def cosine(optimizer: torch.optim.Optimizer, n_steps: int, min_ratio: float) -> 
         return min_ratio + (1 - min_ratio) * (1 + math.cos(math.pi * step / max(n_steps - 1, 1))) / 2
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def start_head(head: nn.Linear, seed: int) -> None:
-    """Same: torch's own range, drawn from the slot's seed."""
-    generator = torch.Generator().manual_seed(seeds.derive(seed, "head"))
-    bound = head.in_features**-0.5
-    with torch.no_grad():
-        for parameter in (head.weight, head.bias):
-            parameter.copy_(torch.rand(parameter.shape, generator=generator) * 2 * bound - bound)
 
 
 def shuffled(ids: np.ndarray, seed: int, stage: str, epoch: int) -> np.ndarray:
