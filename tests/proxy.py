@@ -41,6 +41,9 @@ class Proxy:
     def close(self) -> None:
         self._wish("close")
         self._thread.join()
+        for end in (self._listener, self._woken, self._waker):  # not before: the wish may be read before it is sent
+            end.close()
+        self._selector.close()
 
     def _wish(self, word: str) -> None:
         self._wishes.append(word)
@@ -60,9 +63,6 @@ class Proxy:
                 for end in list(self._peer):
                     self._drop(end)
                 if wish == "close":
-                    for end in (self._listener, self._woken, self._waker):
-                        end.close()
-                    self._selector.close()
                     return
 
     def _accept(self) -> None:

@@ -113,7 +113,10 @@ def test_machine_that_can_do_nothing_gives_its_slot_back_and_says_why(workplace)
     with pytest.raises(DataError, match="damaged"):
         workplace.agent("without_data").serve()
     assert set(workplace.states().values()) == {"waiting"}
-    assert [outcome for outcome, _ in workplace.attempts()] == ["released"]
+    (outcome, message), *ahead = workplace.attempts()  # the next slot may have been claimed already
+    assert outcome == "released"
+    assert "damaged" in message
+    assert {outcome for outcome, _ in ahead} <= {"released"}
 
 
 def test_trainers_that_die_at_their_start_are_not_started_for_ever(workplace):
