@@ -14,10 +14,12 @@ from ablate.ecg import cohort
 from ablate.ecg.split import TaskData
 from ablate.errors import DataError
 from ablate.train import provenance
+from ablate.train.batch import n_pieces
 from ablate.train.feature import BATCH, FeatureCache, Features, extract, forward, unfit
 from ablate.train.outcome import Progress
 from ablate.train.trial import Trial
 
+PART = 32 * BATCH  # rows of the cohort that are extracted and kept together
 REPORT_S = 1.0  # between two signs of life while features are extracted
 
 
@@ -74,12 +76,10 @@ def feature_bank(
         if reason:
             trial.notes.append(f"features are not kept, the probe goes through the encoder: {reason}")
             return bank
-        sign = _SignOfLife(trial)
-        features = _shared(encoder, encoder_digest, trial, cache, sign) if is_shared else None
-        if features is not None:
-            bank.keep(needed, features[needed])
-        else:
-            bank.keep(needed, extract(encoder, trial.signals, needed, tick=sign.tick))
+        features = _shared(encoder, encoder_digest, trial, cache, needed) if is_shared else None
+        if features is None:
+            features = extract(encoder, trial.signals, needed, tick=_SignOfLife(trial, len(needed)).tick)
+        bank.keep(needed, features)
     return bank
 
 
@@ -94,35 +94,55 @@ def _unfit(encoder: nn.Module, encoder_digest: str, trial: Trial, rows: Int[np.n
 
 
 def _shared(
-    encoder: nn.Module, encoder_digest: str, trial: Trial, cache: FeatureCache, sign: "_SignOfLife"
+    encoder: nn.Module, encoder_digest: str, trial: Trial, cache: FeatureCache, needed: Int[np.ndarray, "row"]
 ) -> Features | None:
-    """Features of every record outside the test fold, or None where the cache cannot be used."""
-    data = trial.data
-    rows = np.arange(1 + max(data.train_rows.max(), data.val_rows.max()))  # records of the test fold come last
+    """Features of ``needed``, ascending, or None where the cache cannot be used.
+
+    The cache has them in parts of consecutive rows, so that a row lies in the same batch for every trial. Processes
+    that need the same parts at once take them in orders of their own and thereby share the work.
+    """
     identity: dict[str, digest.Json] = {
         "encoder": encoder_digest,
-        "cohort": _cohort_digest(data),
-        "n_records": len(rows),
+        "cohort": _cohort_digest(trial.data),
         "n_threads": trial.machine.n_threads,
         "hardware": provenance.hardware(trial.device),
     }
-
-    def is_right(found: Features) -> bool:
-        some = rows[:BATCH]
-        fresh = forward(encoder, trial.signals, some).cpu().numpy()
-        return found.shape == (len(rows), fresh.shape[1]) and np.allclose(found[some], fresh, rtol=1e-3, atol=1e-4)
-
+    n_rows = 1 + int(max(trial.data.train_rows.max(), trial.data.val_rows.max()))  # those of the test fold come last
+    parts = [np.arange(start, min(start + PART, n_rows)) for start in np.unique(needed // PART) * PART]
+    sign = _SignOfLife(trial, sum(len(rows) for rows in parts))
+    found: dict[int, Features] = {}
     try:
-        return cache.load(
-            identity,
-            lambda: extract(encoder, trial.signals, rows, tick=sign.tick),
-            is_right=is_right,
-            wait=sign.wait,
-            note=trial.notes.append,
-        )
+        for i in np.random.default_rng().permutation(len(parts)):
+            rows = parts[i]
+            features = _part(encoder, trial, cache, identity, rows, sign)
+            found[i] = features[needed[(rows[0] <= needed) & (needed <= rows[-1])] - rows[0]]
     except DataError as error:
         trial.notes.append(f"features are kept in memory, for this trial only: {error}")
         return None
+    return np.concatenate([found[i] for i in range(len(parts))])
+
+
+def _part(
+    encoder: nn.Module,
+    trial: Trial,
+    cache: FeatureCache,
+    identity: dict[str, digest.Json],
+    rows: Int[np.ndarray, "row"],
+    sign: "_SignOfLife",
+) -> Features:
+    def is_right(found: Features) -> bool:
+        fresh = forward(encoder, trial.signals, rows[:BATCH]).cpu().numpy()
+        return found.shape == (len(rows), fresh.shape[1]) and np.allclose(found[:BATCH], fresh, rtol=1e-3, atol=1e-4)
+
+    features = cache.load(
+        {**identity, "rows": [int(rows[0]), int(rows[-1])]},
+        lambda: extract(encoder, trial.signals, rows, tick=sign.tick),
+        is_right=is_right,
+        wait=sign.wait,
+        note=trial.notes.append,
+    )
+    sign.n_before += n_pieces(len(rows), BATCH)
+    return features
 
 
 def _cohort_digest(data: TaskData) -> str:
@@ -145,17 +165,20 @@ def _folder_digest(folder: Path) -> str | None:
 class _SignOfLife:
     """Reports now and then that features are being made, and leaves the trial when it was asked to stop."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, n_rows: int) -> None:
+        self.n_before = 0  # batches of the parts that are there
+        self._n_batches = n_pieces(n_rows, BATCH)
         self._trial, self._last, self._started = trial, -REPORT_S, time.perf_counter()
 
-    def tick(self, n_done: int, n_batches: int) -> None:
-        """So many batches of so many are done."""
+    def tick(self, n_done: int) -> None:
+        """So many batches of this part are done."""
         self._trial.check_stop()
-        now = time.perf_counter() - self._started
-        if now - self._last >= REPORT_S or n_done == n_batches:
+        now, n_done = time.perf_counter() - self._started, self.n_before + n_done
+        if now - self._last >= REPORT_S or n_done == self._n_batches:
             self._last = now
-            self._trial.herald.tell(Progress(stage="features", epoch=n_done, n_epochs=n_batches, seconds=now))
+            progress = Progress(stage="features", epoch=n_done, n_epochs=self._n_batches, seconds=now)
+            self._trial.herald.tell(progress)
 
     def wait(self) -> None:
         """Another process is at it."""
-        self.tick(0, 1)
+        self.tick(0)

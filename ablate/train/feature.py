@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from ablate import atomic, digest
 from ablate.errors import DataError
-from ablate.train.batch import Signals, n_pieces, pieces
+from ablate.train.batch import Signals, pieces
 
 BATCH = 64  # records in one forward pass; another size would give other last bits
-VERSION = 1  # of the files; others are built again
+VERSION = 2  # of the files; others are built again
 WAIT_S = 2.0  # between two signs of life while another process builds
 
-Tick = Callable[[int, int], None]  # batches done and batches in all; may raise to stop
+Tick = Callable[[int], None]  # batches done; may raise to stop
 Features = Float32[np.ndarray, "row feature"]
 
 
@@ -48,12 +48,11 @@ def forward(
 
 def extract(encoder: nn.Module, signals: Signals, rows: Int[np.ndarray, "row"], *, tick: Tick) -> Features:
     """Features of ``rows`` in float32."""
-    n_batches = n_pieces(len(rows), BATCH)
-    tick(0, n_batches)
+    tick(0)
     found = []
     for i, piece in enumerate(pieces(rows, BATCH)):
         found.append(forward(encoder, signals, piece).cpu().numpy())
-        tick(i + 1, n_batches)
+        tick(i + 1)
     return np.concatenate(found)
 
 

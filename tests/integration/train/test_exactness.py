@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from ablate import seeds
 from ablate.ecg.split import fraction
 from ablate.model.encoder import load_encoder
 from ablate.stats.metrics import both_outcomes, macro_auroc
+from ablate.train import bank
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, Machine, post_train
 
@@ -182,6 +184,21 @@ def test_fractions_and_seeds_share_one_extraction(spec, data, open_data, tmp_pat
         post_train(spec, taken, replace(PROBE, data_fraction=part), seed=seed, features=cache, report=told.append)
         assert any(p.stage == "features" for p in told) == (seed == 1)
     assert len(list(tmp_path.glob("*/features.npy"))) == 1
+
+
+def test_features_in_parts_are_the_same_bits_and_a_lost_part_is_made_alone(spec, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(bank, "PART", 64)
+    through = post_train(spec, data, PROBE, seed=2)
+    cache, told = FeatureCache(tmp_path), []
+    assert bits(post_train(spec, data, PROBE, seed=2, features=cache)) == bits(through)
+    parts = sorted(tmp_path.glob("*/features.npy"))
+    assert len(parts) == -(-(1 + max(data.train_rows.max(), data.val_rows.max())) // 64) > 2
+    shutil.rmtree(parts[0].parent)
+    made_at = {file: file.stat().st_mtime_ns for file in parts[1:]}
+    assert bits(post_train(spec, data, PROBE, seed=2, features=cache, report=told.append)) == bits(through)
+    assert {file: file.stat().st_mtime_ns for file in parts[1:]} == made_at
+    assert parts[0].exists()
+    assert any(progress.stage == "features" for progress in told)
 
 
 def test_random_encoders_are_not_kept_on_disk_and_probe_the_same(spec, data, tmp_path):
