@@ -1,6 +1,6 @@
 """The same slots by the usual script, a competent one, Ray Tune and ``ablate``: python benchmarks/peers/bench.py.
 
-    [--data DIR] [--slots 4] [--epochs 5] [--repeats 3] [--only a,b,e] [--json] [--gpu] …      see peers.md
+    [--data DIR] [--slots 4] [--epochs 5] [--repeats 3] [--once a] [--only a,b,e] [--json] [--gpu] …      see peers.md
 
 Every variant starts from the files of the records, with an empty folder of its own, and ends when the last slot has
 its scores. Variants are interleaved; the figures are medians over the repeats.
@@ -111,7 +111,7 @@ def compare(task: Task, asked: argparse.Namespace, scratch: Path, console: Conso
     shutil.rmtree(place / "prepared")
     found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in asked.only}
     for repeat in range(asked.repeats):
-        for variant in asked.only:
+        for variant in asked.only if repeat == 0 else [each for each in asked.only if each not in asked.once]:
             found[variant].append(measure(variant, place / variant, task, asked.processes, asked.device))
             console.print(
                 f"{task.name}, repeat {repeat + 1}, {VARIANTS[variant]}: {found[variant][-1]['wall_s']:.1f} s, "
@@ -170,6 +170,7 @@ def show(name: str, result: dict[str, Any], console: Console) -> None:
     table = Table(title=title)
     columns = (
         "",
+        "runs",
         "wall s",
         "before",
         "slots",
@@ -189,7 +190,7 @@ def show(name: str, result: dict[str, Any], console: Console) -> None:
         keys = ("wall_s", "before_s", "slots_s", "probe_s", "finetune_s", "test_s", "cpu_s")
         cells = [f"{each[key]:.1f}" for key in keys]
         table.add_row(
-            f"({variant}) {VARIANTS[variant]}", *cells, f"{each['peak_pss_mib']:.0f}", f"{ratio:.2f}",
+            f"({variant}) {VARIANTS[variant]}", str(len(result["walls_s"][variant])), *cells, f"{each['peak_pss_mib']:.0f}", f"{ratio:.2f}",
             "-" if off is None else f"{off:.1e}",
         )  # fmt: skip
     console.print(table)
@@ -216,20 +217,21 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, help="folder of PTB-XL; without it only the synthetic cohort")
     parser.add_argument("--cohort", choices=["synthetic", "ptbxl"], action="append", help="by default all there are")
-    parser.add_argument("--records", type=int, default=1200, help="of the synthetic cohort")
-    parser.add_argument("--slots", type=int, default=8, help="a multiple of the four arms")
+    parser.add_argument("--records", type=int, default=2400, help="of the synthetic cohort")
+    parser.add_argument("--slots", type=int, default=4, help="a multiple of the four arms")
     parser.add_argument(
         "--epochs", type=int, default=5, help=f"of fine-tuning; a probe has {PROBE_EPOCHS} times as many"
     )
-    parser.add_argument("--preprocessing", choices=["ecgfounder", "none"], default="ecgfounder")
+    parser.add_argument("--preprocessing", choices=["ecgfounder", "none"], default="none")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--once", default="a", help="variants that are run in the first repeat only, for their length")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="of (b) to (e)")
     parser.add_argument("--only", default="a,b,bf,c,d,e", help=f"some of {', '.join(VARIANTS)}")
     parser.add_argument("--gpu", action="store_true", help="train on CUDA: e1 is serial, b to e share the device")
     parser.add_argument("--json", action="store_true", help="print the results as JSON, the table to standard error")
     parser.add_argument("--out", type=Path, help="write the results there; another cohort's stay")
     asked = parser.parse_args(arguments)
-    asked.only = asked.only.split(",")
+    asked.only, asked.once = asked.only.split(","), asked.once.split(",")
     if unknown := set(asked.only) - set(VARIANTS):
         parser.error(f"--only: no variant {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
     if asked.slots % len(ARMS) or asked.slots < len(ARMS) or asked.epochs < 1 or asked.repeats < 1:
@@ -266,7 +268,7 @@ def task_of(name: str, asked: argparse.Namespace, scratch: Path) -> Task:
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = parsed(arguments)
     sys.stdout.reconfigure(line_buffering=True)
-    console = Console(stderr=asked.json, width=160)
+    console = Console(stderr=asked.json, width=170)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="peers") as folder:
         Path(folder).chmod(0o755)  # the managed Postgres of a root user belongs to another account
@@ -274,11 +276,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             task = task_of(name, asked, Path(folder))
             results[name] = {"machine": machine(), **compare(task, asked, Path(folder), console)}
             show(name, results[name], console)
+            if asked.out:
+                before = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+                asked.out.write_text(json.dumps(before | results, indent=1) + "\n")
     if asked.json:
         print(json.dumps(results, indent=1))
-    if asked.out:
-        before = json.loads(asked.out.read_text()) if asked.out.exists() else {}
-        asked.out.write_text(json.dumps(before | results, indent=1) + "\n")
     off = max((d for each in results.values() for d in each["largest_auroc_difference"].values()), default=0)
     if off > TOLERANCE:
         console.print(f"an AUROC differs by {off:.1e}; expected at most {TOLERANCE:.0e}: these are not the same slots")
