@@ -188,9 +188,10 @@ def show(name: str, result: dict[str, Any], console: Console) -> None:
         ratio = result["ratios"].get(f"{variant}_over_e", 1.0)
         off = result["largest_auroc_difference"].get(variant)
         keys = ("wall_s", "before_s", "slots_s", "probe_s", "finetune_s", "test_s", "cpu_s")
-        cells = [f"{each[key]:.1f}" for key in keys]
+        n_runs = len(result["walls_s"][variant])
+        cells = [str(n_runs), *(f"{each[key]:.1f}" for key in keys)]
         table.add_row(
-            f"({variant}) {VARIANTS[variant]}", str(len(result["walls_s"][variant])), *cells, f"{each['peak_pss_mib']:.0f}", f"{ratio:.2f}",
+            f"({variant}) {VARIANTS[variant]}", *cells, f"{each['peak_pss_mib']:.0f}", f"{ratio:.2f}",
             "-" if off is None else f"{off:.1e}",
         )  # fmt: skip
     console.print(table)
