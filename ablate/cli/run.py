@@ -38,6 +38,7 @@ LeaseOption = Annotated[float, typer.Option("--lease", help="Seconds of silence 
 ReuseOption = Annotated[bool, typer.Option("--reuse", help="Take what other studies of the store have trained.")]
 MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Go on with other code than it was begun with.")]
 
+PILOTING = "pilot: how many trainers should share a device?"
 _SOME_FAILED = 1
 _INTERRUPTED = 130
 
@@ -50,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     study: StudyOption,
-    workers: Annotated[int | None, typer.Option(min=1, help="Agents; as many as cores by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Agents; one a core, on GPUs as a pilot finds.")] = None,
     data: DataOption = None,
     set_: SetOption = None,
     storage: StorageOption = None,
@@ -74,13 +75,13 @@ def run(
 
     named = {"gpus_per_worker": gpus_per_worker, "address": ray_address, "shared_dir": shared_dir}
     elsewhere = engine(launcher, named=named, pairs=option or ())
-    _use_data(data)
+    use_data(data)
     phases = _phases(phase)
     spec = load_spec(study, overrides=set_ or ())
     # A launcher before all else: its imports go on while Postgres starts and records are prepared.
     with LocalLauncher() if elsewhere is None else contextlib.nullcontext() as here:
         store = open_store(storage)
-        _register(store, spec)
+        register_study(store, spec)
         if _is_over(store, spec, phases):
             _conclude(store, spec, quiet=quiet, as_json=as_json)
             return
@@ -94,7 +95,8 @@ def run(
             return
         try:
             if elsewhere is None:
-                _prepare(spec, quiet=quiet or as_json)
+                cohort = prepare_records(spec, quiet=quiet or as_json)
+                n_agents = workers or _n_agents_here(store, spec, cohort, device, quiet=quiet or as_json)
             with progress(store, spec.name, quiet=quiet or as_json) as on_tick:
                 if elsewhere is not None:
                     statuses = elsewhere.launch(duty, n_agents=n_agents, on_tick=on_tick)
@@ -123,7 +125,7 @@ def worker(
     from ablate.worker.nursery import Nursery
     from ablate.worker.service import serve
 
-    _use_data(data)
+    use_data(data)
     duty = _duty(
         study_name(study),
         storage,
@@ -138,7 +140,8 @@ def worker(
     _say(f"{duty.study}: {ending}")
 
 
-def _use_data(folder: Path | None) -> None:
+def use_data(folder: Path | None) -> None:
+    """Let this process and its children find PTB-XL in ``folder``."""
     if folder is not None:
         os.environ["ABLATE_DATA"] = str(settings.data_dir(folder))  # agents and trainers inherit it
 
@@ -157,7 +160,12 @@ def _duty(study: str, storage: str | None, phases: tuple[str, ...], **options: o
     return Duty(study=study, storage=storage_address(storage), phases=phases, **options)  # type: ignore[arg-type]
 
 
-def _register(store: "Store", spec: "Spec") -> None:
+def register_study(store: "Store", spec: "Spec") -> None:
+    """Put the study and its slots into the store, unless they are there.
+
+    Raises:
+        StoreError: a study of this name has another spec.
+    """
     from ablate.study.plan import plan
 
     space = {name: domain.document() for name, domain in spec.space.items()}
@@ -182,18 +190,39 @@ def _offer(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> None:
         )  # fmt: skip
 
 
-def _prepare(spec: "Spec", *, quiet: bool) -> None:
+def prepare_records(spec: "Spec", *, quiet: bool) -> Path:
+    """Folder of the study's prepared arrays; shows how their making gets on.
+
+    Raises:
+        DataError: records are missing or damaged, or the arrays cannot be written.
+    """
     from rich.progress import Progress
 
     from ablate.study.cohort import prepare_cohort
 
     with Progress(console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task(f"preparing {spec.data.source}", total=None)
-        prepare_cohort(
+        return prepare_cohort(
             spec,
             n_processes=os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+
+
+def _n_agents_here(store: "Store", spec: "Spec", cohort: Path, device: str | None, *, quiet: bool) -> int:
+    """One for each core, or for each GPU as many as a pilot of this study has found to be worth it."""
+    from ablate.launch.device import visible_devices
+    from ablate.launch.packing import cores_for, packing_of
+
+    there = visible_devices()
+    gpus = there if device in (None, "cuda") else [each for each in there if each == device]
+    if not gpus:
+        return os.cpu_count() or 1
+    with console.status(PILOTING) if not quiet else contextlib.nullcontext():
+        packing = packing_of(store, spec, cohort, device=gpus[0], n_most=cores_for(len(gpus)))
+    if not quiet:
+        _say(f"{packing.n_trainers} agents for each GPU ({packing.gpu}): {packing.why}")
+    return packing.n_trainers * len(gpus)
 
 
 def _is_over(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:

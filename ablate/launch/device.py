@@ -13,8 +13,14 @@ def visible_devices() -> list[str]:
     if allowed is not None:
         n_devices = len([name for name in allowed.split(",") if name and name != "-1"])
     else:
-        n_devices = _n_listed()
+        n_devices = len(_listing())
     return [f"cuda:{index}" for index in range(n_devices)]
+
+
+def gpu_name() -> str:
+    """What its maker calls the first GPU of this machine; "GPU" where nobody says."""
+    names = [line.partition(": ")[2].partition(" (UUID")[0] for line in _listing()]
+    return names[0] if names else "GPU"
 
 
 def deal(n_agents: int, *, device: str | None = None) -> list[str]:
@@ -31,12 +37,13 @@ def deal(n_agents: int, *, device: str | None = None) -> list[str]:
     return [device] * n_agents
 
 
-def _n_listed() -> int:
+def _listing() -> list[str]:
+    """A line for each GPU, as in "GPU 0: NVIDIA H100 (UUID: GPU-…)"."""
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+        return []
+    return [line for line in done.stdout.splitlines() if line.startswith("GPU ")]
 
 
 def _listed(devices: Sequence[str]) -> str:

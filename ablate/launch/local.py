@@ -133,5 +133,6 @@ def launch(
         LaunchError: agents cannot be started.
         KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
     """
-    duties = [replace(duty, device=each) for each in deal(n_agents, device=device)]
+    dealt = deal(n_agents, device=device)
+    duties = [replace(duty, device=each, seat=dealt[:i].count(each)) for i, each in enumerate(dealt)]
     return attend(launcher or LocalLauncher(n_threads=duty.n_threads), duties, on_tick=on_tick)

@@ -12,6 +12,7 @@ from ablate.report.section import Picture, Section
 from ablate.store.table import StudyTables
 
 SHARED_STAGE = "features"  # of the frozen encoder: computed once, used by every trial
+_GIB = 2**30
 KINDS = ("useful", "shared", "failed")  # failed: also interrupted ones, whose slots were begun again
 
 
@@ -99,7 +100,7 @@ def budget_section(tables: StudyTables) -> Section:
     names = [
         paragraph(fair, f" Sampler: {sampler}." if sampler else None, class_=None if facts.is_equal else "warning")
     ]
-    return Section("budget", "Budget and hours", (*names, _slots_table(facts), *_hours(facts)))
+    return Section("budget", "Budget and hours", (*names, _slots_table(facts), *_hours(facts), *_packings(tables)))
 
 
 def _slots_table(facts: BudgetFacts) -> Html:
@@ -123,6 +124,33 @@ def _slots_table(facts: BudgetFacts) -> Html:
         done = [f"{of.get('DONE', 0)} of {of['planned']}" if of else wording.NONE for of in counts]
         rows.append([arm, context, *done, *(sum(of.get(name, 0) for of in counts) for name in others)])
     return table(columns, rows, label="Slots by arm and context")
+
+
+def _packings(tables: StudyTables) -> tuple[Html, ...]:
+    """How many trainers shared a GPU, and the measurement that says so."""
+    if not tables.packings:
+        return ()
+    columns = [
+        Column("device"),
+        Column("trainers", wording.whole, True),
+        Column("batches/s", number=True),
+        Column("times one", number=True),
+        Column("memory in use, GiB", number=True),
+    ]
+    rows = [
+        (
+            packing["gpu"],
+            level["n_trainers"],
+            f"{level['batches_per_s']:.1f}",
+            f"{level['batches_per_s'] / packing['levels'][0]['batches_per_s']:.2f}",
+            f"{level['used_bytes'] / _GIB:.1f} of {level['total_bytes'] / _GIB:.1f}",
+        )
+        for packing in tables.packings
+        for level in packing["levels"]
+    ]
+    chosen = "; ".join(f"{one['n_trainers']} on {one['gpu']} ({one['why']})" for one in tables.packings)
+    said = paragraph(f"Trainers that a device is good for, by a pilot with this study's trials: {chosen}.")
+    return said, table(columns, rows, label="Trainers sharing a device")
 
 
 def _hours(facts: BudgetFacts) -> tuple[Picture, ...]:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 from ablate.store.database import Database
 
 TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one slot
+PACKING = "packing/"  # and the name of a GPU: how many trainers should share one
 
 _READ = """
 SELECT content FROM ablate_artifact
@@ -14,6 +15,11 @@ WHERE study_id = :study AND slot_id IS NOT DISTINCT FROM :slot AND name = :name
 _PUT = """
 INSERT INTO ablate_artifact (study_id, slot_id, name, content) VALUES (:study, NULL, :name, :content)
 ON CONFLICT DO NOTHING RETURNING id
+"""
+
+_REPLACE = """
+INSERT INTO ablate_artifact (study_id, slot_id, name, content) VALUES (:study, NULL, :name, :content)
+ON CONFLICT (study_id, slot_id, name) DO UPDATE SET content = excluded.content
 """
 
 
@@ -26,6 +32,11 @@ def read(database: Database, study_id: int, slot_id: int | None, name: str) -> b
 def put(database: Database, study_id: int, name: str, content: bytes) -> bool:
     """Keep ``content`` with the study unless an artifact of this name is there."""
     return bool(database.rows(_PUT, study=study_id, name=name, content=content))
+
+
+def replace(database: Database, study_id: int, name: str, content: bytes) -> None:
+    """Keep ``content`` with the study, in place of an older artifact of this name."""
+    database.rows(_REPLACE, study=study_id, name=name, content=content)
 
 
 class PostgresArtifactStore:

@@ -1,6 +1,7 @@
 """All tables of a study as they stood at one moment."""
 
 import io
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -53,6 +54,11 @@ FROM ablate_test_read t JOIN ablate_slot s ON s.id = t.slot_id WHERE s.study_id 
 
 _TEST_FOLD = "SELECT content FROM ablate_artifact WHERE study_id = :study AND slot_id IS NULL AND name = :name"
 
+_PACKINGS = """
+SELECT content FROM ablate_artifact WHERE study_id = :study AND slot_id IS NULL AND starts_with(name, :name)
+ORDER BY name
+"""
+
 
 def tables(database: Database, study_id: int) -> StudyTables:
     """The study's tables in one consistent snapshot.
@@ -92,6 +98,7 @@ def _read(connection: Connection, study_id: int, read_probabilities: Callable[[i
         digests=_indexed([(row.slot_id, row.digests) for row in results]),
         test=_test_fold(rows(_TEST_FOLD, name=artifact.TEST_FOLD)),
         read_probabilities=read_probabilities,
+        packings=tuple(json.loads(row.content) for row in rows(_PACKINGS, name=artifact.PACKING)),
     )
 
 

@@ -4,13 +4,14 @@ The truth lies in the tables of ``schema``; the Optuna study of the same name fo
 optuna-dashboard shows. Every call is retried through outages for ``patience_s`` and raises ``StoreUnavailable`` then.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ecg.seal import Permit
 from ablate.store import artifact, lease, ledger, migration, mirror, reader, reuse, study
-from ablate.store.database import PATIENCE_S, Database
+from ablate.store.database import PATIENCE_S, Database, to_json
 from ablate.store.slot import Agent, Claim, Past, PlannedSlot, Slot, SlotState, Twin
 from ablate.store.study import AgentRow, Counts, StudyRow
 
@@ -287,6 +288,17 @@ class Store:
     def put_study_artifact(self, name: str, artifact_name: str, content: bytes) -> bool:
         """Keep ``content`` with the study; False when one of this name is there already, which stays."""
         return artifact.put(self.database, self._study_id(name), artifact_name, content)
+
+    def packing(self, name: str, gpu: str) -> dict[str, Any] | None:
+        """What a pilot of the study found on a GPU of this name, None where there was none."""
+        content = self.read_artifact(name, None, artifact.PACKING + gpu)
+        found: dict[str, Any] | None = None if content is None else json.loads(content)
+        return found
+
+    def keep_packing(self, name: str, packing: Mapping[str, Any]) -> None:
+        """Keep what a pilot found, in place of an earlier one on a GPU of the same name, ``packing["gpu"]``."""
+        content = to_json(packing).encode()
+        artifact.replace(self.database, self._study_id(name), artifact.PACKING + packing["gpu"], content)
 
     def _study_id(self, name: str) -> int:
         if name not in self._study_ids:

@@ -1,6 +1,6 @@
 """A study as frozen tables: what a report or a notebook reads, in one consistent snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,8 @@ class StudyTables:
         test_reads: slot_id, key, opened_at, agent.
         digests: index slot_id; data, encoder, code, environment.
         test: labels of the test fold, None before the first confirmation.
+        packings: what pilots found on GPUs: gpu, n_trainers, why, levels (n_trainers, batches_per_s, used_bytes,
+            total_bytes).
     """
 
     name: str
@@ -58,6 +60,7 @@ class StudyTables:
     digests: pd.DataFrame
     test: TestFold | None
     read_probabilities: Callable[[int, str], Float[np.ndarray, "record label"]] = field(repr=False)
+    packings: Sequence[Mapping[str, Any]] = ()
 
     def probabilities(self, slot_id: int, *, split: str = "test") -> Float[np.ndarray, "record label"]:
         """Predicted probabilities of one slot on ``split`` ("val" or "test")."""

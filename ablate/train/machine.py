@@ -148,3 +148,11 @@ class MemoryPeak:
             if found:
                 return int(found[1]) * 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def device_memory(device: torch.device) -> tuple[int, int]:
+    """Bytes that are free for whomever on ``device``, and all that it has; a CPU has the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    found = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text()))
+    return int(found["MemAvailable"]) * 1024, int(found["MemTotal"]) * 1024

@@ -3,7 +3,8 @@
 Two threads: this one serves the trainer and never waits for the store; the clerk serves the store and never waits for
 the trainer. The agent stops on SIGINT, SIGTERM and SIGUSR1 (Slurm and clouds send them before they take the machine),
 when somebody stops the study, and when the launcher that started it vanishes: the trial is checkpointed and its slot
-given back. A second Ctrl-C ends it at once; its leases run out, and others fill the slots.
+given back. So it does where several agents share a GPU that has no memory left, unless it has the first seat there.
+A second Ctrl-C ends it at once; its leases run out, and others fill the slots.
 """
 
 import logging
@@ -56,7 +57,7 @@ class Agent:
         self._bell, self._lifeline = bell, lifeline
         self._tickets = count(1)
         self._trial: _Trial | None = None
-        self._is_stopping = False
+        self._is_stopping = self._makes_room = False
         self._error: AblateError | None = None
 
     def serve(self) -> Ending:
@@ -78,6 +79,8 @@ class Agent:
             self._clerk.close(timeout_s=_CLOSE_S)
         if self._error is not None:
             raise self._error
+        if self._makes_room:
+            return Ending.MADE_ROOM
         return Ending.STOPPED if self._is_stopping else Ending.OVER
 
     def _is_done(self) -> bool:
@@ -181,11 +184,15 @@ class Agent:
                 self._on_failure(error, counted_as=_OUTCOMES.get(message.kind, "crashed"))
 
     def _on_failure(self, error: TrialError, *, counted_as: str) -> None:
-        """Short of memory: at once again with half the micro-batch; else it is the store's to decide."""
+        """Short of memory: make room, or at once again with half the micro-batch; else it is the store's to decide."""
         trial = self._trial
         if trial is None:
             return
         _log.warning("%s: %s", trial.assignment.claim.slot.key, error)
+        if isinstance(error, OutOfMemory) and self._duty.seat and self._duty.device.startswith("cuda"):
+            self._makes_room = self._is_stopping = True
+            self._end(Release(trial.assignment.claim, f"{error}; made room for others on {self._duty.device}"))
+            return
         half = (trial.micro_batch or int(trial.assignment.params.get("batch_size", 1))) // 2
         if isinstance(error, OutOfMemory) and half and not self._is_stopping:
             self._trainer.start()

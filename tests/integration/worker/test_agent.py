@@ -63,6 +63,15 @@ def test_too_large_a_batch_is_halved_until_it_fits_without_blame(workplace):
     assert {row.facts["micro_batch"] for row in facts} == {8}
 
 
+def test_agent_makes_room_on_a_full_gpu_unless_it_has_the_first_seat(workplace):
+    assert workplace.agent("short_of_memory", device="cuda:0", seat=1).serve() is Ending.MADE_ROOM
+    assert {outcome for outcome, _ in workplace.attempts()} == {"released"}
+    assert "made room for others on cuda:0" in workplace.attempts()[0][1]
+    assert set(workplace.states().values()) == {"waiting"}
+    assert workplace.agent("short_of_memory", device="cuda:0", seat=0).serve() is Ending.OVER
+    assert set(workplace.states().values()) == {"done"}
+
+
 def test_what_never_fits_fails_for_its_own_fault(make_workplace):
     workplace = make_workplace(max_attempts=1, replicates=0)
     workplace.agent("without_memory").serve()

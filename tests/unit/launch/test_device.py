@@ -3,7 +3,7 @@
 import pytest
 
 from ablate.errors import LaunchError
-from ablate.launch.device import deal, visible_devices
+from ablate.launch.device import deal, gpu_name, visible_devices
 
 
 @pytest.fixture
@@ -38,3 +38,13 @@ def test_cpu_where_there_is_nothing_else(no_device):
 def test_device_that_is_not_there_is_refused(no_device, device):
     with pytest.raises(LaunchError, match=f"--device {device}.*no CUDA device"):
         deal(1, device=device)
+
+
+def test_gpu_is_called_as_its_maker_does(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'\necho 'GPU 1: other (UUID: GPU-2)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpu_name() == "NVIDIA H100 80GB HBM3"
+    assert visible_devices() == ["cuda:0", "cuda:1"]

@@ -2,12 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.report.budget import budget_facts
+from ablate.report.budget import budget_facts, budget_section
 from ablate.report.claim import caveats, claim_facts, post_trained
 from ablate.report.curve import curve_facts
 from ablate.report.deviation import deviation_facts
 from ablate.report.label import class_facts
 from ablate.report.seal import gap_facts, seal_facts
+from ablate.report.section import render
 from ablate.report.version import digest_facts
 from ablate.store.table import StudyTables
 
@@ -46,6 +47,18 @@ def test_an_unequal_search_is_called_unfair(finished: StudyTables) -> None:
     assert budget_facts(finished).is_equal
     moved = finished.slots["arm"].mask(finished.slots["key"] == "search/ft/data_fraction=0.1/0", "lp_sd")
     assert not budget_facts(replace(finished, slots=finished.slots.assign(arm=moved))).is_equal
+
+
+def test_the_page_shows_how_many_trainers_shared_a_gpu(finished: StudyTables) -> None:
+    levels = [
+        {"n_trainers": n, "batches_per_s": pace, "used_bytes": n * 2**31, "total_bytes": 80 * 2**30}
+        for n, pace in ((1, 100.0), (2, 180.0), (3, 190.0))
+    ]
+    packing = {"gpu": "NVIDIA H100", "levels": levels, "n_trainers": 2, "why": "one more makes it 1.06 times as fast"}
+    page = render(budget_section(replace(finished, packings=(packing,))))
+    assert "2 on NVIDIA H100 (one more makes it 1.06 times as fast)" in page
+    assert all(text in page for text in ("180.0", "1.80", "4.0 of 80.0"))
+    assert "Trainers sharing" not in render(budget_section(finished))
 
 
 def test_deviations_name_failed_slots_and_reasons(failed: StudyTables, finished: StudyTables) -> None:

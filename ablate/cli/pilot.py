@@ -1,0 +1,80 @@
+"""``ablate pilot``: how many trainers a GPU is good for, measured with the study's own trials."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablate.cli.option import DataOption, JsonOption, SetOption, StorageOption, StudyOption, open_store
+from ablate.cli.output import console, emit, emit_json
+from ablate.cli.run import PILOTING, prepare_records, register_study, use_data
+
+if TYPE_CHECKING:
+    from ablate.launch.packing import Level, Packing
+
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; the first GPU if there is one.")]
+MostOption = Annotated[int | None, typer.Option(min=1, help="Most trainers to try; the cores for each GPU by default.")]
+
+_GIB = 2**30
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("pilot")(pilot)
+
+
+def pilot(
+    study: StudyOption,
+    data: DataOption = None,
+    set_: SetOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = None,
+    most: MostOption = None,
+    seconds: Annotated[float, typer.Option(min=1, help="For which each number of trainers is measured.")] = 8.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how many trainers should share a device; `ablate run` without --workers takes the answer."""
+    from ablate.launch.device import deal, visible_devices
+    from ablate.launch.packing import cores_for, packing_of
+    from ablate.study.file import load_spec
+
+    use_data(data)
+    spec = load_spec(study, overrides=set_ or ())
+    (where,) = deal(1, device=device)
+    store = open_store(storage)
+    register_study(store, spec)
+    cohort = prepare_records(spec, quiet=as_json)
+    n_devices = 1 if where == "cpu" else len(visible_devices())
+    with console.status(PILOTING) if not as_json else contextlib.nullcontext():
+        found = packing_of(
+            store, spec, cohort, device=where, n_most=most or cores_for(n_devices), span_s=seconds, again=True
+        )
+    if as_json:
+        emit_json(found.document())
+        return
+    emit(level_rows(found.levels))
+    for line in advice(found, n_devices=n_devices):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def level_rows(levels: "Sequence[Level]") -> list[dict[str, object]]:
+    """A row for each number of trainers."""
+    return [
+        {
+            "trainers": level.n_trainers,
+            "batches_per_s": f"{level.batches_per_s:.1f}",
+            "times_one": f"{level.batches_per_s / levels[0].batches_per_s:.2f}",
+            "memory_gib": f"{level.used_bytes / _GIB:.1f} of {level.total_bytes / _GIB:.1f}",
+        }
+        for level in levels
+    ]
+
+
+def advice(found: "Packing", *, n_devices: int) -> list[str]:
+    """What to type, and why."""
+    n = found.n_trainers
+    lines = [f"{n} to a device ({found.gpu}): {found.why}", f"ablate run … --workers {n * n_devices}"]
+    if found.gpu != "cpu":
+        lines.append(f"on an engine: --gpus-per-worker {1 / n:.3g}")
+    return lines

@@ -1,0 +1,270 @@
+"""Packing: how many trainers share one GPU, chosen by a pilot.
+
+Trainers are added one by one; each level is measured for some seconds. Adding ends where a further trainer brings
+less than ``WORTH`` in all, where it would not find memory, or where the processor has no core left for it.
+
+Why no formula: whether trainers share well depends on the size of their kernels, on the driver and on whether MPS
+runs, which we use where it does and never start. Agents that meet a full GPU all the same make room, see
+``ablate.worker.agent``.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import LaunchError
+from ablate.launch.device import gpu_name
+from ablate.store.store import Store
+from ablate.study.space import Interval, point
+from ablate.study.spec import Spec
+from ablate.worker.nursery import Child, Nursery
+from ablate.worker.pilot import ENTRY, PilotRequest, Refusal, Sign
+from ablate.worker.process import visible_device
+
+WORTH = 1.1  # throughput with a further trainer over that without it
+FULL = 0.9  # share of a device's memory that trainers may take; the rest is for peaks that the pilot did not meet
+WARM_BATCHES = 20  # of each trainer before anything is measured: kernels are chosen, memory pools grow
+SPAN_S = 8.0  # that each level is measured for
+_PATIENCE_S = 600.0  # for a trainer's next sign: a large encoder comes from a slow disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """So many trainers side by side.
+
+    Attributes:
+        batches_per_s: of all of them, training and validation.
+        used_bytes: of the device's memory, by whomever.
+    """
+
+    n_trainers: int
+    batches_per_s: float
+    used_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """What a pilot found.
+
+    Attributes:
+        gpu: what its maker calls the device; "cpu" for the processor.
+        levels: as measured, from one trainer on.
+        n_trainers: that should share the device.
+        why: no more than these, in words.
+    """
+
+    gpu: str
+    levels: Sequence[Level]
+    n_trainers: int
+    why: str
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "levels": [asdict(level) for level in self.levels]}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Packing":
+        """The packing that ``document`` was made of."""
+        return cls(**{**document, "levels": tuple(Level(**level) for level in document["levels"])})
+
+
+def request_for(spec: Spec, cohort: Path) -> PilotRequest:
+    """The heaviest trial of a study, as far as memory goes: its largest batch, fine-tuned on all of its data."""
+    params = {name: value for name, domain in spec.fixed.items() if (value := point(domain)) is not None}
+    sizes = spec.space.get("batch_size", spec.fixed.get("batch_size"))
+    if sizes is not None:
+        params["batch_size"] = int(sizes.high) if isinstance(sizes, Interval) else max(map(int, sizes.values))
+    params |= {"probe_epochs": 0, "ft_epochs": max(1, int(params.get("ft_epochs", 1)))}
+    encoder = spec.encoder
+    return PilotRequest(
+        encoder={"name": encoder.name, "weights": encoder.weights, "precision": encoder.precision},
+        cohort=cohort,
+        task=spec.data.task,
+        params=params,
+    )
+
+
+def choose(levels: Sequence[Level], *, n_most: int) -> tuple[int, str] | None:
+    """How many trainers should share the device and why no more, or None while another level is worth a try.
+
+    Args:
+        levels: as far as they are measured, from one trainer on.
+        n_most: trainers for which the processor has cores.
+    """
+    last = levels[-1]
+    if len(levels) > 1:
+        gain = last.batches_per_s / levels[-2].batches_per_s
+        if gain < WORTH:
+            return last.n_trainers - 1, f"one more makes it {gain:.2f} times as fast in all"
+    if last.n_trainers >= n_most:
+        return last.n_trainers, "no more were tried, for want of cores"
+    each = last.used_bytes - levels[-2].used_bytes if len(levels) > 1 else last.used_bytes
+    if last.used_bytes + each > FULL * last.total_bytes:
+        return last.n_trainers, "one more would not find memory"
+    return None
+
+
+def measure(
+    request: PilotRequest,
+    *,
+    device: str,
+    gpu: str,
+    n_most: int,
+    span_s: float = SPAN_S,
+) -> Packing:
+    """Add trainers to ``device`` one by one until another is not worth it.
+
+    Args:
+        request: what they train.
+        device: "cpu", "cuda" or "cuda:N".
+        gpu: its name, for the record.
+        n_most: at most so many trainers.
+        span_s: seconds that each level is measured for.
+
+    Raises:
+        LaunchError: not even one trainer can train.
+    """
+    levels: list[Level] = []
+    with _crew(request, device) as crew:
+        while True:
+            try:
+                crew.add()
+                levels.append(crew.measure(span_s))
+            except _DeviceFull as error:
+                if not levels:
+                    raise LaunchError(f"pilot on {device}: {error}") from error
+                found = levels[-1].n_trainers, "one more ran out of memory"
+                break
+            chosen = choose(levels, n_most=n_most)
+            if chosen is not None:
+                found = chosen
+                break
+    return Packing(gpu=gpu, levels=tuple(levels), n_trainers=found[0], why=found[1])
+
+
+def packing_of(
+    store: Store,
+    spec: Spec,
+    cohort: Path,
+    *,
+    device: str,
+    n_most: int,
+    span_s: float = SPAN_S,
+    again: bool = False,
+) -> Packing:
+    """The packing of a study on this kind of device: as the store has it, or measured now and kept there.
+
+    Args:
+        cohort: folder of the study's prepared arrays.
+        again: measure also where the store has one.
+
+    Raises:
+        LaunchError: not even one trainer can train.
+    """
+    gpu = "cpu" if device == "cpu" else gpu_name()
+    known = None if again else store.packing(spec.name, gpu)
+    if known is not None:
+        return Packing.from_document(known)
+    found = measure(request_for(spec, cohort), device=device, gpu=gpu, n_most=n_most, span_s=span_s)
+    store.keep_packing(spec.name, found.document())
+    return found
+
+
+def cores_for(n_devices: int) -> int:
+    """Trainers for each of ``n_devices`` that this machine's processor can feed: one core each."""
+    return max(1, len(os.sched_getaffinity(0)) // max(1, n_devices))
+
+
+class _DeviceFull(Exception):
+    """A trainer ran out of the device's memory."""
+
+
+@dataclass
+class _Trainer:
+    child: Child
+    signs: list[Sign] = field(default_factory=list)
+
+    def hear(self, *, timeout_s: float) -> None:
+        """Note its next sign.
+
+        Raises:
+            LaunchError: it said why it cannot train, has died or is silent.
+            _DeviceFull: the device has no memory for it.
+        """
+        if not self.child.connection.poll(timeout_s):
+            raise LaunchError(f"pilot: a trainer was silent for {timeout_s:g} s; is this machine overloaded?")
+        try:
+            said = self.child.connection.recv()
+        except (EOFError, OSError) as error:
+            code = self.child.exit_code(timeout_s=2.0)
+            raise LaunchError(f"pilot: a trainer died (exit status {code}); see the lines above") from error
+        if isinstance(said, Refusal):
+            if said.kind == "OutOfMemory":
+                raise _DeviceFull(said.message)
+            raise LaunchError(f"pilot: {said.message}")
+        self.signs.append(said)
+
+
+class _Crew:
+    """Trainers on one device."""
+
+    def __init__(self, request: PilotRequest, device: str) -> None:
+        self._request = request
+        self._device, self._environment = visible_device(device)
+        self._nursery = Nursery.start()
+        self._trainers: list[_Trainer] = []
+
+    def add(self) -> None:
+        """One more trainer, and wait until it is warm."""
+        child = self._nursery.fork(
+            ENTRY, name="ablate pilot", environment=self._environment, request=self._request, device=self._device,
+            n_threads=1,
+        )  # fmt: skip
+        newest = _Trainer(child)
+        self._trainers.append(newest)
+        while not newest.signs or newest.signs[-1].n_batches < WARM_BATCHES:
+            newest.hear(timeout_s=_PATIENCE_S)
+
+    def measure(self, span_s: float) -> Level:
+        """Throughput of all of them from now on; each sees at least two more signs."""
+        begun = time.monotonic()
+        for trainer in self._trainers:
+            trainer.signs.clear()  # those of the time before the newest one came
+        waiting = list(self._trainers)
+        while waiting:
+            ready = wait([trainer.child.connection for trainer in waiting], _PATIENCE_S)
+            for trainer in [each for each in waiting if each.child.connection in ready] or waiting[:1]:
+                trainer.hear(timeout_s=_PATIENCE_S)
+                trainer.signs = [sign for sign in trainer.signs if sign.at >= begun]
+            waiting = [each for each in waiting if len(each.signs) < 2 or each.signs[-1].at - begun < span_s]
+        last = max((trainer.signs[-1] for trainer in self._trainers), key=lambda sign: sign.at)
+        return Level(
+            n_trainers=len(self._trainers),
+            batches_per_s=sum(_pace(trainer.signs) for trainer in self._trainers),
+            used_bytes=last.total_bytes - last.free_bytes,
+            total_bytes=last.total_bytes,
+        )
+
+    def close(self) -> None:
+        for trainer in self._trainers:
+            trainer.child.connection.close()
+        self._nursery.close()
+
+
+@contextmanager
+def _crew(request: PilotRequest, device: str) -> Iterator[_Crew]:
+    crew = _Crew(request, device)
+    try:
+        yield crew
+    finally:
+        crew.close()
+
+
+def _pace(signs: Sequence[Sign]) -> float:
+    return (signs[-1].n_batches - signs[0].n_batches) / (signs[-1].at - signs[0].at)

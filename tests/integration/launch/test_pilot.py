@@ -1,0 +1,68 @@
+"""A pilot with real trainers on the processor."""
+
+import psutil
+import pytest
+
+from ablate.errors import LaunchError
+from ablate.launch.packing import measure, packing_of, request_for
+from ablate.study.cohort import prepare_cohort
+from ablate.study.plan import plan
+from ablate.study.spec import Spec
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return Spec.from_document(
+        {
+            "name": "packed",
+            "question": "q",
+            "data": {"source": "synthetic", "task": "superdiagnostic", "n_records": 200},
+            "encoder": {"name": "net1d_small"},
+            "fixed": {"ft_epochs": 1, "batch_size": 16},
+            "space": {"drop_path_rate": {"low": 0.0, "high": 0.5}},
+            "arms": {"ft": {"drop_path_rate": 0.0}, "sd": {}},
+            "budget": {"search_trials": 2, "replicates": 1},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def cohort(spec):
+    return prepare_cohort(spec)
+
+
+def pilots():
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "ablate pilot"]
+
+
+def test_levels_are_measured_kept_in_the_store_and_not_measured_again(spec, cohort, store):
+    store.register(spec.name, spec.document(), spec.digest(), plan(spec), max_attempts=1)
+    found = packing_of(store, spec, cohort, device="cpu", n_most=2, span_s=0.5)
+    assert found.n_trainers in (1, 2)
+    assert [level.n_trainers for level in found.levels] == [1, 2]
+    assert all(level.batches_per_s > 0 and 0 < level.used_bytes < level.total_bytes for level in found.levels)
+    assert packing_of(store, spec, cohort, device="cpu", n_most=2, span_s=0.5) == found
+    (kept,) = store.tables(spec.name).packings
+    assert kept == store.packing(spec.name, "cpu") == found.document()
+    again = packing_of(store, spec, cohort, device="cpu", n_most=1, span_s=0.5, again=True)
+    assert len(again.levels) == 1
+    assert store.packing(spec.name, "cpu") == again.document()
+    psutil.wait_procs(pilots(), timeout=30)
+    assert pilots() == []
+
+
+def test_a_trainer_that_cannot_train_says_why_in_one_line(spec, cohort, tmp_path):
+    request = request_for(spec, cohort)
+    with pytest.raises(LaunchError, match=r"no\.pth") as caught:
+        measure(
+            type(request)(**{**vars(request), "encoder": {**request.encoder, "weights": str(tmp_path / "no.pth")}}),
+            device="cpu",
+            gpu="cpu",
+            n_most=1,
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_machine_without_the_gpu_is_refused(spec, cohort):
+    with pytest.raises(LaunchError, match="torch sees 0 CUDA devices"):
+        measure(request_for(spec, cohort), device="cuda:0", gpu="none", n_most=1)
