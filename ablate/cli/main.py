@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
-from ablate.cli import control, data, doctor, encoder, pilot, plan, report, run, status, storage
+from ablate.cli import control, data, doctor, encoder, packing, plan, report, run, status, storage
 from ablate.cli.output import stderr
 from ablate.errors import AblateError
 
@@ -27,7 +27,7 @@ for group, text in (
 ):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2], help=text)
 
-for commands in (run, pilot, status, report, plan, control, doctor):
+for commands in (run, packing, status, report, plan, control, doctor):
     commands.register(app)
 
 

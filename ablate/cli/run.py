@@ -51,7 +51,9 @@ def register(app: typer.Typer) -> None:
 
 def run(
     study: StudyOption,
-    workers: Annotated[int | None, typer.Option(min=1, help="Agents; one a core, on GPUs as a pilot finds.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Agents; one a core; on GPUs see `ablate packing`.")
+    ] = None,
     data: DataOption = None,
     set_: SetOption = None,
     storage: StorageOption = None,

@@ -3,6 +3,8 @@
 The study is for ``ablate``, the list for the scripts; the list is made from the study's own plan.
 """
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ from ablate.ecg.array import open_cohort, prepare
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.split import fraction, load_task
 from ablate.model.catalogue import CATALOGUE, EncoderSpec, weights_file
+from ablate.study.cohort import source_of
 from ablate.study.confirm import choose
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
+from ablate.study.spec import Spec
 from ablate.train.params import Params
 
 ENCODER = "net1d_small"
@@ -83,24 +87,45 @@ def write_study(task: Task, file: Path) -> None:
     file.write_text(STUDY.format(**values, replicates=task.n_slots // len(ARMS)))
 
 
-def slot_list(task: Task, study: Path, *, cache: Path, device: str, n_processes: int) -> dict[str, Any]:
-    """What a script is told; the records are prepared in ``cache`` once, which warms the page cache for all."""
+def slot_list(
+    task: Task, study: Path, *, cache: Path, device: str = "cpu", n_processes: int | None = None
+) -> dict[str, Any]:
+    """What a script is told of the study's own plan; records are prepared in ``cache``, which warms the page cache."""
     spec = load_spec(str(study))
-    folder = prepare(PtbXl(task.folder), preprocessing=task.preprocessing, cache_dir=cache, n_processes=n_processes)
-    cohort = open_cohort(folder)
-    data = load_task(cohort, spec.data.task)
-    found = []
+    planned = []
     for slot in plan(spec):
         choice = choose(spec, slot.arm, slot.context, [])
         assert choice is not None
-        params = Params.from_dict(choice["params"])
-        chosen = fraction(data, data_fraction=params.data_fraction, seed=seeds.derive(slot.seed, "subset"))
+        planned.append((slot.key, slot.seed, choice["params"]))
+    os.environ["ABLATE_DATA"] = str(task.folder)
+    return described(spec, planned, cache=cache, device=device, n_processes=n_processes)
+
+
+def described(
+    spec: Spec,
+    planned: Sequence[tuple[str, int, Mapping[str, Any]]],
+    *,
+    cache: Path,
+    device: str = "cpu",
+    n_processes: int | None = None,
+) -> dict[str, Any]:
+    """What a script is told of slots with these keys, seeds and params; PTB-XL is where ``ABLATE_DATA`` says."""
+    source = source_of(spec)
+    assert isinstance(source, PtbXl)
+    n_processes = n_processes or os.cpu_count() or 1
+    folder = prepare(source, preprocessing=spec.data.preprocessing, cache_dir=cache, n_processes=n_processes)
+    cohort = open_cohort(folder)
+    data = load_task(cohort, spec.data.task)
+    found = []
+    for key, seed, given in planned:
+        params = Params.from_dict(given)
+        chosen = fraction(data, data_fraction=params.data_fraction, seed=seeds.derive(seed, "subset"))
         train_ids = cohort.ecg_id[data.train_rows[chosen]].tolist()
-        found.append({"key": slot.key, "seed": slot.seed, "params": params.document(), "train_ids": train_ids})
+        found.append({"key": key, "seed": seed, "params": params.document(), "train_ids": train_ids})
     return {
-        "folder": str(task.folder),
-        "preprocessing": task.preprocessing,
-        "weights": str(weights_file(EncoderSpec(ENCODER, task.weights))),
+        "folder": str(source.folder),
+        "preprocessing": spec.data.preprocessing,
+        "weights": str(weights_file(EncoderSpec(ENCODER, spec.encoder.weights))),
         "shape": asdict(CATALOGUE[ENCODER].shape),
         "device": device,
         "n_processes": n_processes,

@@ -1,4 +1,4 @@
-"""``ablate pilot``: how many trainers a GPU is good for, measured with the study's own trials."""
+"""``ablate packing``: how many trainers a GPU is good for, measured with the study's own trials."""
 
 import contextlib
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ _GIB = 2**30
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command("pilot")(pilot)
+    app.command("packing")(packing)
 
 
-def pilot(
+def packing(
     study: StudyOption,
     data: DataOption = None,
     set_: SetOption = None,
