@@ -51,9 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     study: StudyOption,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Agents; one a core; on GPUs see `ablate packing`.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Agents; by default see `ablate packing`.")] = None,
     data: DataOption = None,
     set_: SetOption = None,
     storage: StorageOption = None,
