@@ -152,7 +152,8 @@ class Clerk:
             self._give_back()
         self._outbox.tell(self._told)
         self._renew()
-        if self._is_wanted and not self._closing.is_set() and time.monotonic() >= self._claim_at:
+        # Wanted before the outbox is looked at: who wants a slot has put the result of the last one there by then.
+        if self._is_wanted and not self._outbox and not self._closing.is_set() and time.monotonic() >= self._claim_at:
             self._claim()
         if time.monotonic() >= self._mend_at or self.is_over:
             self._mend()
