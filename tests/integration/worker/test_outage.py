@@ -47,7 +47,9 @@ def test_training_goes_on_through_an_outage_and_results_are_told_afterwards(work
     finally:
         proxy.accept()
     assert ending.result(120) is Ending.OVER
-    assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
+    outcomes = [outcome for outcome, _ in workplace.attempts()]
+    assert outcomes.count("done") == 6
+    assert set(outcomes) <= {"done", "released", "lease_expired"}  # the slot that was just being claimed: without blame
     assert spooled(workplace) == []
 
 
