@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -234,15 +233,11 @@ class _Crew:
     def measure(self, span_s: float) -> Level:
         """Throughput of all of them from now on; each sees at least two more signs."""
         begun = time.monotonic()
-        for trainer in self._trainers:
-            trainer.signs.clear()  # those of the time before the newest one came
-        waiting = list(self._trainers)
-        while waiting:
-            ready = wait([trainer.child.connection for trainer in waiting], _PATIENCE_S)
-            for trainer in [each for each in waiting if each.child.connection in ready] or waiting[:1]:
+        for trainer in self._trainers:  # one after another: what the others say meanwhile waits in their pipes
+            trainer.signs.clear()
+            while len(trainer.signs) < 2 or trainer.signs[-1].at - begun < span_s:
                 trainer.hear(timeout_s=_PATIENCE_S)
                 trainer.signs = [sign for sign in trainer.signs if sign.at >= begun]
-            waiting = [each for each in waiting if len(each.signs) < 2 or each.signs[-1].at - begun < span_s]
         last = max((trainer.signs[-1] for trainer in self._trainers), key=lambda sign: sign.at)
         return Level(
             n_trainers=len(self._trainers),

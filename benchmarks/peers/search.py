@@ -129,14 +129,12 @@ def fine_tuned(tables: Any) -> int:
 def best(stopping: Any, everything: Any) -> dict[str, dict[str, Any]]:
     """The trial that each search would choose, by arm, and the score that it has when trained whole."""
     score_of = everything.set_index("key").score
-    return {
-        arm: {
-            name: {"slot": trials.key[slot], SCORE: round(float(score_of[trials.key[slot]]), 5)}
-            for name, trials in (("early", stopping), ("whole", everything))
-            if (slot := trials[trials.arm == arm].score.idxmax())
-        }
-        for arm in stopping.arm.unique()
-    }
+
+    def chosen(trials: Any, arm: str) -> dict[str, Any]:
+        key = trials.key[trials[trials.arm == arm].score.idxmax()]
+        return {"slot": key, SCORE: round(float(score_of[key]), 5)}
+
+    return {arm: {"early": chosen(stopping, arm), "whole": chosen(everything, arm)} for arm in stopping.arm.unique()}
 
 
 def paired(arm: str, early: Any, whole: Any) -> dict[str, float]:
