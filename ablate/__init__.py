@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ablate.store.table import StudyTables
+    from ablate.store.study_tables import StudyTables
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_study"]
@@ -20,7 +20,7 @@ def load_study(storage: str | None, name: str) -> "StudyTables":
         StoreError: the store cannot be used, or holds no study of this name.
     """
     from ablate import settings  # noqa: PLC0415  (so that `import ablate` costs nothing)
-    from ablate.store.server import Server  # noqa: PLC0415
+    from ablate.store.postgres_server import Server  # noqa: PLC0415
     from ablate.store.store import Store  # noqa: PLC0415
 
     store = Store(settings.storage_url(storage) or Server(settings.home() / "postgres").ensure_running())

@@ -28,8 +28,8 @@ from ablate.stats.bootstrap import crossed_bootstrap
 from ablate.stats.effect import PatientVariance, patient_variance, two_source_effect
 from ablate.stats.influence import METRICS, pseudo_values_of
 from ablate.stats.metrics import auprc_of, auroc_of
-from ablate.stats.order import order
-from ablate.stats.ranking import rank
+from ablate.stats.score_order import order
+from ablate.stats.weighted_score import rank
 
 HERE = Path(__file__).parent
 N_BLOCKS = 10

@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ablate.stats.contrast import ContrastSpec, contrasts
 from ablate.stats.metrics import macro_auprc, macro_auroc
-from ablate.stats.ranking import rank
+from ablate.stats.weighted_score import rank
 
 N_RECORDS, N_CLASSES = 2200, 71
 

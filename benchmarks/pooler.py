@@ -22,7 +22,7 @@ import psycopg
 from sqlalchemy.engine import URL, make_url
 from store_load import measure
 
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 
 _SETTINGS = """\
 [databases]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.ecg.array import prepare
+from ablate.ecg.preparation import prepare
 from ablate.ecg.ptbxl import PtbXl
 
 

@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.split import load_task
 from ablate.model.catalogue import EncoderSpec

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.split import TaskData, load_task
 from ablate.ecg.synthetic import Synthetic
 from ablate.model.catalogue import CATALOGUE, EncoderSpec, Net1DShape

@@ -24,8 +24,8 @@ import sqlalchemy as sa
 
 from ablate.errors import AblateError
 from ablate.store.database import Database, to_json
+from ablate.store.postgres_server import Server
 from ablate.store.result import columns_of
-from ablate.store.server import Server
 from ablate.store.slot import Agent, Claim, PlannedSlot
 from ablate.store.store import Store
 

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from ablate.errors import AblateError
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 from ablate.store.store import Store
 
 # A shell's background job ignores Ctrl-C, and so would each process that a test starts to interrupt.

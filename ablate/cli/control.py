@@ -41,7 +41,7 @@ def cancel(study: StudyOption, storage: StorageOption = None) -> None:
 
 def seal(study: StudyOption, storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Seal a study now, if its search is over; print what is sealed."""
-    from ablate.study.confirm import advance
+    from ablate.study.confirmation import advance
     from ablate.study.spec import Spec
 
     store, name = open_store(storage), study_name(study)

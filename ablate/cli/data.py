@@ -47,8 +47,8 @@ def prepare(
     import time
 
     from ablate import digest
-    from ablate.ecg.array import open_cohort
-    from ablate.ecg.array import prepare as prepare_arrays
+    from ablate.ecg.preparation import open_cohort
+    from ablate.ecg.preparation import prepare as prepare_arrays
 
     source = _source(folder, synthetic, n_records, seed, from_hz)
     started = time.monotonic()
@@ -96,7 +96,7 @@ def info(
     as_json: JsonOption = False,
 ) -> None:
     """Records of each task and split, how frequent each class is, which records were left out; or one record's plot."""
-    from ablate.ecg.census import count_classes, count_tasks
+    from ablate.ecg.label_count import count_classes, count_tasks
 
     source = _source(folder, synthetic, n_records, seed, from_hz)
     records = source.records()
@@ -168,7 +168,7 @@ def _source(folder: Path | None, synthetic: bool, n_records: int, seed: int, fro
 
 def _prepared(source: "Source", fs_hz: int, preprocessing: str, skip_damaged: bool) -> dict[str, Any] | None:
     """What the prepared folder says, or None where there is none that can be used."""
-    from ablate.ecg.array import open_cohort, prepared_folder
+    from ablate.ecg.preparation import open_cohort, prepared_folder
 
     folder = prepared_folder(
         source, fs_hz=fs_hz, preprocessing=preprocessing, damaged="skip" if skip_damaged else "raise"
@@ -193,7 +193,7 @@ def _brief(counts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(source: "Source", records: Any, ecg_id: int, fs_hz: int, out: Path) -> None:
-    from ablate.ecg.paper import paper_facts, paper_figure, write_paper
+    from ablate.ecg.ecg_plot import paper_facts, paper_figure, write_paper
 
     facts = paper_facts(source, records, ecg_id=ecg_id, fs_hz=fs_hz)
     write_paper(paper_figure(facts), out)

@@ -13,8 +13,8 @@ from ablate.cli.output import console, emit, emit_facts, emit_json
 
 if TYPE_CHECKING:
     from ablate.ecg.ptbxl import PtbXl
-    from ablate.train.pretrain import Contrastive, Supervised
-    from ablate.train.yardstick import Comparison
+    from ablate.pretrain.linear_probe import Comparison
+    from ablate.pretrain.training import Contrastive, Supervised
 
     M = TypeVar("M", Contrastive, Supervised)
 
@@ -105,10 +105,10 @@ def pretrain(
     """Pre-train an encoder as the shipped ones were; the same seed and machine give the same bits."""
     import torch
 
-    from ablate.ecg.array import open_cohort, prepare
+    from ablate.ecg.preparation import open_cohort, prepare
     from ablate.ecg.synthetic import Synthetic
-    from ablate.train import recipe
-    from ablate.train.pretrain import Contrastive, Supervised
+    from ablate.pretrain import recipe
+    from ablate.pretrain.training import Contrastive, Supervised
 
     def report(epoch: int, n_epochs: int, loss: float) -> None:
         console.print(f"epoch {epoch}/{n_epochs}  loss {loss:.4f}", highlight=False)
@@ -141,17 +141,17 @@ def probe(
     """Score an encoder by logistic regression on its features, beside the same encoder with random weights."""
     import torch
 
-    from ablate.ecg.array import open_cohort, prepare
+    from ablate.ecg.preparation import open_cohort, prepare
     from ablate.ecg.split import load_task
     from ablate.ecg.synthetic import Synthetic
     from ablate.model.catalogue import EncoderSpec, weights_file
-    from ablate.train import recipe, yardstick
+    from ablate.pretrain import linear_probe, recipe
 
     torch.set_num_threads(n_threads)
     spec = EncoderSpec(name, weights)
     source = Synthetic(n_records, seed=seed) if n_records else _ptbxl(data)
     split = load_task(open_cohort(prepare(source, n_processes=n_threads)), task)
-    rows = yardstick.compare(spec, split, data_fraction=data_fraction, subset_seeds=range(n_seeds))
+    rows = linear_probe.compare(spec, split, data_fraction=data_fraction, subset_seeds=range(n_seeds))
     file = weights_file(spec)
     if keep and file:
         place = f"{source.name}, {task}, {data_fraction:g} of the labels, fold 9"

@@ -28,7 +28,7 @@ def storage_address(given: str | None) -> str:
     Raises:
         StoreError: the managed Postgres cannot be started.
     """
-    from ablate.store.server import Server
+    from ablate.store.postgres_server import Server
 
     return settings.storage_url(given) or Server(settings.home() / "postgres").ensure_running()
 

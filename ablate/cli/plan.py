@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ablate.ecg.split import TaskData
-    from ablate.store.table import StudyTables
+    from ablate.store.study_tables import StudyTables
     from ablate.study.estimate import Estimate
     from ablate.study.spec import Spec
 

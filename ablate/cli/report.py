@@ -30,7 +30,7 @@ def report(
     from ablate.report.dashboard import board
     from ablate.report.page import write_report
     from ablate.report.summary import summary
-    from ablate.store.board import publish
+    from ablate.store.dashboard import publish
 
     store, name = open_store(storage), study_name(study)
     tables = store.tables(name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate import settings
-from ablate.cli.engine import KUBERNETES, LOCAL, engine
+from ablate.cli.launcher_option import KUBERNETES, LOCAL, engine
 from ablate.cli.option import (
     DataOption,
     JsonOption,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ablate.launch.launcher import AgentStatus
     from ablate.store.store import Store
     from ablate.study.spec import Spec
-    from ablate.worker.duty import Duty
+    from ablate.worker.agent_options import AgentOptions
 
 PhaseOption = Annotated[str | None, typer.Option(help="search or confirm; both, one after the other, by default.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; by turns over the GPUs if there are any.")]
@@ -88,10 +88,12 @@ def run(
         store.clear_stop(spec.name)
         if not reuse:
             _offer(store, spec, phases)
-        duty = _duty(spec.name, storage, phases, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed)
+        agent_options = _agent_options(
+            spec.name, storage, phases, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed
+        )
         n_agents = workers or os.cpu_count() or 1
         if elsewhere is not None and elsewhere.name == KUBERNETES and not apply:
-            typer.echo(elsewhere.manifest(duty, n_agents=n_agents))
+            typer.echo(elsewhere.manifest(agent_options, n_agents=n_agents))
             return
         try:
             if elsewhere is None:
@@ -99,9 +101,9 @@ def run(
                 n_agents = workers or _n_agents_here(store, spec, cohort, device, quiet=quiet or as_json)
             with progress(store, spec.name, quiet=quiet or as_json) as on_tick:
                 if elsewhere is not None:
-                    statuses = elsewhere.launch(duty, n_agents=n_agents, on_tick=on_tick)
+                    statuses = elsewhere.launch(agent_options, n_agents=n_agents, on_tick=on_tick)
                 else:
-                    statuses = launch(duty, n_agents=n_agents, device=device, launcher=here, on_tick=on_tick)
+                    statuses = launch(agent_options, n_agents=n_agents, device=device, launcher=here, on_tick=on_tick)
         except KeyboardInterrupt:
             _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
             raise typer.Exit(_INTERRUPTED) from None
@@ -122,11 +124,11 @@ def worker(
     allow_mixed: MixedOption = False,
 ) -> None:
     """Fill slots of a study that somebody has registered; one agent, on any machine that reaches the store."""
-    from ablate.worker.nursery import Nursery
+    from ablate.worker.fork_server import ForkServer
     from ablate.worker.service import serve
 
     use_data(data)
-    duty = _duty(
+    agent_options = _agent_options(
         study_name(study),
         storage,
         _phases(phase),
@@ -136,8 +138,8 @@ def worker(
         device=device,
         n_threads=threads,
     )
-    ending = serve(duty, nursery=Nursery.start(n_threads=threads))
-    _say(f"{duty.study}: {ending}")
+    ending = serve(agent_options, fork_server=ForkServer.start(n_threads=threads))
+    _say(f"{agent_options.study}: {ending}")
 
 
 def use_data(folder: Path | None) -> None:
@@ -154,10 +156,10 @@ def _phases(given: str | None) -> tuple[str, ...]:
     return (SEARCH, CONFIRM) if given is None else (given,)
 
 
-def _duty(study: str, storage: str | None, phases: tuple[str, ...], **options: object) -> "Duty":
-    from ablate.worker.duty import Duty
+def _agent_options(study: str, storage: str | None, phases: tuple[str, ...], **options: object) -> "AgentOptions":
+    from ablate.worker.agent_options import AgentOptions
 
-    return Duty(study=study, storage=storage_address(storage), phases=phases, **options)  # type: ignore[arg-type]
+    return AgentOptions(study=study, storage=storage_address(storage), phases=phases, **options)  # type: ignore[arg-type]
 
 
 def register_study(store: "Store", spec: "Spec") -> None:

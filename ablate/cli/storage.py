@@ -9,7 +9,7 @@ from ablate.cli.option import JsonOption, StorageOption, storage_address
 from ablate.cli.output import console, emit_facts, emit_json
 
 if TYPE_CHECKING:
-    from ablate.store.server import Server
+    from ablate.store.postgres_server import Server
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -70,6 +70,6 @@ def upgrade(storage: StorageOption = None) -> None:
 
 
 def _server() -> "Server":
-    from ablate.store.server import Server
+    from ablate.store.postgres_server import Server
 
     return Server(settings.home() / "postgres")

@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float16, Int
 
 from ablate import digest
+from ablate.ecg.balanced_order import balanced_order
 from ablate.ecg.cohort import Cohort, read_sealed
 from ablate.ecg.seal import Permit, permitted
 from ablate.ecg.source import TEST_FOLD, TRAIN_FOLDS, VAL_FOLD
-from ablate.ecg.stratum import balanced_order
 from ablate.ecg.task import TASKS, class_labels
 from ablate.errors import DataError
 

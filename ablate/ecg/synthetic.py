@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from ablate import digest, seeds
-from ablate.ecg.heart import DOWER, DURATION_S, LATENTS, TO_TWELVE, Anatomy, draw_dipole, plan_record
+from ablate.ecg.balanced_order import balanced_order
 from ablate.ecg.source import RATES_HZ, TEST_FOLD, Records
-from ablate.ecg.stratum import balanced_order
+from ablate.ecg.synthetic_heart import DOWER, DURATION_S, LATENTS, TO_TWELVE, Anatomy, draw_dipole, plan_record
 from ablate.ecg.task import Statement, task_classes
 from ablate.errors import DataError
 

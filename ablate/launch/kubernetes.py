@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ablate.errors import LaunchError
+from ablate.launch.kubernetes_manifest import KubernetesOptions, manifest, require_reachable
 from ablate.launch.launcher import AgentStatus, attend
-from ablate.launch.manifest import KubernetesOptions, manifest, require_reachable
-from ablate.worker.duty import Duty
+from ablate.worker.agent_options import AgentOptions
 
 _LOOK_S = 5.0
 _ANSWER_S = 20.0
@@ -30,17 +30,17 @@ class KubernetesLauncher:
         self._seen: list[AgentStatus] = []
         self._look_at = 0.0
 
-    def start(self, duties: Sequence[Duty]) -> None:
+    def start(self, options: Sequence[AgentOptions]) -> None:
         """Create the Job.
 
         Raises:
             LaunchError: the cluster does not answer, or refuses.
         """
-        require_reachable(duties[0].storage)
-        wanted = manifest(duties[0], n_agents=len(duties), options=self._options)
+        require_reachable(options[0].storage)
+        wanted = manifest(options[0], n_agents=len(options), options=self._options)
         self._call("create", self._batch.create_namespaced_job, self._options.namespace, wanted)
         self._name = wanted["metadata"]["name"]
-        self._seen = [AgentStatus(place=f"{self._name}-{index}", is_alive=True) for index in range(len(duties))]
+        self._seen = [AgentStatus(place=f"{self._name}-{index}", is_alive=True) for index in range(len(options))]
 
     def watch(self, *, timeout_s: float) -> list[AgentStatus]:
         """Wait so long; how each index of the Job stood at the last look. Kubernetes replaces pods that were lost."""
@@ -86,7 +86,7 @@ class KubernetesLauncher:
 
 
 def launch(
-    duty: Duty,
+    agent_options: AgentOptions,
     *,
     n_agents: int,
     options: KubernetesOptions,
@@ -98,7 +98,7 @@ def launch(
         LaunchError: the cluster does not answer, or refuses.
         KeyboardInterrupt: Ctrl-C was pressed, and the Job is deleted.
     """
-    return attend(KubernetesLauncher(options), [duty] * n_agents, on_tick=on_tick)
+    return attend(KubernetesLauncher(options), [agent_options] * n_agents, on_tick=on_tick)
 
 
 def _status(before: AgentStatus, index: int, found: Any) -> AgentStatus:

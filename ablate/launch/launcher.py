@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from ablate.worker.duty import Duty
+from ablate.worker.agent_options import AgentOptions
 
 _TICK_S = 0.25
 
@@ -37,8 +37,8 @@ class AgentStatus:
 class Launcher(Protocol):
     """Starts agents, watches them, stops them."""
 
-    def start(self, duties: Sequence[Duty]) -> None:
-        """Start an agent for each duty.
+    def start(self, options: Sequence[AgentOptions]) -> None:
+        """Start an agent for each agent options.
 
         Raises:
             LaunchError: they cannot be started as asked.
@@ -60,18 +60,18 @@ class Launcher(Protocol):
 
 def attend(
     launcher: Launcher,
-    duties: Sequence[Duty],
+    options: Sequence[AgentOptions],
     *,
     on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
 ) -> list[AgentStatus]:
-    """Start an agent for each duty and wait for the last; the launcher is closed at the end.
+    """Start an agent for each agent options and wait for the last; the launcher is closed at the end.
 
     Ctrl-C or SIGTERM once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed
     either way.
 
     Args:
         launcher: where the agents work.
-        duties: one for each agent.
+        options: one for each agent.
         on_tick: called several times a second.
 
     Raises:
@@ -81,7 +81,7 @@ def attend(
     n_interrupts = 0
     statuses: Sequence[AgentStatus] = ()
     with closing(launcher), _termination_is_interruption():
-        launcher.start(duties)
+        launcher.start(options)
         while True:
             try:
                 statuses = launcher.watch(timeout_s=_TICK_S)

@@ -1,4 +1,4 @@
-"""Agents as processes of this machine, forked from one nursery that has torch imported."""
+"""Agents as processes of this machine, forked from one fork server that has torch imported."""
 
 import contextlib
 import signal
@@ -10,8 +10,8 @@ from typing import Self
 from ablate.errors import LaunchError
 from ablate.launch.device import deal
 from ablate.launch.launcher import AgentStatus, attend
-from ablate.worker.duty import Duty
-from ablate.worker.nursery import Child, Nursery
+from ablate.worker.agent_options import AgentOptions
+from ablate.worker.fork_server import Child, ForkServer
 
 ENTRY = "ablate.worker.service:main"
 _MOST_STARTS = 50  # of one agent; somebody kills it again and again, or this machine is broken
@@ -21,7 +21,7 @@ _MOST_STARTS = 50  # of one agent; somebody kills it again and again, or this ma
 class _Seat:
     """A place for one agent, and who sits there."""
 
-    duty: Duty
+    agent_options: AgentOptions
     child: Child | None = None
     exit_status: int | None = None
     n_starts: int = 0
@@ -32,9 +32,9 @@ class LocalLauncher:
     """See ``Launcher``. An agent that is killed is started again; one that ends by itself is not."""
 
     def __init__(self, *, n_threads: int = 1) -> None:
-        """The nursery's imports begin here, so make the launcher early."""
+        """The fork server's imports begin here, so make the launcher early."""
         self._n_threads = n_threads
-        self._nursery = Nursery.start(n_threads=n_threads)
+        self._fork_server = ForkServer.start(n_threads=n_threads)
         self._seats: list[_Seat] = []
         self._is_stopping = False
 
@@ -44,14 +44,14 @@ class LocalLauncher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, duties: Sequence[Duty]) -> None:
-        """Start an agent for each duty.
+    def start(self, duties: Sequence[AgentOptions]) -> None:
+        """Start an agent for each agent options.
 
         Raises:
-            LaunchError: the nursery has died.
+            LaunchError: the fork server has died.
         """
-        for duty in duties:
-            seat = _Seat(duty)
+        for agent_options in duties:
+            seat = _Seat(agent_options)
             self._seats.append(seat)
             self._occupy(seat)
 
@@ -63,7 +63,7 @@ class LocalLauncher:
                 self._vacate(seat)
         return [
             AgentStatus(
-                place=f"{seat.duty.device}",
+                place=f"{seat.agent_options.device}",
                 is_alive=seat.child is not None,
                 exit_status=seat.exit_status,
                 n_starts=seat.n_starts,
@@ -86,16 +86,16 @@ class LocalLauncher:
             if seat.child is not None:
                 seat.child.connection.close()
                 seat.child = None
-        self._nursery.close()
+        self._fork_server.close()
 
     def _occupy(self, seat: _Seat) -> None:
         seat.n_starts += 1
         try:
-            seat.child = self._nursery.fork(ENTRY, name="ablate agent", duty=seat.duty)
-        except LaunchError:  # the nursery was killed; agents that live on start one of their own when they need it
-            self._nursery.close()
-            self._nursery = Nursery.start(n_threads=self._n_threads)
-            seat.child = self._nursery.fork(ENTRY, name="ablate agent", duty=seat.duty)
+            seat.child = self._fork_server.fork(ENTRY, name="ablate agent", agent_options=seat.agent_options)
+        except LaunchError:  # the fork server was killed; agents that live on start one of their own when they need it
+            self._fork_server.close()
+            self._fork_server = ForkServer.start(n_threads=self._n_threads)
+            seat.child = self._fork_server.fork(ENTRY, name="ablate agent", agent_options=seat.agent_options)
 
     def _vacate(self, seat: _Seat) -> None:
         """An agent has ended. By itself: so be it. Killed: start another."""
@@ -112,7 +112,7 @@ class LocalLauncher:
 
 
 def launch(
-    duty: Duty,
+    agent_options: AgentOptions,
     *,
     n_agents: int,
     device: str | None = None,
@@ -124,7 +124,7 @@ def launch(
     Ctrl-C once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed either way.
 
     Args:
-        duty: of every agent; its device is dealt here.
+        agent options: of every agent; its device is dealt here.
         device: for all agents; None deals CUDA devices by turns, if there are any.
         launcher: made beforehand, so that its imports are done by now.
         on_tick: called several times a second.
@@ -134,5 +134,5 @@ def launch(
         KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
     """
     dealt = deal(n_agents, device=device)
-    duties = [replace(duty, device=each, seat=dealt[:i].count(each)) for i, each in enumerate(dealt)]
-    return attend(launcher or LocalLauncher(n_threads=duty.n_threads), duties, on_tick=on_tick)
+    duties = [replace(agent_options, device=each, seat=dealt[:i].count(each)) for i, each in enumerate(dealt)]
+    return attend(launcher or LocalLauncher(n_threads=agent_options.n_threads), duties, on_tick=on_tick)

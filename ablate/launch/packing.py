@@ -21,9 +21,9 @@ from ablate.launch.device import gpu_name
 from ablate.store.store import Store
 from ablate.study.space import Interval, point
 from ablate.study.spec import Spec
-from ablate.worker.nursery import Child, Nursery
-from ablate.worker.pilot import ENTRY, PilotRequest, Refusal, Sign
-from ablate.worker.process import visible_device
+from ablate.worker.fork_server import Child, ForkServer
+from ablate.worker.packing_pilot import ENTRY, PilotRequest, Refusal, Sign
+from ablate.worker.trainer_process import visible_device
 
 WORTH = 1.1  # throughput with a further trainer over that without it
 FULL = 0.9  # share of a device's memory that trainers may take; the rest is for peaks that the pilot did not meet
@@ -130,11 +130,11 @@ def measure(
         LaunchError: not even one trainer can train.
     """
     levels: list[Level] = []
-    with _crew(request, device) as crew:
+    with _agent_group(request, device) as agent_group:
         while True:
             try:
-                crew.add()
-                levels.append(crew.measure(span_s))
+                agent_group.add()
+                levels.append(agent_group.measure(span_s))
             except _DeviceFull as error:
                 if not levels:
                     raise LaunchError(f"pilot on {device}: {error}") from error
@@ -210,18 +210,18 @@ class _Trainer:
         self.signs.append(said)
 
 
-class _Crew:
+class _AgentGroup:
     """Trainers on one device."""
 
     def __init__(self, request: PilotRequest, device: str) -> None:
         self._request = request
         self._device, self._environment = visible_device(device)
-        self._nursery = Nursery.start()
+        self._fork_server = ForkServer.start()
         self._trainers: list[_Trainer] = []
 
     def add(self) -> None:
         """One more trainer, and wait until it is warm."""
-        child = self._nursery.fork(
+        child = self._fork_server.fork(
             ENTRY, name="ablate pilot", environment=self._environment, request=self._request, device=self._device,
             n_threads=1,
         )  # fmt: skip
@@ -249,16 +249,16 @@ class _Crew:
     def close(self) -> None:
         for trainer in self._trainers:
             trainer.child.connection.close()
-        self._nursery.close()
+        self._fork_server.close()
 
 
 @contextmanager
-def _crew(request: PilotRequest, device: str) -> Iterator[_Crew]:
-    crew = _Crew(request, device)
+def _agent_group(request: PilotRequest, device: str) -> Iterator[_AgentGroup]:
+    agent_group = _AgentGroup(request, device)
     try:
-        yield crew
+        yield agent_group
     finally:
-        crew.close()
+        agent_group.close()
 
 
 def _pace(signs: Sequence[Sign]) -> float:

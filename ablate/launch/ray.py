@@ -16,11 +16,11 @@ from typing import Any
 from ablate import settings
 from ablate.errors import AblateError
 from ablate.launch import address
-from ablate.launch.cluster import Node, RayOptions, connect, import_ray, look_at, require_room, usable_nodes
-from ablate.launch.crew import Baggage, Crew, data_folder
+from ablate.launch.agent_group import AgentEnvironment, AgentGroup, data_folder
 from ablate.launch.launcher import AgentStatus, attend
-from ablate.launch.token import Token
-from ablate.worker.duty import Duty
+from ablate.launch.ray_cluster import Node, RayOptions, connect, import_ray, look_at, require_room, usable_nodes
+from ablate.launch.shared_folder import Token
+from ablate.worker.agent_options import AgentOptions
 
 _MOST_RESTARTS = 50
 _THREADS = 4  # of an actor: it serves, says where it is, and hears that it should stop
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class _Seat:
     """A place for one agent: an actor, and what it was asked that it has not answered yet."""
 
-    duty: Duty
+    agent_options: AgentOptions
     actor: Any
     ending: Any
     whereabouts: Any
@@ -47,18 +47,18 @@ class _Seat:
     heard_at: float = field(default_factory=time.monotonic)
 
 
-class Host(Crew):
+class Host(AgentGroup):
     """The actor: one agent, and where it lives."""
 
-    def __init__(self, baggage: Baggage) -> None:
+    def __init__(self, agent_environment: AgentEnvironment) -> None:
         super().__init__()
-        self._baggage = baggage
+        self._agent_environment = agent_environment
 
-    def serve(self, duties: Sequence[Duty]) -> list[AgentStatus]:
-        """See ``Crew``."""
+    def serve(self, options: Sequence[AgentOptions]) -> list[AgentStatus]:
+        """See ``AgentGroup``."""
         logging.basicConfig(level=logging.WARNING)
-        self._baggage.unpack()
-        return super().serve(duties)
+        self._agent_environment.unpack()
+        return super().serve(options)
 
     def whereabouts(self) -> tuple[str, int]:
         """Machine and process; another process after each restart."""
@@ -83,19 +83,19 @@ class RayLauncher:
         self._over_since: float | None = None
         self._call_at = 0.0
 
-    def start(self, duties: Sequence[Duty]) -> None:
-        """Start an actor for each duty, once the cluster has been found fit for them.
+    def start(self, options: Sequence[AgentOptions]) -> None:
+        """Start an actor for each agent options, once the cluster has been found fit for them.
 
         Raises:
             LaunchError: too few GPUs, a storage or folder that nodes do not reach, or nodes that differ.
         """
         nodes = usable_nodes(self._ray.nodes(), self._options)
-        require_room(nodes, self._ray.cluster_resources(), self._options, n_agents=len(duties))
-        address.require_reachable(duties[0].storage, [node.address for node in nodes], what="Ray node")
+        require_room(nodes, self._ray.cluster_resources(), self._options, n_agents=len(options))
+        address.require_reachable(options[0].storage, [node.address for node in nodes], what="Ray node")
         token = self._token(nodes)
-        look_at(self._ray, nodes, token, allow_mixed=duties[0].allow_mixed)
-        for duty in duties:
-            self._seats.append(self._seat(duty, token))
+        look_at(self._ray, nodes, token, allow_mixed=options[0].allow_mixed)
+        for agent_options in options:
+            self._seats.append(self._seat(agent_options, token))
 
     def watch(self, *, timeout_s: float) -> list[AgentStatus]:
         """Wait until an agent ends, at most so long; how each stands. Ray starts again those that died."""
@@ -143,11 +143,11 @@ class RayLauncher:
             return Token.of(self._options.shared_dir.absolute())
         return None if address.others(node.address for node in nodes) else Token.of(settings.home())
 
-    def _seat(self, duty: Duty, token: Token | None) -> _Seat:
+    def _seat(self, agent_options: AgentOptions, token: Token | None) -> _Seat:
         options = self._options
-        duty = replace(duty, device=options.device or ("cuda" if options.gpus_per_worker else "cpu"))
-        storage, environment = address.without_password(duty.storage)
-        baggage = Baggage(token=token, environment=environment | data_folder(duty))
+        agent_options = replace(agent_options, device=options.device or ("cuda" if options.gpus_per_worker else "cpu"))
+        storage, environment = address.without_password(agent_options.storage)
+        agent_environment = AgentEnvironment(token=token, environment=environment | data_folder(agent_options))
         actor = (
             self._ray.remote(Host)
             .options(
@@ -158,9 +158,14 @@ class RayLauncher:
                 max_concurrency=_THREADS,
                 scheduling_strategy="SPREAD",
             )
-            .remote(baggage)
+            .remote(agent_environment)
         )
-        return _Seat(duty, actor, actor.serve.remote([replace(duty, storage=storage)]), actor.whereabouts.remote())
+        return _Seat(
+            agent_options,
+            actor,
+            actor.serve.remote([replace(agent_options, storage=storage)]),
+            actor.whereabouts.remote(),
+        )
 
     def _end(self, seat: _Seat) -> None:
         """An agent has ended by itself, or Ray has given its actor up."""
@@ -210,7 +215,7 @@ class RayLauncher:
 
 
 def launch(
-    duty: Duty,
+    agent_options: AgentOptions,
     *,
     n_agents: int,
     options: RayOptions,
@@ -222,4 +227,4 @@ def launch(
         LaunchError: the cluster cannot do what is asked.
         KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
     """
-    return attend(RayLauncher(options), [duty] * n_agents, on_tick=on_tick)
+    return attend(RayLauncher(options), [agent_options] * n_agents, on_tick=on_tick)

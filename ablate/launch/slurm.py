@@ -17,12 +17,12 @@ from typing import Any
 
 from ablate import settings
 from ablate.errors import LaunchError
-from ablate.launch import address, queue
-from ablate.launch.crew import Baggage, data_folder
-from ablate.launch.element import Element, import_submitit
+from ablate.launch import address, slurm_queue
+from ablate.launch.agent_group import AgentEnvironment, data_folder
 from ablate.launch.launcher import AgentStatus, attend
-from ablate.launch.token import Token
-from ablate.worker.duty import Duty
+from ablate.launch.shared_folder import Token
+from ablate.launch.slurm_task import SlurmTask, import_submitit
+from ablate.worker.agent_options import AgentOptions
 
 _MOST_REQUEUES = 1000  # a trial goes on from its checkpoint, so a requeued element is no second try
 _LOOK_S = 5.0  # between two looks into the queue, which belongs to everybody
@@ -83,37 +83,37 @@ class SlurmLauncher:
         """
         self._options = options
         self._submitit = import_submitit()
-        self._nodes = queue.nodes(options.partition)
+        self._nodes = slurm_queue.nodes(options.partition)
         self._token = Token.of((options.shared_dir or settings.home()).absolute())
         self._elements: list[Any] = []
-        self._groups: list[Sequence[Duty]] = []
+        self._groups: list[Sequence[AgentOptions]] = []
         self._seen: list[AgentStatus] = []
         self._look_at = 0.0
 
-    def start(self, duties: Sequence[Duty]) -> None:
+    def start(self, options: Sequence[AgentOptions]) -> None:
         """Submit the array.
 
         Raises:
             LaunchError: nodes lack GPUs or do not reach the storage, or Slurm refuses.
         """
-        options = self._options
-        queue.require_gpus(self._nodes, options.gpus_per_worker)
-        address.require_reachable(duties[0].storage, [node.address for node in self._nodes], what="Slurm node")
-        storage, secret = address.without_password(duties[0].storage)
-        device = options.device or ("cuda" if options.gpus_per_worker else "cpu")
-        given = [replace(duty, storage=storage, device=device) for duty in duties]
-        n = options.agents_per_element
+        resources = self._options
+        slurm_queue.require_gpus(self._nodes, resources.gpus_per_worker)
+        address.require_reachable(options[0].storage, [node.address for node in self._nodes], what="Slurm node")
+        storage, secret = address.without_password(options[0].storage)
+        device = resources.device or ("cuda" if resources.gpus_per_worker else "cpu")
+        given = [replace(agent_options, storage=storage, device=device) for agent_options in options]
+        n = resources.agents_per_element
         self._groups = [given[first : first + n] for first in range(0, len(given), n)]
-        baggage = Baggage(token=self._token, environment=data_folder(duties[0]))
+        agent_environment = AgentEnvironment(token=self._token, environment=data_folder(options[0]))
         with _exported(secret):
-            self._elements = self._submit(baggage)
+            self._elements = self._submit(agent_environment)
 
     def watch(self, *, timeout_s: float) -> list[AgentStatus]:
         """Wait so long; how each agent stood at the last look into the queue. Slurm requeues those it lost."""
         time.sleep(timeout_s)
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_S
-            states = queue.states(self._array_id) if self._elements else {}
+            states = slurm_queue.states(self._array_id) if self._elements else {}
             self._seen = [
                 status
                 for element, group in zip(self._elements, self._groups, strict=True)
@@ -126,10 +126,10 @@ class SlurmLauncher:
         if not self._elements:
             return
         if at_once:
-            queue.cancel(self._array_id)
+            slurm_queue.cancel(self._array_id)
         else:
-            queue.cancel(self._array_id, "--state=PENDING")
-            queue.cancel(self._array_id, "--signal=TERM")
+            slurm_queue.cancel(self._array_id, "--state=PENDING")
+            slurm_queue.cancel(self._array_id, "--signal=TERM")
         self._look_at = 0.0
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ class SlurmLauncher:
     def _logs(self) -> Path:
         return self._token.folder / "slurm"
 
-    def _submit(self, baggage: Baggage) -> list[Any]:
+    def _submit(self, agent_environment: AgentEnvironment) -> list[Any]:
         options = self._options
         executor = self._submitit.SlurmExecutor(self._logs, max_num_timeout=_MOST_REQUEUES)
         wanted: dict[str, Any] = {
@@ -171,13 +171,15 @@ class SlurmLauncher:
         }
         executor.update_parameters(**{name: value for name, value in wanted.items() if value is not None})
         try:
-            submitted: list[Any] = executor.map_array(Element(), self._groups, [baggage] * len(self._groups))
+            submitted: list[Any] = executor.map_array(
+                SlurmTask(), self._groups, [agent_environment] * len(self._groups)
+            )
         except (self._submitit.core.utils.FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
             raise LaunchError(f"--launcher slurm: sbatch refuses: {_refusal(str(error))}") from error
         return submitted
 
-    def _statuses(self, element: Any, n_agents: int, states: dict[str, queue.ElementState]) -> list[AgentStatus]:
-        state = states.get(element.job_id, queue.ElementState())
+    def _statuses(self, element: Any, n_agents: int, states: dict[str, slurm_queue.ElementState]) -> list[AgentStatus]:
+        state = states.get(element.job_id, slurm_queue.ElementState())
         has_result = element.paths.result_pickle.exists()
         if state.is_over and not has_result:
             self._require_log(element, state)
@@ -186,7 +188,7 @@ class SlurmLauncher:
             return [replace(status, place=place, n_starts=n_starts) for status in self._result(element, n_agents)]
         return [AgentStatus(place=place, is_alive=not state.is_over, n_starts=n_starts)] * n_agents
 
-    def _require_log(self, element: Any, state: queue.ElementState) -> None:
+    def _require_log(self, element: Any, state: slurm_queue.ElementState) -> None:
         """An element that ended without a trace wrote it to another machine's folder.
 
         Raises:
@@ -207,7 +209,7 @@ class SlurmLauncher:
 
 
 def launch(
-    duty: Duty,
+    agent_options: AgentOptions,
     *,
     n_agents: int,
     options: SlurmOptions,
@@ -219,7 +221,7 @@ def launch(
         LaunchError: Slurm cannot do what is asked.
         KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
     """
-    return attend(SlurmLauncher(options), [duty] * n_agents, on_tick=on_tick)
+    return attend(SlurmLauncher(options), [agent_options] * n_agents, on_tick=on_tick)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from ablate.report.evidence import Evidence
 from ablate.report.markup import Column, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.stats.effect import Effect
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from ablate.report import frame, theme, wording
 from ablate.report.markup import Column, Html, paragraph, table
 from ablate.report.section import Picture, Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 SHARED_STAGE = "features"  # of the frozen encoder: computed once, used by every trial
 _GIB = 2**30

@@ -5,7 +5,7 @@ from ablate.report.evidence import Evidence
 from ablate.report.markup import Column, Content, Html, details, markup, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.stats.contrast import Contrast
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 def contrast_section(tables: StudyTables, evidence: Evidence) -> Section | None:

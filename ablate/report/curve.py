@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from ablate.report import frame, theme, wording
 from ablate.report.markup import Column
 from ablate.report.section import Picture, Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 STAGES = ("probe", "finetune")
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from ablate.report import arm, block, claim, efficiency, forest, verdict, wording
+from ablate.report import arm, block, efficiency, forest, paper_claim, verdict, wording
 from ablate.report.evidence import Evidence, weigh
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _note(tables: StudyTables, evidence: Evidence) -> str:
     lines += ["", *[_plain(line) for line in evidence.mixed], ""]
     if not evidence.refuses_tables:
         lines += _arms(arm.arm_facts(tables, evidence))
-    lines += ["", *(f"*{_plain(line)}*" for line in claim.caveats(tables))]
+    lines += ["", *(f"*{_plain(line)}*" for line in paper_claim.caveats(tables))]
     return "\n".join(lines).strip() + "\n"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ablate.report import frame, wording
 from ablate.report.markup import Column, Content, items, paragraph, table
 from ablate.report.section import Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ablate.stats.effect import Effect
 from ablate.stats.evaluation import Evaluation, evaluate
 from ablate.stats.metrics import both_outcomes
 from ablate.stats.verdict import Claim
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 LEAST_BLOCKS = 2  # below that there is no spread between blocks
 

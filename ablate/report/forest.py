@@ -10,7 +10,7 @@ from ablate.report.evidence import Evidence, margin_by_metric
 from ablate.report.markup import Column
 from ablate.report.section import Picture
 from ablate.stats.contrast import Contrast
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.report import wording
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 DONE, FAILED, CANCELLED = "DONE", "FAILED", "CANCELLED"
 OPEN = ("WAITING", "LEASED")

@@ -7,11 +7,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ablate.report import theme, wording
+from ablate.report.importance_pool import ALL, Pool, pools
 from ablate.report.markup import Column, Content, details, items, paragraph, table, tag
-from ablate.report.pool import ALL, Pool, pools
 from ablate.report.section import Picture, Section
 from ablate.stats.importance import MIN_TRIALS, Importances, Share, importance
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 _DRAWS = 400  # for the pool of all trials; half as many for the others
 _WORTH_TELLING = 0.01  # a smaller share is not named in the first sentences

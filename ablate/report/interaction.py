@@ -4,8 +4,8 @@ import plotly.graph_objects as go
 
 from ablate.report import theme, wording
 from ablate.report.importance import ImportanceFacts
+from ablate.report.importance_pool import ALL
 from ablate.report.markup import Column, paragraph
-from ablate.report.pool import ALL
 from ablate.report.section import Picture, Section
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ablate.report import frame, theme, wording
+from ablate.report.early_stopping import rung_contents
 from ablate.report.markup import Content, paragraph, tag
-from ablate.report.rung import rung_contents
 from ablate.report.search import SearchFacts, history_picture, pareto_picture, search_facts
 from ablate.report.section import Picture, Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 def slice_figure(facts: SearchFacts, *, param: str) -> go.Figure:

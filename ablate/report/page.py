@@ -15,10 +15,11 @@ from ablate import __version__, atomic
 from ablate.report import export, frame, wording
 from ablate.report.arm import arm_facts, arm_section
 from ablate.report.budget import budget_section
-from ablate.report.claim import caveats, claim_section
+from ablate.report.class_difference import class_section
 from ablate.report.contrast import contrast_section
 from ablate.report.curve import curve_section
 from ablate.report.deviation import deviation_section
+from ablate.report.early_stopping import rung_facts, rung_frame
 from ablate.report.efficiency import efficiency_section
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.forest import forest_pictures
@@ -30,19 +31,18 @@ from ablate.report.importance import (
     leading,
 )
 from ablate.report.interaction import interaction_section
-from ablate.report.label import class_section
 from ablate.report.landscape import search_section
 from ablate.report.markup import Html, details, items, markup, paragraph, tag
+from ablate.report.paper_claim import caveats, claim_section
 from ablate.report.path import path_section
 from ablate.report.pdf import browser, print_page
-from ablate.report.rung import rung_facts, rung_frame
 from ablate.report.seal import seal_section
 from ablate.report.section import Section, parts, render
 from ablate.report.summary import standing_notes
 from ablate.report.trial import trial_facts, trial_section
 from ablate.report.verdict import verdict_facts, verdict_list
 from ablate.report.version import digest_section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from ablate.report import theme, wording
 from ablate.report.arm import ArmFacts
 from ablate.report.markup import Column, paragraph
 from ablate.report.section import Picture, Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
+from ablate.study.ablation_path import Step, walk
 from ablate.study.design import BASELINE
-from ablate.study.path import Step, walk
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from ablate.report import frame, wording
 from ablate.report.markup import Column, Content, Html, details, paragraph, table, tag
 from ablate.report.section import Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

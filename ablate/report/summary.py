@@ -7,7 +7,7 @@ from ablate.report import frame, wording
 from ablate.report.arm import arm_facts
 from ablate.report.evidence import weigh
 from ablate.report.verdict import Verdict, verdict_facts
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

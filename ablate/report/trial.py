@@ -8,7 +8,7 @@ import pandas as pd
 from ablate.report import frame, wording
 from ablate.report.markup import Column, Html, table, tag
 from ablate.report.section import Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

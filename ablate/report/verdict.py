@@ -8,7 +8,7 @@ from ablate.report import frame, wording
 from ablate.report.evidence import Evidence, margin_by_metric
 from ablate.report.markup import Content, Html, markup, paragraph, tag
 from ablate.stats.contrast import Contrast
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)

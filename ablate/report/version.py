@@ -12,7 +12,7 @@ from ablate import digest
 from ablate.report import frame, wording
 from ablate.report.markup import Column, Html, details, markup, paragraph, table, tag
 from ablate.report.section import Section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 DIGESTS = ("data", "encoder", "code", "environment")
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from ablate.errors import DataError, SpecError
 from ablate.stats.influence import METRICS
-from ablate.stats.ranking import Ranking
+from ablate.stats.weighted_score import Ranking
 
 
 @dataclass(frozen=True)

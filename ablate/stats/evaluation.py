@@ -11,8 +11,8 @@ from ablate.stats.bootstrap import Draws, crossed_bootstrap
 from ablate.stats.effect import Effect, patient_variance, two_source_effect
 from ablate.stats.influence import METRICS, pseudo_values_of
 from ablate.stats.metrics import auprc_of, auroc_of, missing_outcomes
-from ablate.stats.order import order
-from ablate.stats.ranking import rank
+from ablate.stats.score_order import order
+from ablate.stats.weighted_score import rank
 
 _CLASS_SCORES = {"auroc": auroc_of, "auprc": auprc_of}
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from ablate.stats.metrics import auprc_of
-from ablate.stats.order import Order, order
+from ablate.stats.score_order import Order, order
 
 METRICS = ("auroc", "auprc")
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from ablate.errors import DataError
-from ablate.stats.order import Order, order
+from ablate.stats.score_order import Order, order
 
 
 def macro_auroc(

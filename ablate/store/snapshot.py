@@ -19,7 +19,7 @@ from ablate.errors import StoreError
 from ablate.store import artifact
 from ablate.store.database import Database, to_json
 from ablate.store.result import CLASS_COLUMNS, EPOCH_COLUMNS
-from ablate.store.table import StudyTables, TestFold
+from ablate.store.study_tables import StudyTables, TestFold
 
 _FACTS = ("best_epoch", "n_train", "peak_memory_bytes", "device", "precision", "lost_classes")
 _KINDS = {"stage": pa.string(), "split": pa.string(), "class_name": pa.string(), "epoch": pa.int64()}

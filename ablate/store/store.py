@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ecg.seal import Permit
-from ablate.store import artifact, lease, ledger, migration, mirror, reader, reuse, study
+from ablate.store import artifact, lease, migration, optuna_mirror, read_only_role, study, test_read, twin
 from ablate.store.database import PATIENCE_S, Database, to_json
 from ablate.store.slot import Agent, Claim, Past, PlannedSlot, Slot, SlotState, Twin
 from ablate.store.study import AgentRow, Counts, StudyRow
 
 if TYPE_CHECKING:
-    from ablate.store.table import StudyTables
+    from ablate.store.study_tables import StudyTables
 
 PHASES = ("search", "confirm")
 
@@ -75,7 +75,7 @@ class Store:
         Raises:
             StoreError: the store's user may not make such a role.
         """
-        return reader.read_only_url(self.database)
+        return read_only_role.read_only_url(self.database)
 
     def disconnect(self) -> None:
         """Close all connections; the next call opens one again."""
@@ -192,7 +192,7 @@ class Store:
 
     def twins(self, name: str, asked: Sequence[str]) -> list[Twin]:
         """Finished slots of other studies that were asked for the same."""
-        return reuse.twins(self.database, self._study_id(name), asked)
+        return twin.twins(self.database, self._study_id(name), asked)
 
     def reuse(self, claim: Claim, twin_id: int) -> None:
         """Fill a slot with the result of another study's, which it says for ever; telling it again changes nothing.
@@ -200,7 +200,7 @@ class Store:
         Raises:
             LeaseLost: somebody else has or had the slot since, or the other has no result.
         """
-        reuse.reuse(self.database, claim, twin_id)
+        twin.reuse(self.database, claim, twin_id)
 
     def fail(self, claim: Claim, kind: str, message: str, *, counts: bool | None = None) -> SlotState:
         """End an attempt by failure; gives FAILED, or WAITING when it will be tried again.
@@ -234,13 +234,13 @@ class Store:
         study_id = self._study_id(name)
         return Reconciled(
             n_reaped=lease.reap(self.database, study_id),
-            n_strayed=mirror.audit(self.database, study_id, every_s=0.0 if thorough else mirror.AUDIT_S),
-            n_mirrored=mirror.mirror(self.database, study_id),
+            n_strayed=optuna_mirror.audit(self.database, study_id, every_s=0.0 if thorough else optuna_mirror.AUDIT_S),
+            n_mirrored=optuna_mirror.mirror(self.database, study_id),
         )
 
     def mirror(self, name: str) -> int:
         """Let Optuna's trials follow, unless another process does it now; gives the number of trials changed."""
-        return mirror.mirror(self.database, self._study_id(name))
+        return optuna_mirror.mirror(self.database, self._study_id(name))
 
     def counts(self, name: str) -> Counts:
         """How many slots stand where."""
@@ -273,11 +273,11 @@ class Store:
             SealedError: the study is not sealed, or the slot is none of its confirmation.
             LeaseLost: the slot belongs to somebody else.
         """
-        return ledger.open_test(self.database, claim)
+        return test_read.open_test(self.database, claim)
 
     def test_reads(self, name: str) -> list[dict[str, Any]]:
         """Every opening of the test fold: slot_id, key, opened_at, agent."""
-        return ledger.test_reads(self.database, self._study_id(name))
+        return test_read.test_reads(self.database, self._study_id(name))
 
     # Artifacts
 

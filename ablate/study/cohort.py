@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ablate import settings
-from ablate.ecg.array import prepare
+from ablate.ecg.preparation import prepare
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.source import Source
 from ablate.ecg.synthetic import Synthetic

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ablate.ecg.split import TaskData
 from ablate.stats.power import detectable_difference, presumed_patient_sd, reachable_margin, seed_spread
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 from ablate.study.plan import CONFIRM, SEARCH, contexts, plan
 from ablate.study.search import settled
 from ablate.study.spec import Spec

@@ -13,14 +13,14 @@ from typing import Any
 from ablate import digest
 from ablate.store.slot import Past, Slot, SlotState, Twin
 from ablate.store.store import Store
-from ablate.study.confirm import confirm_params, seal_document
+from ablate.study.confirmation import confirm_params, seal_document
+from ablate.study.early_stopping import reaches
 from ablate.study.plan import CONFIRM, SEARCH
 from ablate.study.plan import chain as plan_chain
-from ablate.study.rung import reaches
 from ablate.study.search import propose, rungs
 from ablate.study.spec import Spec
+from ablate.train.early_stopping import Rungs
 from ablate.train.params import Params
-from ablate.train.rung import Rungs
 
 
 @dataclass(frozen=True)

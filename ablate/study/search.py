@@ -14,11 +14,11 @@ import numpy as np
 
 from ablate import seeds
 from ablate.store.slot import Past, Slot
-from ablate.study.rung import thresholds
+from ablate.study.early_stopping import thresholds
 from ablate.study.space import Choices, Domain, Interval, Scalar, point
 from ablate.study.spec import Spec
+from ablate.train.early_stopping import Rungs
 from ablate.train.params import Params
-from ablate.train.rung import Rungs
 
 History = Sequence[Past]
 

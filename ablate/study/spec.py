@@ -20,7 +20,7 @@ from pydantic import (
 from ablate import digest
 from ablate.ecg.task import TASKS
 from ablate.study.design import Design
-from ablate.study.rung import EarlyStopping, given
+from ablate.study.early_stopping import EarlyStopping, given
 from ablate.study.space import Domain, Domains, Scalar, is_within, known_domain, point, restrict
 from ablate.study.wording import nearest
 from ablate.train.params import Params

@@ -15,8 +15,8 @@ from ablate import seeds
 from ablate.model.drop_path import set_drop_path
 from ablate.model.encoder import Classifier, Encoder
 from ablate.train.batch import n_pieces, order, pieces
-from ablate.train.group import finetune_groups, set_rates
 from ablate.train.outcome import Stage
+from ablate.train.param_group import finetune_groups, set_rates
 from ablate.train.schedule import rate_factor
 from ablate.train.trial import Probabilities, Trial, to_probabilities
 

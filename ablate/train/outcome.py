@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from ablate.train.rung import EarlyStop
+from ablate.train.early_stopping import EarlyStop
 
 Stage = Literal["features", "probe", "finetune", "test"]
 

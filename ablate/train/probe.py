@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ablate.train.bank import FeatureBank
 from ablate.train.batch import n_pieces, order, pieces
+from ablate.train.feature_bank import FeatureBank
 from ablate.train.logistic import Logistic
 from ablate.train.outcome import Stage
 from ablate.train.schedule import rate_factor

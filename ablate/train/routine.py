@@ -14,20 +14,20 @@ import torch
 from ablate import digest, seeds
 from ablate.ecg.split import TaskData, fraction, lost_classes
 from ablate.model.encoder import Classifier, Encoder, EncoderSpec, require_input
-from ablate.train import provenance, shelf
-from ablate.train.bank import feature_bank
+from ablate.train import encoder_cache, provenance
 from ablate.train.batch import Signals
 from ablate.train.checkpoint import Checkpoint, Saved
+from ablate.train.early_stopping import NO_RUNGS, Rungs
 from ablate.train.feature import FeatureCache
+from ablate.train.feature_bank import feature_bank
 from ablate.train.finetune import FineTune
 from ablate.train.machine import Machine, MemoryPeak, prepared
 from ablate.train.outcome import Outcome, Progress, Stopped
 from ablate.train.params import Params
 from ablate.train.probe import Probe
-from ablate.train.rung import NO_RUNGS, Rungs
 from ablate.train.score import assess
 from ablate.train.stage import Course, Learner, train_stage, unpacked
-from ablate.train.trial import Herald, Trial, smoothed, start_head
+from ablate.train.trial import ProgressReporter, Trial, smoothed, start_head
 
 __all__ = ["FeatureCache", "Machine", "Outcome", "Progress", "Stopped", "never", "post_train", "silent"]
 
@@ -85,7 +85,7 @@ def post_train(
     with prepared(machine) as device:
         peak = MemoryPeak(device)
         spec = _start_of(encoder_spec, params)
-        encoder, encoder_digest = shelf.take(spec, seed=seed)
+        encoder, encoder_digest = encoder_cache.take(spec, seed=seed)
         n_leads, n_samples = data.signals.shape[1:]
         require_input(encoder, fs_hz=data.fs_hz, n_leads=n_leads, n_samples=n_samples)
         identity = _identity(params, seed, data, encoder_digest, machine)
@@ -96,7 +96,7 @@ def post_train(
         network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
         learner, course = _train(network, trial, saved)
         # The result carries the digest of the encoder that was asked for: its random twin differs in every block.
-        outcome = _outcome(learner, course, trial, shelf.digest_of(encoder_spec), peak)
+        outcome = _outcome(learner, course, trial, encoder_cache.digest_of(encoder_spec), peak)
         return replace(outcome, fingerprint=_fingerprint(identity, device))
 
 
@@ -131,7 +131,7 @@ def _start(
         train_rows=data.train_rows[positions],
         targets=smoothed(data.train_labels[positions], params.label_smoothing, device),
         lost_classes=lost_classes(data, positions),
-        herald=Herald(report),
+        progress_reporter=ProgressReporter(report),
         stop=stop,
         rungs=rungs,
         notes=[signals.note] if signals.note else [],
@@ -202,7 +202,7 @@ def fingerprint(
         CheckpointError: the encoder's weights cannot be used.
     """
     machine = machine or Machine()
-    _, encoder_digest = shelf.take(_start_of(encoder_spec, params), seed=seed)
+    _, encoder_digest = encoder_cache.take(_start_of(encoder_spec, params), seed=seed)
     return _fingerprint(_identity(params, seed, data, encoder_digest, machine), machine.torch_device)
 
 

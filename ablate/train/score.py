@@ -49,7 +49,7 @@ def assess(learner: Learner, course: Course, trial: Trial) -> Assessment:
 
 
 def _test(learner: Learner, chosen: Snapshot, last: Snapshot, trial: Trial) -> tuple[Probabilities, Probabilities]:
-    trial.herald.tell(Progress(stage="test", epoch=0, n_epochs=1))
+    trial.progress_reporter.tell(Progress(stage="test", epoch=0, n_epochs=1))
     with trial.timed("test"):
         learner.model.load_state_dict(last.weights)
         of_last = learner.predict(trial.data.test_rows)

@@ -15,10 +15,10 @@ from ablate.ecg.split import TaskData
 from ablate.errors import Diverged
 from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
 from ablate.train.batch import Signals
+from ablate.train.early_stopping import NO_RUNGS, Rungs
 from ablate.train.machine import Machine
 from ablate.train.outcome import Progress, Stage, Stopped
 from ablate.train.params import Params
-from ablate.train.rung import NO_RUNGS, Rungs
 
 Probabilities = Float[np.ndarray, "record class"]
 
@@ -26,7 +26,7 @@ Probabilities = Float[np.ndarray, "record class"]
 BREATH_S = 10.0  # between two signs of life within an epoch
 
 
-class Herald:
+class ProgressReporter:
     """Reports each epoch, and within a long one says now and then that the trial is alive."""
 
     def __init__(self, report: Callable[[Progress], None]) -> None:
@@ -70,7 +70,7 @@ class Trial:
     train_rows: Int[np.ndarray, "record"]
     targets: Float[Tensor, "record class"]
     lost_classes: tuple[str, ...]
-    herald: Herald
+    progress_reporter: ProgressReporter
     stop: Callable[[], bool]
     rungs: Rungs = NO_RUNGS
     earlier: list[Progress] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Trial:
         """
         if self.stop():
             raise Stopped
-        self.herald.breathe()
+        self.progress_reporter.breathe()
 
     @contextlib.contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:

@@ -1,9 +1,9 @@
 """The agent: claims slots of a study, lets its trainer fill them, and loses nothing whatever happens to either.
 
-Two threads: this one serves the trainer and never waits for the store; the clerk serves the store and never waits for
-the trainer. The agent stops on SIGINT, SIGTERM and SIGUSR1 (Slurm and clouds send them before they take the machine),
-when somebody stops the study, and when the launcher that started it vanishes: the trial is checkpointed and its slot
-given back. So it does where several agents share a GPU that has no memory left, unless it has the first seat there.
+Two threads: this one serves the trainer and never waits for the store; the store thread serves the store and never
+waits for the trainer. The agent stops on SIGINT, SIGTERM and SIGUSR1 (Slurm and clouds send them before they take the
+machine), when somebody stops the study, and when the launcher that started it vanishes: the trial is checkpointed and
+its slot given back. So it does where several agents share a GPU that has no memory left, unless it has the first seat.
 A second Ctrl-C ends it at once; its leases run out, and others fill the slots.
 """
 
@@ -18,14 +18,14 @@ from pathlib import Path
 from ablate import errors
 from ablate.errors import AblateError, OutOfMemory, TrialError
 from ablate.study.spec import Spec
+from ablate.worker.agent_options import AgentOptions, Ending
 from ablate.worker.assignment import Assignment
-from ablate.worker.bell import Bell
-from ablate.worker.clerk import Clerk
-from ablate.worker.duty import Duty, Ending
+from ablate.worker.checkpoint_folder import CheckpointFolder
 from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
 from ablate.worker.outbox import Fail, Finish, Release, Reuse
-from ablate.worker.process import TrainerProcess
-from ablate.worker.shelf import Shelf
+from ablate.worker.store_thread import StoreThread
+from ablate.worker.trainer_process import TrainerProcess
+from ablate.worker.wakeup import Wakeup
 
 _log = logging.getLogger(__name__)
 
@@ -50,11 +50,21 @@ class _Trial:
 class Agent:
     """Serves one study with one trainer until nothing is left to do."""
 
-    def __init__(self, duty: Duty, *, spec: Spec, cohort: Path, clerk: Clerk, trainer: TrainerProcess, shelf: Shelf,
-                 bell: Bell, lifeline: Connection | None) -> None:  # fmt: skip
-        self._duty, self._spec, self._cohort = duty, spec, cohort
-        self._clerk, self._trainer, self._shelf = clerk, trainer, shelf
-        self._bell, self._lifeline = bell, lifeline
+    def __init__(
+        self,
+        agent_options: AgentOptions,
+        *,
+        spec: Spec,
+        cohort: Path,
+        store_thread: StoreThread,
+        trainer: TrainerProcess,
+        checkpoint_folder: CheckpointFolder,
+        wakeup: Wakeup,
+        lifeline: Connection | None,
+    ) -> None:
+        self._agent_options, self._spec, self._cohort = agent_options, spec, cohort
+        self._store_thread, self._trainer, self._checkpoint_folder = store_thread, trainer, checkpoint_folder
+        self._wakeup, self._lifeline = wakeup, lifeline
         self._tickets = count(1)
         self._trial: _Trial | None = None
         self._is_stopping = self._makes_room = False
@@ -66,8 +76,8 @@ class Agent:
         Raises:
             AblateError: no trial can be done on this machine, or the store refuses.
         """
-        self._clerk.start()
-        self._clerk.want()
+        self._store_thread.start()
+        self._store_thread.want()
         try:
             while not self._is_done():
                 self._hand_out()
@@ -76,7 +86,7 @@ class Agent:
                 self._watch()
         finally:
             self._trainer.close()
-            self._clerk.close(timeout_s=_CLOSE_S)
+            self._store_thread.close(timeout_s=_CLOSE_S)
         if self._error is not None:
             raise self._error
         if self._makes_room:
@@ -84,18 +94,18 @@ class Agent:
         return Ending.STOPPED if self._is_stopping else Ending.OVER
 
     def _is_done(self) -> bool:
-        if self._clerk.error is not None:
-            raise self._clerk.error
-        return self._trial is None and (self._is_stopping or self._clerk.is_over)
+        if self._store_thread.error is not None:
+            raise self._store_thread.error
+        return self._trial is None and (self._is_stopping or self._store_thread.is_over)
 
     def _hand_out(self) -> None:
         """Give the idle trainer the slot that was claimed for it."""
         if self._trial is not None or self._is_stopping:
             return
         self._trainer.start()
-        assignment = self._clerk.take()
+        assignment = self._store_thread.take()
         if assignment is None:
-            self._clerk.want()
+            self._store_thread.want()
         else:
             n_short = assignment.claim.outcomes.count("out_of_memory")
             whole = int(assignment.params.get("batch_size", 1))
@@ -117,23 +127,23 @@ class Agent:
                 rungs=assignment.rungs,
                 known=frozenset(assignment.twins),
                 micro_batch=micro_batch,
-                checkpoint=self._shelf.path(slot),
+                checkpoint=self._checkpoint_folder.path(slot),
                 test_fold=assignment.wants_test_fold,
             )
         )
 
     def _wait(self) -> None:
-        """Sleep until the trainer speaks, the clerk has something, a signal comes or the launcher vanishes."""
+        """Sleep until the trainer speaks, the store thread has something, a signal comes or the launcher vanishes."""
         connections = [end for end in (self._trainer.connection, self._lifeline) if end is not None]
         until_want_s = self._trial.want_at - time.monotonic() if self._trial else math.inf
-        ready = wait([*connections, self._bell.fileno()], min(_LONGEST_WAIT_S, max(0.0, until_want_s)))
-        self._bell.hush()
+        ready = wait([*connections, self._wakeup.fileno()], min(_LONGEST_WAIT_S, max(0.0, until_want_s)))
+        self._wakeup.hush()
         if self._lifeline in ready:
             self._lifeline = None  # it never says anything: this is its end
             self._stop("the launcher has gone")
-        if self._bell.n_signals:
-            self._stop(f"{self._bell.signal_name} was received")
-        if self._clerk.stop_requested:
+        if self._wakeup.n_signals:
+            self._stop(f"{self._wakeup.signal_name} was received")
+        if self._store_thread.stop_requested:
             self._stop("the study was stopped")
 
     def _stop(self, why: str) -> None:
@@ -162,17 +172,17 @@ class Agent:
         claim = trial.assignment.claim
         match message:
             case Progressed():
-                self._clerk.note(claim, message.progress)
+                self._store_thread.note(claim, message.progress)
                 if message.last:
                     trial.want_at = time.monotonic() + max(0.0, message.progress["seconds"] - _AHEAD_S)
             case Filled():
                 self._trial = None
                 self._hand_out()  # first, so that the trainer does not wait for the disk
-                self._clerk.tell(Finish(claim, {**message.result, "idle_s": message.idle_s}, message.artifacts))
+                self._store_thread.tell(Finish(claim, {**message.result, "idle_s": message.idle_s}, message.artifacts))
             case Recognised():
                 self._trial = None
                 self._hand_out()
-                self._clerk.tell(Reuse(claim, trial.assignment.twins[message.fingerprint]))
+                self._store_thread.tell(Reuse(claim, trial.assignment.twins[message.fingerprint]))
             case Halted():
                 self._end(Release(claim, "halted; its checkpoint is kept"))
             case Failed(at_fault="machine"):
@@ -189,9 +199,13 @@ class Agent:
         if trial is None:
             return
         _log.warning("%s: %s", trial.assignment.claim.slot.key, error)
-        if isinstance(error, OutOfMemory) and self._duty.seat and self._duty.device.startswith("cuda"):
+        if (
+            isinstance(error, OutOfMemory)
+            and self._agent_options.seat
+            and self._agent_options.device.startswith("cuda")
+        ):
             self._makes_room = self._is_stopping = True
-            self._end(Release(trial.assignment.claim, f"{error}; made room for others on {self._duty.device}"))
+            self._end(Release(trial.assignment.claim, f"{error}; made room for others on {self._agent_options.device}"))
             return
         half = (trial.micro_batch or int(trial.assignment.params.get("batch_size", 1))) // 2
         if isinstance(error, OutOfMemory) and half and not self._is_stopping:
@@ -203,7 +217,7 @@ class Agent:
 
     def _end(self, telling: Fail | Release) -> None:
         self._trial = None
-        self._clerk.tell(telling)
+        self._store_thread.tell(telling)
 
     def _watch(self) -> None:
         """See that the trial is still ours and that the trainer makes progress."""
@@ -213,13 +227,13 @@ class Agent:
         now = time.monotonic()
         if now >= trial.want_at and not self._is_stopping:
             trial.want_at = math.inf
-            self._clerk.want()
-        if self._clerk.has_lost(trial.assignment.claim):
+            self._store_thread.want()
+        if self._store_thread.has_lost(trial.assignment.claim):
             self._halt()
         if trial.halt_until is not None and now > trial.halt_until:
             self._trainer.kill()
             self._end(Release(trial.assignment.claim, "the trainer did not halt and was killed"))
-        elif now - self._trainer.heard_at > self._duty.hang_s:
+        elif now - self._trainer.heard_at > self._agent_options.hang_s:
             self._trainer.kill()
-            hung = f"no progress for {self._duty.hang_s:g} s; the trainer was killed"
+            hung = f"no progress for {self._agent_options.hang_s:g} s; the trainer was killed"
             self._end(Fail(trial.assignment.claim, "hung", hung))

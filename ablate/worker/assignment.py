@@ -8,12 +8,12 @@ from ablate.ecg.seal import Permit
 from ablate.store.artifact import TEST_FOLD
 from ablate.store.slot import Claim
 from ablate.store.store import Store
-from ablate.study.confirm import confirm_params
+from ablate.study.confirmation import confirm_params
 from ablate.study.plan import CONFIRM
 from ablate.study.reuse import asked, is_usable
 from ablate.study.search import propose, rungs
 from ablate.study.spec import Spec
-from ablate.train.rung import Rungs
+from ablate.train.early_stopping import Rungs
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.ecg.seal import Permit
-from ablate.train.rung import Rungs
+from ablate.train.early_stopping import Rungs
 
 
 @dataclass(frozen=True, kw_only=True)

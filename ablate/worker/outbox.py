@@ -56,7 +56,7 @@ Telling = Finish | Reuse | Fail | Release
 
 
 class Outbox:
-    """First in, first out. ``put`` is for the agent's thread, the rest for the clerk's."""
+    """First in, first out. ``put`` is for the agent's thread, the rest for the store thread's."""
 
     def __init__(self, store: Store, spool: Spool) -> None:
         self._store = store

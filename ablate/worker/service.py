@@ -17,28 +17,28 @@ from ablate.store.study import StudyRow
 from ablate.study.cohort import prepare_cohort
 from ablate.study.spec import Spec
 from ablate.worker.agent import Agent
-from ablate.worker.bell import Bell
-from ablate.worker.clerk import Clerk
-from ablate.worker.duty import Duty, Ending
+from ablate.worker.agent_options import AgentOptions, Ending
+from ablate.worker.checkpoint_folder import UNFINISHED, CheckpointFolder
+from ablate.worker.fork_server import ForkServer
 from ablate.worker.message import Ready
-from ablate.worker.nursery import Nursery
 from ablate.worker.outbox import Outbox
-from ablate.worker.process import TrainerProcess
-from ablate.worker.shelf import UNFINISHED, Shelf
 from ablate.worker.spool import Spool
+from ablate.worker.store_thread import StoreThread
+from ablate.worker.trainer_process import TrainerProcess
+from ablate.worker.wakeup import Wakeup
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE_S = 2.0  # of the clerk with one call; then it looks whether something else is due
+_PATIENCE_S = 2.0  # of the store thread with one call; then it looks whether something else is due
 _READY_S = 120.0  # torch may come from a slow network disk
 _CODE = "code_digest"  # an artifact of the study: of the code that it was begun with
 
 
-def main(*, connection: Connection, nursery: Nursery, duty: Duty) -> int:
-    """An agent as a child of a launcher's nursery; it stops when ``connection`` ends."""
+def main(*, connection: Connection, fork_server: ForkServer, agent_options: AgentOptions) -> int:
+    """An agent as a child of a launcher's fork server; it stops when ``connection`` ends."""
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s agent {os.getpid()}: %(message)s")
     try:
-        serve(duty, nursery=nursery, lifeline=connection)
+        serve(agent_options, fork_server=fork_server, lifeline=connection)
     except AblateError as error:
         with contextlib.suppress(OSError):  # the launcher has gone: nobody is left to tell
             connection.send_bytes(str(error).encode())
@@ -46,12 +46,14 @@ def main(*, connection: Connection, nursery: Nursery, duty: Duty) -> int:
     return 0
 
 
-def serve(duty: Duty, *, nursery: Nursery | None = None, lifeline: Connection | None = None) -> Ending:
+def serve(
+    agent_options: AgentOptions, *, fork_server: ForkServer | None = None, lifeline: Connection | None = None
+) -> Ending:
     """Fill slots of a study on this machine until none is left, or until a signal or the end of ``lifeline``.
 
     Args:
-        duty: which study, where, and how.
-        nursery: forks the trainer; one is started where there is none.
+        agent options: which study, where, and how.
+        fork server: forks the trainer; one is started where there is none.
         lifeline: whose end says that the launcher has gone.
 
     Raises:
@@ -59,29 +61,36 @@ def serve(duty: Duty, *, nursery: Nursery | None = None, lifeline: Connection | 
         StoreError: there is no such study, or the store refuses.
         DataError: the study's records cannot be had on this machine.
     """
-    bell = Bell()
-    trainer = TrainerProcess(nursery, device=duty.device, n_threads=duty.n_threads)
-    store = Store(duty.storage)
-    with contextlib.closing(bell), bell.on_signals():
+    wakeup = Wakeup()
+    trainer = TrainerProcess(fork_server, device=agent_options.device, n_threads=agent_options.n_threads)
+    store = Store(agent_options.storage)
+    with contextlib.closing(wakeup), wakeup.on_signals():
         try:
             trainer.start()  # imports while the rest is done
-            row = store.study(duty.study)
+            row = store.study(agent_options.study)
             spec = Spec.from_document(row.spec)
-            cohort = prepare_cohort(spec, data_dir=Path(duty.data_dir) if duty.data_dir else None)
+            cohort = prepare_cohort(spec, data_dir=Path(agent_options.data_dir) if agent_options.data_dir else None)
             ready = trainer.ready(timeout_s=_READY_S)
-            check_code(store, duty, ready)
-            shelf, card = _shelf(row), _card(duty, ready)
-            clerk = Clerk(
-                duty,
+            check_code(store, agent_options, ready)
+            checkpoint_folder, card = _checkpoint_folder(row), _card(agent_options, ready)
+            store_thread = StoreThread(
+                agent_options,
                 store=store.patient(_PATIENCE_S),
                 spec=spec,
                 agent=card,
                 spool=_spool(row, agent=card.id),
-                shelf=shelf,
-                wake=bell.ring,
+                checkpoint_folder=checkpoint_folder,
+                wake=wakeup.ring,
             )
             agent = Agent(
-                duty, spec=spec, cohort=cohort, clerk=clerk, trainer=trainer, shelf=shelf, bell=bell, lifeline=lifeline
+                agent_options,
+                spec=spec,
+                cohort=cohort,
+                store_thread=store_thread,
+                trainer=trainer,
+                checkpoint_folder=checkpoint_folder,
+                wakeup=wakeup,
+                lifeline=lifeline,
             )
             return agent.serve()
         finally:
@@ -103,9 +112,9 @@ def sweep(store: Store, study: str) -> int:
     row = store.study(study)
     with _spool(row, agent=f"sweep-{os.getpid()}") as spool:
         n_taken = Outbox(store, spool).adopt()
-    shelf = _shelf(row)
-    if not shelf.is_empty:
-        shelf.tidy({slot.id for slot in store.slots(study) if slot.state in UNFINISHED})
+    checkpoint_folder = _checkpoint_folder(row)
+    if not checkpoint_folder.is_empty:
+        checkpoint_folder.tidy({slot.id for slot in store.slots(study) if slot.state in UNFINISHED})
     return n_taken
 
 
@@ -113,8 +122,8 @@ def _spool(row: StudyRow, *, agent: str) -> Spool:
     return Spool(settings.home() / "spool" / _place(row), agent=agent)
 
 
-def _shelf(row: StudyRow) -> Shelf:
-    return Shelf(settings.home() / "checkpoints" / _place(row))
+def _checkpoint_folder(row: StudyRow) -> CheckpointFolder:
+    return CheckpointFolder(settings.home() / "checkpoints" / _place(row))
 
 
 def _place(row: StudyRow) -> str:
@@ -123,28 +132,28 @@ def _place(row: StudyRow) -> str:
     return f"{row.name[:32]}-{digest.of_json([row.name, created_at, row.spec_digest])[: digest.SHORT]}"
 
 
-def _card(duty: Duty, ready: Ready) -> AgentCard:
+def _card(agent_options: AgentOptions, ready: Ready) -> AgentCard:
     host = socket.gethostname()
     return AgentCard(
         id=f"{host}-{os.getpid()}-{uuid.uuid4().hex[:4]}",
         host=host,
         pid=os.getpid(),
-        device=duty.device,
+        device=agent_options.device,
         facts={"code": ready.code, "version": ready.version, "environment": ready.environment, "gpu": ready.gpu},
     )
 
 
-def check_code(store: Store, duty: Duty, ready: Ready) -> None:
+def check_code(store: Store, agent_options: AgentOptions, ready: Ready) -> None:
     """See that the study's slots are filled by one code.
 
     Raises:
         LaunchError: the study was begun with other code, and mixing is not allowed.
     """
-    if store.put_study_artifact(duty.study, _CODE, ready.code.encode()) or duty.allow_mixed:
+    if store.put_study_artifact(agent_options.study, _CODE, ready.code.encode()) or agent_options.allow_mixed:
         return
-    begun_with = (store.read_artifact(duty.study, None, _CODE) or b"").decode()
+    begun_with = (store.read_artifact(agent_options.study, None, _CODE) or b"").decode()
     if begun_with != ready.code:
         raise LaunchError(
-            f"study {duty.study}: was begun with code {begun_with[: digest.SHORT]}, this machine has {ready.version}; "
-            "install the same version, or mix them with --allow-mixed"
+            f"study {agent_options.study}: was begun with code {begun_with[: digest.SHORT]}, "
+            f"this machine has {ready.version}; install the same version, or mix them with --allow-mixed"
         )

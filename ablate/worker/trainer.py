@@ -22,21 +22,21 @@ from ablate.ecg.seal import forbid_sealed_reads
 from ablate.errors import AblateError, TrialError
 from ablate.train import provenance
 from ablate.train.outcome import Progress, Stopped
-from ablate.worker.bench import Bench
+from ablate.worker.fork_server import ForkServer
 from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
-from ablate.worker.nursery import Nursery
+from ablate.worker.trial_runner import TrialRunner
 
 
-def main(*, connection: Connection, nursery: Nursery, device: str = "cpu", n_threads: int = 1) -> int:
+def main(*, connection: Connection, fork_server: ForkServer, device: str = "cpu", n_threads: int = 1) -> int:
     """Fill the slots that the agent at the other end of ``connection`` asks for, until it hangs up."""
-    nursery.close()
+    fork_server.close()
     forbid_sealed_reads()
-    Trainer(connection, Bench(device=device, n_threads=n_threads)).serve()
+    Trainer(connection, TrialRunner(device=device, n_threads=n_threads)).serve()
     return 0
 
 
 def warm_up() -> None:
-    """What every trainer would do again: done once in the nursery, its children inherit it."""
+    """What every trainer would do again: done once in the fork server, its children inherit it."""
     provenance.code_version()
     provenance.environment()
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # the first one imports for a second; it starts no thread
@@ -45,9 +45,9 @@ def warm_up() -> None:
 class Trainer:
     """One trial at a time."""
 
-    def __init__(self, connection: Connection, bench: Bench) -> None:
+    def __init__(self, connection: Connection, trial_runner: TrialRunner) -> None:
         self._connection = connection
-        self._bench = bench
+        self._trial_runner = trial_runner
         self._requests: queue.SimpleQueue[TrialRequest] = queue.SimpleQueue()
         self._halted: set[int] = set()  # tickets
         self._preempted = threading.Event()
@@ -59,7 +59,7 @@ class Trainer:
             signal.signal(number, lambda *_: self._preempted.set())
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
         code, version, environment = provenance.CODE_DIGEST, provenance.code_version(), provenance.environment()
-        self._send(Ready(code, version, environment, self._bench.gpu))
+        self._send(Ready(code, version, environment, self._trial_runner.gpu))
         while True:
             since = time.monotonic()
             request = self._requests.get()
@@ -81,9 +81,9 @@ class Trainer:
             return request.ticket in self._halted or self._preempted.is_set()
 
         try:
-            found = self._bench.recognise(request)
+            found = self._trial_runner.recognise(request)
             if found is None:
-                result, artifacts = self._bench.fill(request, report=partial(self._report, request), stop=stop)
+                result, artifacts = self._trial_runner.fill(request, report=partial(self._report, request), stop=stop)
             return (
                 Filled(request.ticket, result, artifacts, idle_s)
                 if found is None

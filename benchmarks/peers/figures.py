@@ -29,7 +29,7 @@ N_WORKERS = 4
 def probe(task: Task, scratch: Path) -> dict[str, Any]:
     """Processor seconds of a probe's three ways."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    from ablate.ecg.array import open_cohort, prepare  # noqa: PLC0415  (torch must see the variable)
+    from ablate.ecg.preparation import open_cohort, prepare  # noqa: PLC0415  (torch must see the variable)
     from ablate.ecg.ptbxl import PtbXl  # noqa: PLC0415
     from ablate.ecg.split import load_task  # noqa: PLC0415
     from ablate.train.params import Params  # noqa: PLC0415

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ablate import seeds
-from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.split import fraction, load_task
 from ablate.model.catalogue import CATALOGUE, EncoderSpec, weights_file
 from ablate.study.cohort import source_of
-from ablate.study.confirm import choose
+from ablate.study.confirmation import choose
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
 from ablate.study.spec import Spec

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from ablate.ecg import record
-from ablate.worker import nursery
+from ablate.worker import fork_server
 
 _PATHS = "sys.path[:] = sys.argv[2:]; "
 
@@ -28,7 +28,7 @@ def read_by_wfdb() -> None:
 
 
 def plain_trainers() -> None:
-    """In a nursery, before it forks anything."""
+    """In a fork server, before it forks anything."""
     import numpy as np  # noqa: PLC0415  (the command itself and the processes that prepare need none of these)
     import torch  # noqa: PLC0415
     import torch.nn.functional as F  # noqa: N812, PLC0415
@@ -36,7 +36,7 @@ def plain_trainers() -> None:
 
     from ablate.model.catalogue import CATALOGUE  # noqa: PLC0415
     from ablate.train import probe, score, trial  # noqa: PLC0415
-    from ablate.worker import agent, bench, process  # noqa: PLC0415
+    from ablate.worker import agent, trainer_process, trial_runner  # noqa: PLC0415
     from ablate.worker.message import TrialRequest  # noqa: PLC0415
 
     class PlainAdamW(torch.optim.AdamW):
@@ -78,20 +78,20 @@ def plain_trainers() -> None:
     for module in (trial, score):
         module.macro_auroc, module.macro_auprc = macro_auroc, macro_auprc
 
-    send = process.TrainerProcess.send
+    send = trainer_process.TrainerProcess.send
 
     def send_to_new(trainer: Any, message: Any) -> None:
         if isinstance(message, TrialRequest):
             if getattr(trainer, "has_worked", False):
                 trainer.close()
-                trainer._nursery = None
+                trainer._fork_server = None
                 trainer.start()
             trainer.has_worked = True
         send(trainer, message)
 
-    process.TrainerProcess.send = send_to_new
+    trainer_process.TrainerProcess.send = send_to_new
     agent._AHEAD_S = -math.inf
-    bench.FeatureCache = lambda _: None
+    trial_runner.FeatureCache = lambda _: None
     torch.optim.AdamW = PlainAdamW
     probe.Logistic = AutogradLogistic
     for name, entry in CATALOGUE.items():
@@ -100,8 +100,10 @@ def plain_trainers() -> None:
 
 # When imported, too: processes that prepare records import the main module, nurseries import this one.
 read_by_wfdb()
-if "switched_off" not in nursery._START:
-    nursery._START = nursery._START.replace(_PATHS, _PATHS + "import switched_off; switched_off.plain_trainers(); ")
+if "switched_off" not in fork_server._START:
+    fork_server._START = fork_server._START.replace(
+        _PATHS, _PATHS + "import switched_off; switched_off.plain_trainers(); "
+    )
 
 if __name__ == "__main__":
     from ablate.cli.main import main

@@ -12,11 +12,11 @@ from ablate.launch.launcher import AgentStatus
 from ablate.launch.local import launch
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
-from ablate.worker.duty import Duty
+from ablate.worker.agent_options import AgentOptions
 
 STUDY = """
 question = "Does it matter where a trial is done?"
@@ -77,7 +77,7 @@ def fill_here(url: str, spec: Spec, *, n_agents: int = 2) -> None:
     store.create_schema()
     register(store, spec)
     store.disconnect()
-    launch(Duty(study=spec.name, storage=url), n_agents=n_agents, device="cpu")
+    launch(AgentOptions(study=spec.name, storage=url), n_agents=n_agents, device="cpu")
 
 
 class Faults:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 
 SMALL_STUDY = """
 question = "Does a probe before fine-tuning help?"

@@ -20,7 +20,7 @@ import pytest
 from cluster_study import N_SLOTS, assert_equal, assert_filled, fill_here, register, write_study
 
 from ablate.launch.address import without_password
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
 
@@ -29,8 +29,8 @@ PREFIX, BRIDGE = "10.79.113", "abltest"
 DATABASE, ONE, TWO, DASHBOARD = "db", "one", "two", "dash"
 ADDRESSES = {name: f"{PREFIX}.{number}" for number, name in enumerate((DATABASE, ONE, TWO, DASHBOARD), 11)}
 START = """
-import sys, pathlib, ablate.store.server
-ablate.store.server.Server(pathlib.Path(sys.argv[1])).ensure_running()
+import sys, pathlib, ablate.store.postgres_server
+ablate.store.postgres_server.Server(pathlib.Path(sys.argv[1])).ensure_running()
 """
 LEASE_S = 3.0
 LIMIT_S = 1500.0

@@ -12,7 +12,7 @@ from cluster_study import N_SLOTS, Faults, assert_equal, assert_filled, fill_her
 from ablate.errors import LaunchError
 from ablate.launch.launcher import AgentStatus
 from ablate.store.store import Store
-from ablate.worker.duty import Duty
+from ablate.worker.agent_options import AgentOptions
 
 ray = pytest.importorskip("ray", reason="needs ablate-ecg[ray]")
 
@@ -45,7 +45,7 @@ def test_more_gpus_than_the_cluster_has_are_refused(cluster: Any, store_url: str
 
     options = RayOptions(address=cluster.address, gpus_per_worker=0.5)
     with pytest.raises(LaunchError, match=r"has 6 GPUs and 12 CPUs, room for 12 such workers; use --workers 12"):
-        launch(Duty(study="s", storage=store_url), n_agents=13, options=options)
+        launch(AgentOptions(study="s", storage=store_url), n_agents=13, options=options)
     assert not ray.is_initialized()
 
 
@@ -73,7 +73,7 @@ def test_cluster_loses_node_and_actor_midway(
         faults(statuses)
 
     statuses = launch(
-        Duty(study=spec.name, storage=store_url, lease_s=6.0),
+        AgentOptions(study=spec.name, storage=store_url, lease_s=6.0),
         n_agents=N_AGENTS,
         options=RayOptions(address=cluster.address, gpus_per_worker=0.5, device="cpu"),
         on_tick=on_tick,

@@ -11,7 +11,7 @@ from slurm_cluster import SlurmCluster
 from ablate.errors import LaunchError
 from ablate.launch.launcher import AgentStatus
 from ablate.store.store import Store
-from ablate.worker.duty import Duty
+from ablate.worker.agent_options import AgentOptions
 
 pytest.importorskip("submitit", reason="needs ablate-ecg[slurm]")
 missing = SlurmCluster.missing()
@@ -55,7 +55,7 @@ def test_element_told_to_go_checkpoints_and_is_requeued(
         faults(statuses)
 
     statuses = launch(
-        Duty(study=spec.name, storage=store_url),
+        AgentOptions(study=spec.name, storage=store_url),
         n_agents=3,
         options=SlurmOptions(gpus_per_worker=0.5, device="cpu", time_limit_min=60),
         on_tick=on_tick,
@@ -81,7 +81,7 @@ def test_password_lies_in_no_file(store: Store, store_url: str, tmp_path: Path) 
     register(store, spec)
     launcher = SlurmLauncher(SlurmOptions(device="cpu", time_limit_min=10))
     try:
-        launcher.start([Duty(study=spec.name, storage=store_url.replace("ablate@", "ablate:hush-hush@"))])
+        launcher.start([AgentOptions(study=spec.name, storage=store_url.replace("ablate@", "ablate:hush-hush@"))])
         files = [path for path in (tmp_path / "home" / "slurm").rglob("*") if path.is_file()]
         assert any(b"--signal=USR1@120" in path.read_bytes() for path in files)
         assert not [path for path in files if b"hush-hush" in path.read_bytes()]
@@ -101,7 +101,7 @@ def test_wrong_options_are_one_line(options: dict[str, str], said: str, store_ur
     from ablate.launch.slurm import SlurmOptions, launch
 
     with pytest.raises(LaunchError, match=said) as caught:
-        launch(Duty(study="s", storage=store_url), n_agents=1, options=SlurmOptions(**options))
+        launch(AgentOptions(study="s", storage=store_url), n_agents=1, options=SlurmOptions(**options))
     assert "\n" not in str(caught.value)
 
 
@@ -114,7 +114,7 @@ def test_folder_that_nodes_do_not_see_is_named(store: Store, store_url: str, tmp
     launcher = SlurmLauncher(SlurmOptions(device="cpu", time_limit_min=10))
     (tmp_path / "home" / ".ablate-token").write_text("of another folder")
     try:
-        launcher.start([Duty(study=spec.name, storage=store_url)])
+        launcher.start([AgentOptions(study=spec.name, storage=store_url)])
         while (status := launcher.watch(timeout_s=0.5)[0]).is_alive:
             pass
         assert status.exit_status == LaunchError.exit_status

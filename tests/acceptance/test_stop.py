@@ -9,7 +9,7 @@ import psutil
 import pytest
 from conftest import SMALL_STUDY, Workplace
 
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 from ablate.store.store import Store
 from ablate.store.study import AgentRow
 from ablate.study.file import load_spec

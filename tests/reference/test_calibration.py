@@ -12,7 +12,7 @@ from scipy import stats
 from ablate.stats.effect import Effect, patient_variance, two_source_effect
 from ablate.stats.influence import pseudo_values_of
 from ablate.stats.metrics import auprc_of, auroc_of
-from ablate.stats.order import order
+from ablate.stats.score_order import order
 
 N_RECORDS, N_BLOCKS, N_STUDIES = 300, 10, 150
 N_POSITIVE = np.array([1, 2, 2, 3, 5, 8, 12, 20, 40, 100])

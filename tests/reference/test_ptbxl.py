@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablate.ecg.array import open_cohort, prepare
-from ablate.ecg.census import count_tasks
+from ablate.ecg.label_count import count_tasks
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.record import _read_by_wfdb, read_record
 from ablate.ecg.seal import Permit

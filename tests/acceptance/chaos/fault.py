@@ -29,8 +29,8 @@ def segfault_trainer(scene: Scene, random: Random) -> str | None:
     return _signal_one(scene, random, "ablate trainer", signal.SIGSEGV)
 
 
-def kill_nursery(scene: Scene, random: Random) -> str | None:
-    return _signal_one(scene, random, "ablate nursery", signal.SIGKILL)
+def kill_fork_server(scene: Scene, random: Random) -> str | None:
+    return _signal_one(scene, random, "ablate fork server", signal.SIGKILL)
 
 
 def kill_launcher(scene: Scene, random: Random) -> str | None:
@@ -107,7 +107,7 @@ FAULTS: dict[str, tuple[Fault, int]] = {
     "agent killed (kill -9)": (kill_agent, 4),
     "trainer killed (kill -9)": (kill_trainer, 4),
     "trainer crashed (SIGSEGV)": (segfault_trainer, 2),
-    "fork server killed (kill -9)": (kill_nursery, 2),
+    "fork server killed (kill -9)": (kill_fork_server, 2),
     "`ablate run` killed (kill -9)": (kill_launcher, 2),
     "`ablate run` interrupted (Ctrl-C)": (interrupt_launcher, 1),
     "`ablate run` terminated": (terminate_launcher, 1),

@@ -16,7 +16,7 @@ import psutil
 from proxy import Proxy
 from sqlalchemy.engine import make_url
 
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
 

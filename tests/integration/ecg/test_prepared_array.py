@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from ablate.ecg.array import open_cohort, prepare, prepared_folder
+from ablate.ecg.preparation import open_cohort, prepare, prepared_folder
 from ablate.ecg.preprocessing import ecgfounder_filter, resample, z_score
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.synthetic import Synthetic
@@ -59,7 +59,7 @@ def test_the_other_rate_is_resampled_and_said(pristine, tmp_path, wanted, stored
 
 
 def test_processes_change_nothing_but_the_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("ablate.ecg.chunk._N_WORTHWHILE", 100)
+    monkeypatch.setattr("ablate.ecg.row_filler._N_WORTHWHILE", 100)
     source = Synthetic(300, 1)
     one = prepare(source, cache_dir=tmp_path / "one", n_processes=1)
     two = prepare(source, cache_dir=tmp_path / "two", n_processes=2)
@@ -157,8 +157,8 @@ def test_nothing_half_written_stays(ptbxl, tmp_path):
 
 
 def test_a_damaged_record_found_by_a_pool_is_the_same_one_line(ptbxl, tmp_path, monkeypatch):
-    monkeypatch.setattr("ablate.ecg.chunk.N_RECORDS", 10)
-    monkeypatch.setattr("ablate.ecg.chunk._N_WORTHWHILE", 10)
+    monkeypatch.setattr("ablate.ecg.row_filler.N_RECORDS", 10)
+    monkeypatch.setattr("ablate.ecg.row_filler._N_WORTHWHILE", 10)
     (ptbxl / "records100/00000/00033_lr.dat").unlink()
     with pytest.raises(DataError, match=r"00033_lr.dat: cannot be read"):
         prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays", n_processes=2)
@@ -210,7 +210,7 @@ def test_an_impossible_choice_is_an_error(tmp_path, choice, message):
 BUILDER = """
     import sys
     from pathlib import Path
-    from ablate.ecg.array import prepare
+    from ablate.ecg.preparation import prepare
     from ablate.ecg.synthetic import Synthetic
     from ablate.errors import DataError
 
@@ -246,7 +246,7 @@ def test_a_killed_builder_leaves_nothing_in_the_way_and_its_remains_go(tmp_path)
     program = """
         import os, signal, sys
         from pathlib import Path
-        from ablate.ecg.array import prepare
+        from ablate.ecg.preparation import prepare
         from ablate.ecg.synthetic import Synthetic
 
         def die(*done):

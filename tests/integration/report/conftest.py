@@ -11,7 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from ablate.report.page import write_report
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 SWITCHES = (
     "--headless=new",

@@ -12,7 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from ablate.errors import LaunchError
 from ablate.report import pdf
 from ablate.report.page import write_report
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 pytestmark = pytest.mark.browser
 View = Callable[..., Chrome]

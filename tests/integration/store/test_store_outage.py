@@ -14,7 +14,7 @@ from small_study import result, search_slots
 from sqlalchemy.engine import make_url
 
 from ablate.errors import StoreError, StoreUnavailable
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 from ablate.store.slot import Agent, SlotState
 from ablate.store.store import Store
 

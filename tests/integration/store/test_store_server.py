@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from ablate.errors import StoreError
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 from ablate.store.store import Store
 
 FORK = multiprocessing.get_context("fork")
@@ -129,7 +129,7 @@ def test_eight_at_once_get_one_server(home: Path) -> None:
 def test_it_outlives_whoever_started_it(home: Path) -> None:
     code = f"""
 import os, pathlib, sys
-from ablate.store.server import Server
+from ablate.store.postgres_server import Server
 print(Server(pathlib.Path({str(home)!r}) / "postgres").ensure_running(), flush=True)
 sys.stdin.read()
 """

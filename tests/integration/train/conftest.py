@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 
-from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.seal import Permit
 from ablate.ecg.split import TaskData, load_task
 from ablate.ecg.synthetic import Synthetic

@@ -17,7 +17,7 @@ from ablate import seeds
 from ablate.ecg.split import fraction
 from ablate.model.encoder import load_encoder
 from ablate.stats.metrics import both_outcomes, macro_auroc
-from ablate.train import bank
+from ablate.train import feature_bank
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, Machine, post_train
 
@@ -144,7 +144,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from test_exactness import *
-from ablate.ecg.array import open_cohort
+from ablate.ecg.preparation import open_cohort
 from ablate.ecg.split import load_task
 from ablate.model.encoder import EncoderSpec
 data = load_task(open_cohort(Path({folder!r})), "superdiagnostic")
@@ -187,7 +187,7 @@ def test_fractions_and_seeds_share_one_extraction(spec, data, open_data, tmp_pat
 
 
 def test_features_in_parts_are_the_same_bits_and_a_lost_part_is_made_alone(spec, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(bank, "PART", 64)
+    monkeypatch.setattr(feature_bank, "PART", 64)
     through = post_train(spec, data, PROBE, seed=2)
     cache, told = FeatureCache(tmp_path), []
     assert bits(post_train(spec, data, PROBE, seed=2, features=cache)) == bits(through)

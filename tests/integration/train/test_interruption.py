@@ -11,9 +11,9 @@ import pytest
 from test_exactness import bits
 
 from ablate.train import provenance
+from ablate.train.early_stopping import EarlyStop, Rungs
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, Machine, Stopped, post_train
-from ablate.train.rung import EarlyStop, Rungs
 
 PARAMS = Params(data_fraction=0.3, probe_epochs=2, ft_epochs=3, drop_path_rate=0.3, dropout=0.2, batch_size=16)
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_folder_that_cannot_be_written_stops_nothing(spec, data, tm
 
 CHILD = """
 from pathlib import Path
-from ablate.ecg.array import open_cohort
+from ablate.ecg.preparation import open_cohort
 from ablate.ecg.seal import Permit
 from ablate.ecg.split import load_task
 from ablate.model.encoder import EncoderSpec

@@ -1,4 +1,4 @@
-"""Agents with everything real but the training: store, clerk, spool, fork server, pipes."""
+"""Agents with everything real but the training: store, store thread, spool, fork server, pipes."""
 
 import os
 import uuid
@@ -10,13 +10,13 @@ from ablate.store.slot import Agent as Card
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
 from ablate.worker.agent import Agent
-from ablate.worker.bell import Bell
-from ablate.worker.clerk import Clerk
-from ablate.worker.duty import Duty
-from ablate.worker.nursery import Nursery
-from ablate.worker.process import TrainerProcess
-from ablate.worker.shelf import Shelf
+from ablate.worker.agent_options import AgentOptions
+from ablate.worker.checkpoint_folder import CheckpointFolder
+from ablate.worker.fork_server import ForkServer
 from ablate.worker.spool import Spool
+from ablate.worker.store_thread import StoreThread
+from ablate.worker.trainer_process import TrainerProcess
+from ablate.worker.wakeup import Wakeup
 
 
 def spec_document(name="s", **budget):
@@ -33,18 +33,18 @@ def spec_document(name="s", **budget):
 
 
 @pytest.fixture(scope="session")
-def nursery():
+def fork_server():
     """One fork server for all tests of this folder."""
-    nursery = Nursery.start()
-    yield nursery
-    nursery.close()
+    fork_server = ForkServer.start()
+    yield fork_server
+    fork_server.close()
 
 
 class Lent:
-    """A nursery that outlives the agents it is lent to."""
+    """A fork server that outlives the agents it is lent to."""
 
-    def __init__(self, nursery):
-        self.fork = nursery.fork
+    def __init__(self, fork_server):
+        self.fork = fork_server.fork
 
     def close(self):
         pass
@@ -53,27 +53,42 @@ class Lent:
 class Workplace:
     """A registered study, and agents that fill its slots."""
 
-    def __init__(self, nursery, store, home, name="s", **budget):
-        self.nursery, self.store, self.home, self.name = nursery, store, home, name
+    def __init__(self, fork_server, store, home, name="s", **budget):
+        self.fork_server, self.store, self.home, self.name = fork_server, store, home, name
         self.spec = Spec.from_document(spec_document(name, **budget))
         max_attempts = self.spec.budget.max_attempts
         store.register(name, self.spec.document(), self.spec.digest(), plan(self.spec), max_attempts=max_attempts)
-        self.shelf = Shelf(home / "checkpoints")
-        self.bells = []
+        self.checkpoint_folder = CheckpointFolder(home / "checkpoints")
+        self.wakeups = []
 
-    def agent(self, trainer="filling", *, store=None, lifeline=None, **duty):
+    def agent(self, trainer="filling", *, store=None, lifeline=None, **agent_options):
         """An agent with the scripted trainer ``trainer``; ``serve`` it."""
-        duty = Duty(study=self.name, storage="unused", lease_s=duty.pop("lease_s", 2.0), **duty)
+        agent_options = AgentOptions(
+            study=self.name, storage="unused", lease_s=agent_options.pop("lease_s", 2.0), **agent_options
+        )
         card = Card(id=f"test-{uuid.uuid4().hex[:8]}", host="here", pid=os.getpid())
-        bell = Bell()
-        self.bells.append(bell)
-        clerk = Clerk(
-            duty, store=(store or self.store).patient(0.5), spec=self.spec, agent=card,
-            spool=Spool(self.home / "spool", agent=card.id), shelf=self.shelf, wake=bell.ring,
-        )  # fmt: skip
-        process = TrainerProcess(Lent(self.nursery), device="cpu", n_threads=1, entry=f"scripted_trainer:{trainer}")
-        return Agent(duty, spec=self.spec, cohort=self.home / "cohort", clerk=clerk, trainer=process, shelf=self.shelf,
-                     bell=bell, lifeline=lifeline)  # fmt: skip
+        wakeup = Wakeup()
+        self.wakeups.append(wakeup)
+        store_thread = StoreThread(
+            agent_options,
+            store=(store or self.store).patient(0.5),
+            spec=self.spec,
+            agent=card,
+            spool=Spool(self.home / "spool", agent=card.id),
+            checkpoint_folder=self.checkpoint_folder,
+            wake=wakeup.ring,
+        )
+        process = TrainerProcess(Lent(self.fork_server), device="cpu", n_threads=1, entry=f"scripted_trainer:{trainer}")
+        return Agent(
+            agent_options,
+            spec=self.spec,
+            cohort=self.home / "cohort",
+            store_thread=store_thread,
+            trainer=process,
+            checkpoint_folder=self.checkpoint_folder,
+            wakeup=wakeup,
+            lifeline=lifeline,
+        )
 
     def states(self):
         return {slot.key: str(slot.state) for slot in self.store.slots(self.name)}
@@ -85,17 +100,17 @@ class Workplace:
 
 
 @pytest.fixture
-def make_workplace(nursery, store, tmp_path):
+def make_workplace(fork_server, store, tmp_path):
     """A workplace for a study with the given budget."""
     made = []
 
     def make(**budget):
-        made.append(Workplace(nursery, store, tmp_path, **budget))
+        made.append(Workplace(fork_server, store, tmp_path, **budget))
         return made[-1]
 
     yield make
-    for bell in (bell for workplace in made for bell in workplace.bells):
-        bell.close()
+    for wakeup in (wakeup for workplace in made for wakeup in workplace.bells):
+        wakeup.close()
 
 
 @pytest.fixture

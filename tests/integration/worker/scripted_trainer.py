@@ -23,8 +23,8 @@ def filled(request):
 def answering(answer):
     """An entry point that answers each request with ``answer(request, connection)``."""
 
-    def main(*, connection, nursery, device, n_threads):
-        nursery.close()
+    def main(*, connection, fork_server, device, n_threads):
+        fork_server.close()
         connection.send(Ready("code", "version", "environment"))
         try:
             while True:
@@ -105,5 +105,5 @@ waiting = answering(lambda *_: None)
 without_data = answering(lambda request, _: Failed(request.ticket, "DataError", "signals.npy: damaged", "machine"))
 
 
-def stillborn(*, connection, nursery, device, n_threads):
+def stillborn(*, connection, fork_server, device, n_threads):
     return 7

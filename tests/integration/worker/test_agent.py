@@ -8,7 +8,7 @@ import pytest
 
 from ablate.errors import DataError, LaunchError, StoreError
 from ablate.store.store import Store
-from ablate.worker.duty import Ending
+from ablate.worker.agent_options import Ending
 
 
 def wait_for(is_true, *, timeout_s=30):

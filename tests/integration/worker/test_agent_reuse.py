@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.seal import Permit
 from ablate.ecg.split import load_task
 from ablate.ecg.synthetic import Synthetic
 from ablate.model.encoder import EncoderSpec
 from ablate.store.slot import Past, Twin
 from ablate.study.reuse import is_usable, offer
+from ablate.train.early_stopping import Rungs
 from ablate.train.params import Params
 from ablate.train.routine import fingerprint
-from ablate.train.rung import Rungs
-from ablate.worker import bench
-from ablate.worker.duty import Ending
+from ablate.worker import trial_runner
+from ablate.worker.agent_options import Ending
 from ablate.worker.message import TrialRequest
 
 
@@ -102,14 +102,14 @@ def test_the_test_fold_stays_closed_while_a_trial_is_recognised(tmp_path, monkey
         permits.append(permit)
         return load_task(cohort, task, permit=permit)
 
-    monkeypatch.setattr(bench, "load_task", load)
+    monkeypatch.setattr(trial_runner, "load_task", load)
     folder = prepare(Synthetic(n_records=200, seed=1), cache_dir=tmp_path)
     request = TrialRequest(
         ticket=1, key="confirm/ft/-/0", seed=4, params={"data_fraction": 0.3, "ft_epochs": 1}, cohort=folder,
         task="superdiagnostic", encoder={"name": "net1d_small", "weights": "random", "precision": "fp32"},
         permit=Permit(study="s", slot="confirm/ft/-/0"),
     )  # fmt: skip
-    desk = bench.Bench(device="cpu", n_threads=1)
+    desk = trial_runner.TrialRunner(device="cpu", n_threads=1)
     assert desk.recognise(request) is None  # nothing is known, and nothing is looked at
     assert permits == []
     whole = fingerprint(

@@ -9,7 +9,7 @@ from test_agent import wait_for
 
 from ablate.store.slot import Agent as Card
 from ablate.store.store import Store
-from ablate.worker.duty import Ending
+from ablate.worker.agent_options import Ending
 from ablate.worker.outbox import Finish, Outbox, Release, claim_document
 from ablate.worker.spool import Entry, Spool
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ablate.ecg.array import open_cohort, prepare
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.synthetic import Synthetic
 
 

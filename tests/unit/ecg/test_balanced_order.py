@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.ecg.stratum import balanced_order
+from ablate.ecg.balanced_order import balanced_order
 
 
 @st.composite

@@ -61,7 +61,7 @@ def test_a_search_opens_the_cohort_and_loads_tasks_under_the_seal(cohort):
     code = """
         import sys
         from pathlib import Path
-        from ablate.ecg.array import open_cohort
+        from ablate.ecg.preparation import open_cohort
         from ablate.ecg.seal import Permit, forbid_sealed_reads
         from ablate.ecg.split import load_task
         forbid_sealed_reads()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.cli.engine import engine
+from ablate.cli.launcher_option import engine
 from ablate.errors import LaunchError
 
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from ablate.errors import LaunchError
-from ablate.launch.manifest import KubernetesOptions, as_yaml, manifest, require_reachable
-from ablate.worker.duty import Duty
+from ablate.launch.kubernetes_manifest import KubernetesOptions, as_yaml, manifest, require_reachable
+from ablate.worker.agent_options import AgentOptions
 
 STORAGE = "postgresql://ablate:hush-hush@db.example/ablate"
-DUTY = Duty(study="SD_vs LP!", storage=STORAGE)
+AGENT = AgentOptions(study="SD_vs LP!", storage=STORAGE)
 OPTIONS = KubernetesOptions(image="registry.example/ablate:0.1", gpus_per_worker=1, data_claim="ptbxl")
 
 
@@ -25,14 +25,14 @@ def container(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_yaml_is_the_manifest_and_holds_no_password() -> None:
-    text = as_yaml(manifest(DUTY, n_agents=16, options=OPTIONS))
-    assert yaml.safe_load(text) == manifest(DUTY, n_agents=16, options=OPTIONS)
+    text = as_yaml(manifest(AGENT, n_agents=16, options=OPTIONS))
+    assert yaml.safe_load(text) == manifest(AGENT, n_agents=16, options=OPTIONS)
     assert "hush-hush" not in text
     assert "db.example" not in text
 
 
 def test_an_index_for_each_agent_with_a_gpu_and_the_address_from_a_secret() -> None:
-    document = manifest(DUTY, n_agents=16, options=OPTIONS)
+    document = manifest(AGENT, n_agents=16, options=OPTIONS)
     assert document["spec"]["completionMode"] == "Indexed"
     assert document["spec"]["completions"] == document["spec"]["parallelism"] == 16
     agent = container(document)
@@ -43,22 +43,22 @@ def test_an_index_for_each_agent_with_a_gpu_and_the_address_from_a_secret() -> N
 
 
 def test_without_gpus_none_is_asked_for() -> None:
-    agent = container(manifest(DUTY, n_agents=1, options=KubernetesOptions(image="i")))
+    agent = container(manifest(AGENT, n_agents=1, options=KubernetesOptions(image="i")))
     assert list(agent["resources"]["limits"]) == ["memory"]
     assert agent["command"][agent["command"].index("--device") + 1] == "cpu"
 
 
 def test_names_are_what_kubernetes_allows() -> None:
-    document = manifest(Duty(study="Ö" * 80, storage=STORAGE), n_agents=1, options=OPTIONS)
+    document = manifest(AgentOptions(study="Ö" * 80, storage=STORAGE), n_agents=1, options=OPTIONS)
     assert document["metadata"]["name"] == "ablate-study"
-    assert manifest(DUTY, n_agents=1, options=OPTIONS)["metadata"]["name"] == "ablate-sd-vs-lp"
-    long = manifest(Duty(study="a." * 60, storage=STORAGE), n_agents=1, options=OPTIONS)["metadata"]["name"]
+    assert manifest(AGENT, n_agents=1, options=OPTIONS)["metadata"]["name"] == "ablate-sd-vs-lp"
+    long = manifest(AgentOptions(study="a." * 60, storage=STORAGE), n_agents=1, options=OPTIONS)["metadata"]["name"]
     assert len(long) <= 52
     assert not long.endswith("-")
 
 
 def test_wrong_study_or_code_is_not_tried_again_and_eviction_is() -> None:
-    ignore, fail = manifest(DUTY, n_agents=1, options=OPTIONS)["spec"]["podFailurePolicy"]["rules"]
+    ignore, fail = manifest(AGENT, n_agents=1, options=OPTIONS)["spec"]["podFailurePolicy"]["rules"]
     assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
     assert LaunchError.exit_status in fail["onExitCodes"]["values"]
     assert 4 not in fail["onExitCodes"]["values"]  # a database that is away comes back
@@ -70,8 +70,10 @@ def test_pod_has_the_arguments_of_the_command() -> None:
 
     from ablate.cli.main import app
 
-    duty = Duty(study="s", storage=STORAGE, phases=("search",), reuse=True, allow_mixed=True, n_threads=2, lease_s=30)
-    program, verb, *arguments = container(manifest(duty, n_agents=1, options=OPTIONS))["command"]
+    agent_options = AgentOptions(
+        study="s", storage=STORAGE, phases=("search",), reuse=True, allow_mixed=True, n_threads=2, lease_s=30
+    )
+    program, verb, *arguments = container(manifest(agent_options, n_agents=1, options=OPTIONS))["command"]
     assert (program, verb) == ("ablate", "worker")
     command = typer.main.get_command(app).commands["worker"]  # type: ignore[attr-defined]
     given = command.make_context("worker", arguments).params
@@ -83,7 +85,7 @@ def test_pod_has_the_arguments_of_the_command() -> None:
 def test_cluster_knows_every_field() -> None:
     """Read into the official client's model and written again: a field that it does not know would be lost."""
     client = pytest.importorskip("kubernetes.client", reason="needs ablate-ecg[k8s]")
-    document = manifest(DUTY, n_agents=3, options=OPTIONS)
+    document = manifest(AGENT, n_agents=3, options=OPTIONS)
     assert client.ApiClient().sanitize_for_serialization(client.V1Job.from_dict(document)) == document
 
 
@@ -153,11 +155,11 @@ def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 def test_apply_creates_the_job_and_says_how_each_index_ended(api_server: list[tuple[str, str, Any]]) -> None:
     from ablate.launch.kubernetes import launch
 
-    statuses = launch(DUTY, n_agents=4, options=OPTIONS)
+    statuses = launch(AGENT, n_agents=4, options=OPTIONS)
     assert [status.exit_status for status in statuses] == [0, LaunchError.exit_status, 0, 0]
     verb, path, body = api_server[0]
     assert (verb, path) == ("POST", "/apis/batch/v1/namespaces/default/jobs")
-    assert body == manifest(DUTY, n_agents=4, options=OPTIONS)
+    assert body == manifest(AGENT, n_agents=4, options=OPTIONS)
 
 
 @pytest.mark.filterwarnings("default")
@@ -165,7 +167,7 @@ def test_stop_deletes_the_job_with_its_pods(api_server: list[tuple[str, str, Any
     from ablate.launch.kubernetes import KubernetesLauncher
 
     launcher = KubernetesLauncher(OPTIONS)
-    launcher.start([DUTY])
+    launcher.start([AGENT])
     launcher.stop()
     verb, path, body = api_server[-1]
     assert (verb, path) == ("DELETE", "/apis/batch/v1/namespaces/default/jobs/ablate-sd-vs-lp")
@@ -179,7 +181,7 @@ def test_refusal_and_silence_are_one_line(
     from ablate.launch.kubernetes import launch
 
     with pytest.raises(LaunchError, match=r"jobs\.batch is forbidden"):
-        launch(DUTY, n_agents=1, options=KubernetesOptions(image="i", namespace="forbidden"))
+        launch(AGENT, n_agents=1, options=KubernetesOptions(image="i", namespace="forbidden"))
     configure(tmp_path, monkeypatch, 1)
     with pytest.raises(LaunchError, match="does not answer"):
-        launch(DUTY, n_agents=1, options=OPTIONS)
+        launch(AGENT, n_agents=1, options=OPTIONS)

@@ -9,9 +9,9 @@ import pytest
 
 from ablate.errors import LaunchError
 from ablate.launch.address import is_loopback, others, require_reachable, without_password
-from ablate.launch.cluster import RayOptions, connect, import_ray, require_room, usable_nodes
-from ablate.launch.site import Site, look_around, require_alike
-from ablate.launch.token import Token
+from ablate.launch.compatibility import Site, look_around, require_alike
+from ablate.launch.ray_cluster import RayOptions, connect, import_ray, require_room, usable_nodes
+from ablate.launch.shared_folder import Token
 
 FAR = "203.0.113.7"  # an address for documents, nobody's
 

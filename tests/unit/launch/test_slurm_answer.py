@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import LaunchError
-from ablate.launch import queue
-from ablate.launch.element import Element, import_submitit
-from ablate.launch.queue import ElementState, SlurmNode, n_gpus, require_gpus
+from ablate.launch import slurm_queue
 from ablate.launch.slurm import SlurmOptions
+from ablate.launch.slurm_queue import ElementState, SlurmNode, n_gpus, require_gpus
+from ablate.launch.slurm_task import SlurmTask, import_submitit
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_states_of_an_array(path: Path) -> None:
     lines = ["7|0|RUNNING|n1|0|", "7|1|PENDING||2|", "7|2|COMPLETED|n2|1|", "9|N/A|TIMEOUT|n1|0|"]
     command(path, "squeue", f"printf '%s\\n' {' '.join(repr(line) for line in lines)}")
-    found = queue.states("7")
+    found = slurm_queue.states("7")
     assert found["7_1"] == ElementState("PENDING", "", 2)
     assert [found[name].is_over for name in ("7_0", "7_1", "7_2", "9")] == [False, False, True, True]
 
 
 def test_array_that_the_queue_has_forgotten(path: Path) -> None:
     command(path, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
-    assert queue.states("7") == {}
+    assert slurm_queue.states("7") == {}
     assert ElementState().is_over
     assert not ElementState().has_run
 
@@ -65,13 +65,13 @@ def test_array_that_the_queue_has_forgotten(path: Path) -> None:
 def test_controller_that_does_not_answer(path: Path) -> None:
     command(path, "sinfo", "echo 'slurm_load_partitions: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(LaunchError, match="Unable to contact slurm controller"):
-        queue.nodes(None)
+        slurm_queue.nodes(None)
 
 
 def test_machine_without_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LaunchError, match="sinfo is not on PATH"):
-        queue.nodes(None)
+        slurm_queue.nodes(None)
 
 
 def test_missing_submitit_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,11 +98,11 @@ def test_time_limit_must_leave_time_to_work() -> None:
 
 def test_element_that_is_told_before_it_began_asks_for_the_same_again() -> None:
     pytest.importorskip("submitit", reason="needs ablate-ecg[slurm]")
-    from ablate.launch.crew import Baggage
+    from ablate.launch.agent_group import AgentEnvironment
 
-    again = Element().checkpoint([], Baggage())
-    assert isinstance(again.function, Element)
-    assert again.args == ([], Baggage())
+    again = SlurmTask().checkpoint([], AgentEnvironment())
+    assert isinstance(again.function, SlurmTask)
+    assert again.args == ([], AgentEnvironment())
 
 
 def test_slurm_is_asked_for_the_signal_that_agents_know(monkeypatch: pytest.MonkeyPatch) -> None:

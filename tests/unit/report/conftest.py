@@ -3,7 +3,7 @@
 import pytest
 from simulated_study import Simulator, search_study
 
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 SMALL = {"n_records": 150, "n_classes": 5, "search_trials": 4, "replicates": 5}
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ablate import digest
 from ablate.stats.metrics import class_auprc, class_auroc
-from ablate.store.table import StudyTables, TestFold
+from ablate.store.study_tables import StudyTables, TestFold
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 CLASSES = ("1AVB", "AFIB", "ASMI", "CLBBB", "CRBBB", "IMI", "LVH", "NORM", "PVC", "SR", "STACH", "WPW")

@@ -4,7 +4,7 @@ import pytest
 
 from ablate.report.arm import arm_facts
 from ablate.report.path import path_facts, path_figure, path_section
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 TENTH = '{"data_fraction": 0.1}'
 

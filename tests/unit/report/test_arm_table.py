@@ -9,7 +9,7 @@ from ablate.report.block import block_facts, block_figure
 from ablate.report.efficiency import efficiency_facts, efficiency_figure
 from ablate.report.evidence import weigh
 from ablate.report.section import render
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 TENTH, WHOLE = '{"data_fraction": 0.1}', '{"data_fraction": 1.0}'
 

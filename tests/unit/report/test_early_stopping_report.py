@@ -8,11 +8,11 @@ from scipy import stats
 from simulated_study import Simulator
 
 from ablate.report import frame
+from ablate.report.early_stopping import rung_facts
+from ablate.report.importance_pool import pools
 from ablate.report.page import write_report
-from ablate.report.pool import pools
-from ablate.report.rung import rung_facts
 from ablate.report.search import history_figure, search_facts
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 CONTEXT = '{"data_fraction": 0.1}'
 STOPPED = {"search/ft/data_fraction=0.1/4": 1, "search/ft/data_fraction=0.1/6": 3, "search/lp/data_fraction=0.1/7": 1}

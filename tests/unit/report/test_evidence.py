@@ -8,7 +8,7 @@ from simulated_study import CONTRASTS, Simulator
 from ablate.report.evidence import weigh
 from ablate.report.version import digest_facts
 from ablate.stats.verdict import Claim
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 def test_every_declared_contrast_is_answered_in_every_context(finished: StudyTables) -> None:

@@ -4,9 +4,9 @@ import pytest
 from simulated_study import search_study
 
 from ablate.report.importance import importance_facts, importance_figure, importance_sentences, leading, marginal_figure
+from ablate.report.importance_pool import pools
 from ablate.report.interaction import interaction_figure, interaction_section
-from ablate.report.pool import pools
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 @pytest.fixture(scope="module")

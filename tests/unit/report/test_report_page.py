@@ -11,7 +11,7 @@ import pytest
 
 from ablate.report.export import CONTRAST_COLUMNS, IMPORTANCE_COLUMNS
 from ablate.report.page import write_report
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 FILES = {"arms", "contrasts", "importance", "interactions", "rungs", "trials"}

@@ -2,7 +2,7 @@ import pytest
 
 from ablate.report.dashboard import board
 from ablate.report.summary import summary
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 
 def test_rows_have_equal_keys_and_the_final_scores(finished: StudyTables) -> None:

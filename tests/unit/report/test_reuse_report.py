@@ -10,7 +10,7 @@ from simulated_study import Simulator
 from ablate.report import frame
 from ablate.report.page import write_report
 from ablate.report.version import digest_facts
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 REUSED = {
     "confirm/ft/data_fraction=0.1/0": "before: confirm/ft/data_fraction=0.1/0",

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ablate.report import theme
 from ablate.report.landscape import contour_figure, slice_figure
 from ablate.report.search import Trial, pareto_front, search_facts
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 TENTH = '{"data_fraction": 0.1}'
 points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=30)

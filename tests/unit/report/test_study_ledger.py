@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 
 from ablate.report.budget import budget_facts, budget_section
-from ablate.report.claim import caveats, claim_facts, post_trained
+from ablate.report.class_difference import class_facts
 from ablate.report.curve import curve_facts
 from ablate.report.deviation import deviation_facts
-from ablate.report.label import class_facts
+from ablate.report.paper_claim import caveats, claim_facts, post_trained
 from ablate.report.seal import gap_facts, seal_facts
 from ablate.report.section import render
 from ablate.report.version import digest_facts
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 TENTH = '{"data_fraction": 0.1}'
 

@@ -8,7 +8,7 @@ from ablate.report.forest import forest_facts, forest_figure
 from ablate.report.verdict import sentence, verdict_facts, verdict_list
 from ablate.stats.contrast import Contrast
 from ablate.stats.verdict import Verdict
-from ablate.store.table import StudyTables
+from ablate.store.study_tables import StudyTables
 
 PAIR = {"name": "lp - ft", "arm": "lp", "baseline": "ft"}
 BOTH = {"name": "lp x sd", "weights": {"ft": 1.0, "lp": -1.0, "lp_sd": 1.0, "sd": -1.0}}

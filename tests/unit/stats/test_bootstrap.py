@@ -4,7 +4,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ablate.errors import DataError, SpecError
 from ablate.stats.bootstrap import crossed_bootstrap
-from ablate.stats.ranking import rank
+from ablate.stats.weighted_score import rank
 
 PATIENTS = np.array([7, 7, 3, 3, 3, 9, 1, 1, 4, 5, 6, 8])
 

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from ablate.errors import SpecError
 from ablate.store.slot import Past
-from ablate.study.confirm import seal_document
+from ablate.study.ablation_path import walk
+from ablate.study.confirmation import seal_document
 from ablate.study.design import Design
 from ablate.study.file import load_spec
-from ablate.study.path import walk
 from ablate.study.plan import plan
 from ablate.study.space import point
 from ablate.study.spec import Spec

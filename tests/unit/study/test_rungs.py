@@ -7,8 +7,8 @@ import pytest
 
 from ablate.errors import SpecError
 from ablate.store.slot import Past
+from ablate.study.early_stopping import EarlyStopping, thresholds
 from ablate.study.file import load_spec
-from ablate.study.rung import EarlyStopping, thresholds
 from ablate.study.spec import Spec
 
 ENOUGH = ["budget.search_trials=8", "budget.generation=4"]

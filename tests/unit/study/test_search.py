@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ablate.store.slot import Past, PlannedSlot, Slot, SlotState
-from ablate.study.confirm import choose, seal_document
+from ablate.study.confirmation import choose, seal_document
 from ablate.study.file import load_spec
 from ablate.study.plan import chain, contexts, plan
 from ablate.study.search import propose

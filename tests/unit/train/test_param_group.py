@@ -4,7 +4,7 @@ from torch import nn
 
 from ablate.errors import SpecError
 from ablate.model.encoder import Classifier, EncoderSpec, load_encoder
-from ablate.train.group import finetune_groups, set_rates
+from ablate.train.param_group import finetune_groups, set_rates
 from ablate.train.params import Params
 
 

@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from ablate import digest
-from ablate.ecg.array import open_cohort, prepare
 from ablate.ecg.cohort import Cohort
+from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.split import load_task
 from ablate.ecg.synthetic import Synthetic
 from ablate.errors import CheckpointError, Diverged, SpecError
 from ablate.model.catalogue import WEIGHTS_DIR, EncoderSpec
 from ablate.model.encoder import load_encoder
-from ablate.train import recipe, yardstick
-from ablate.train.beat import average_beat, beat_targets, find_peaks
-from ablate.train.pretrain import Contrastive, Schedule, Supervised, nt_xent, pretrain_contrastive
-from ablate.train.view import Disturbance, draw_view
+from ablate.pretrain import linear_probe, recipe
+from ablate.pretrain.augmentation import Disturbance, draw_view
+from ablate.pretrain.average_beat import average_beat, beat_targets, find_peaks
+from ablate.pretrain.training import Contrastive, Schedule, Supervised, nt_xent, pretrain_contrastive
 
 SOURCE = Synthetic(300, seed=3)
 STILL = Disturbance(crop_s=5.0, gain_sd=0.0, noise_sd=0.0, lead_drop_rate=0.0)
@@ -180,7 +180,7 @@ class Told(nn.Module):
         return x[:, :3, 0]
 
 
-def test_the_yardstick_finds_what_features_tell_and_nothing_in_noise(cohort: Cohort) -> None:
+def test_the_linear_probe_finds_what_features_tell_and_nothing_in_noise(cohort: Cohort) -> None:
     data = load_task(cohort, "superdiagnostic")
     signals = np.random.default_rng(0).normal(size=data.signals.shape).astype(np.float16)
     told, noise = signals.copy(), signals
@@ -188,7 +188,7 @@ def test_the_yardstick_finds_what_features_tell_and_nothing_in_noise(cohort: Coh
     told[data.val_rows, :3, 0] += 6 * data.val_labels[:, :3]
     scores = [
         next(
-            yardstick.measure(
+            linear_probe.measure(
                 Told(), type(data)(**{**vars(data), "signals": each}), data_fraction=0.5, subset_seeds=[0]
             )
         )
@@ -200,11 +200,11 @@ def test_the_yardstick_finds_what_features_tell_and_nothing_in_noise(cohort: Coh
 
 def test_an_encoder_is_compared_with_its_random_self_on_equal_subsets(cohort: Cohort) -> None:
     data = load_task(cohort, "superdiagnostic")
-    rows = yardstick.compare(EncoderSpec("net1d_small", "random"), data, data_fraction=0.5, subset_seeds=range(2))
+    rows = linear_probe.compare(EncoderSpec("net1d_small", "random"), data, data_fraction=0.5, subset_seeds=range(2))
     assert [row.weights for row in rows] == ["random"] and rows[0].n_subsets == 2
     assert 0 <= rows[0].val_auroc <= 1 and rows[0].val_auroc_sd >= 0
     with pytest.raises(SpecError, match="fs_hz = 100"):
-        yardstick.compare(EncoderSpec("ecgfounder", "random"), data, data_fraction=0.5, subset_seeds=[0])
+        linear_probe.compare(EncoderSpec("ecgfounder", "random"), data, data_fraction=0.5, subset_seeds=[0])
 
 
 @pytest.mark.parametrize("weights", ["embedded", "synthetic"])

@@ -1,0 +1,98 @@
+"""``--launcher``: which engine places the agents, and what it is told."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from ablate.errors import LaunchError
+
+if TYPE_CHECKING:
+    from ablate.launch.launcher import AgentStatus
+    from ablate.worker.agent_options import AgentOptions
+
+LOCAL = "local"
+KUBERNETES = "kubernetes"
+_ENGINES = {  # where each engine's options are, and its ``launch``
+    "ray": ("ablate.launch.ray_cluster:RayOptions", "ablate.launch.ray:launch"),
+    "slurm": ("ablate.launch.slurm:SlurmOptions", "ablate.launch.slurm:launch"),
+    KUBERNETES: ("ablate.launch.kubernetes_manifest:KubernetesOptions", "ablate.launch.kubernetes:launch"),
+}
+
+Tick = Callable[[Sequence["AgentStatus"]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A launcher other than this machine, with options that it has checked."""
+
+    name: str
+    options: Any
+
+    def launch(self, agent_options: "AgentOptions", *, n_agents: int, on_tick: Tick) -> "list[AgentStatus]":
+        """Place the agents and wait for the last.
+
+        Raises:
+            LaunchError: the engine is missing, unreachable or too small.
+        """
+        found: list[AgentStatus] = _named(_ENGINES[self.name][1])(
+            agent_options, n_agents=n_agents, options=self.options, on_tick=on_tick
+        )
+        return found
+
+    def manifest(self, agent_options: "AgentOptions", *, n_agents: int) -> str:
+        """What ``kubectl apply`` takes."""
+        from ablate.launch.kubernetes_manifest import as_yaml, manifest
+
+        return as_yaml(manifest(agent_options, n_agents=n_agents, options=self.options))
+
+
+def engine(name: str, *, named: dict[str, Any], pairs: Sequence[str]) -> Engine | None:
+    """The engine ``name`` with its options; None for this machine.
+
+    Args:
+        named: options with a flag of their own; None where the flag was not given.
+        pairs: ``key=value`` for the engine's other options.
+
+    Raises:
+        LaunchError: no such engine, or an option that it has not.
+    """
+    given = {key: value for key, value in named.items() if value is not None}
+    if name == LOCAL:
+        if given or pairs:
+            raise LaunchError(f"--launcher local: has no {next(iter([*given, *pairs]))}; choose {', '.join(_ENGINES)}")
+        return None
+    if name not in _ENGINES:
+        raise LaunchError(f"--launcher {name}: expected {', '.join([LOCAL, *_ENGINES])}")
+    kind = _named(_ENGINES[name][0])
+    types = get_type_hints(kind)
+    given |= dict(_parsed(name, pair, types) for pair in pairs)
+    for key in given:
+        if key not in types:
+            raise LaunchError(f"--launcher {name}: has no option {key}; there are: {', '.join(types)}")
+    try:
+        return Engine(name, kind(**given))
+    except TypeError as error:
+        missing = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+        raise LaunchError(f"--launcher {name}: needs --option {missing[0]}=…") from error
+
+
+def _parsed(name: str, pair: str, types: dict[str, Any]) -> tuple[str, Any]:
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise LaunchError(f"--option {pair}: expected key=value, of {', '.join(types)}")
+    kind = types.get(key, str)
+    value = os.path.expandvars(text)
+    try:
+        return key, TypeAdapter(kind).validate_python(tuple(value.split(";")) if get_origin(kind) is tuple else value)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise LaunchError(f"--launcher {name}: {key} = {text!r}: {said}; mend --option {key}") from error
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,159 @@
+"""Prepared arrays: every record read, checked, filtered and scaled once, then mapped into memory by all who need it."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from ablate import atomic, digest, settings
+from ablate.ecg import cohort
+from ablate.ecg.cohort import Cohort, open_cohort
+from ablate.ecg.preprocessing import VERSION, check_preprocessing
+from ablate.ecg.row_filler import Damage, Filler, Outcome, Recipe, Rows, fill_all
+from ablate.ecg.source import LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
+from ablate.errors import DataError
+
+__all__ = ["Cohort", "Damage", "Progress", "open_cohort", "prepare", "prepared_folder"]
+
+Progress = Callable[[int, int], None]  # records done, records in all
+
+
+def prepare(
+    source: Source,
+    *,
+    fs_hz: int = 100,
+    preprocessing: str = "none",
+    cache_dir: Path | None = None,
+    n_processes: int = 1,
+    progress: Progress | None = None,
+    damaged: Damage = "raise",
+) -> Path:
+    """Folder with the prepared arrays of ``source``; built once, by one process of a machine, whole or not at all.
+
+    A folder that is there and whole is returned at once. Its name carries a digest of the source, the rate and the
+    preprocessing, so that changed files are another folder; a damaged folder is built again.
+
+    A lead without any signal is kept and noted. A record that is missing, truncated, flat in every lead, holds
+    invalid samples or disagrees with its header or the metadata is an error that names it; with ``damaged="skip"``
+    it is left out and its reason kept.
+
+    Args:
+        source: where the records come from.
+        fs_hz: 100 or 500.
+        preprocessing: one of ``PREPROCESSINGS``.
+        cache_dir: parent of the prepared folders, by default ``prepared`` in ablate's home.
+        n_processes: how many read and filter.
+        progress: called with the number of records done and in all.
+        damaged: what to do about a damaged record.
+
+    Raises:
+        DataError: a record or the metadata are damaged, or the folder cannot be written.
+    """
+    check_preprocessing(preprocessing)
+    if fs_hz not in RATES_HZ:
+        raise DataError(f"fs_hz = {fs_hz} is not possible; records are prepared at 100 or 500 Hz")
+    folder = prepared_folder(source, fs_hz=fs_hz, preprocessing=preprocessing, cache_dir=cache_dir, damaged=damaged)
+    if _is_whole(folder):
+        return folder
+    with atomic.lock(folder):
+        if not _is_whole(folder):
+            _build(folder, source, Recipe(fs_hz, preprocessing, damaged), n_processes, progress)
+    return folder
+
+
+def prepared_folder(
+    source: Source, *, fs_hz: int, preprocessing: str, cache_dir: Path | None = None, damaged: Damage = "raise"
+) -> Path:
+    """Where ``prepare`` puts, or has put, the arrays of ``source``.
+
+    Raises:
+        DataError: the source's metadata cannot be read.
+    """
+    stored_hz = source.stored_hz(fs_hz)
+    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(fs_hz), fs_hz, stored_hz, preprocessing, damaged])
+    parent = settings.home() / "prepared" if cache_dir is None else cache_dir
+    return parent / f"{source.name}-{fs_hz}-{preprocessing}-{key[: digest.SHORT]}"
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        cohort.read_meta(folder)
+    except DataError:
+        return False
+    return True
+
+
+def _build(folder: Path, source: Source, recipe: Recipe, n_processes: int, progress: Progress | None) -> None:
+    records = _sealed_last(source.records())
+    check_folds(source.name, records.ecg_id, records.patient_id, records.fold)
+    _clear_remains(folder)
+    with atomic.folder(folder) as scratch:
+        rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *recipe.shape))
+        outcome = Outcome({}, {}, {})
+        for part in fill_all(Filler(rows, source, recipe), records.ecg_id.tolist(), n_processes=n_processes):
+            outcome.add(part)
+            if progress is not None:
+                progress(len(outcome.digests) + len(outcome.skipped), len(records.ecg_id))
+        kept = _kept(source, records, outcome)
+        if not kept.all():
+            rows.keep(np.flatnonzero(kept))
+        _write_labels(scratch, records, kept)
+        cohort.write_meta(scratch, _meta(scratch, source, records, recipe, outcome))
+
+
+def _clear_remains(folder: Path) -> None:
+    """Throw away what builders of this folder left that were killed; none is at work, since we hold the lock."""
+    for remains in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(remains, ignore_errors=True)
+
+
+def _kept(source: Source, records: Records, outcome: Outcome) -> Bool[np.ndarray, "record"]:
+    kept = ~np.isin(records.ecg_id, list(outcome.skipped))
+    if not kept.any():
+        first = next(iter(outcome.skipped.values()))
+        raise DataError(f"{source.name}: every record is damaged; the first: {first}")
+    return kept
+
+
+def _sealed_last(records: Records) -> Records:
+    order = np.lexsort((records.ecg_id, records.fold == TEST_FOLD))
+    return Records(
+        records.ecg_id[order], records.patient_id[order], records.fold[order],
+        records.codes, records.statements[order], records.classes,
+    )  # fmt: skip
+
+
+def _write_labels(scratch: Path, records: Records, kept: Bool[np.ndarray, "record"]) -> None:
+    sealed = records.fold[kept] == TEST_FOLD
+    statements = records.statements[kept]
+    np.savez(
+        scratch / cohort.RECORDS,
+        ecg_id=records.ecg_id[kept].astype(np.int64),
+        patient_id=records.patient_id[kept].astype(np.int64),
+        fold=records.fold[kept].astype(np.int8),
+    )
+    np.save(scratch / cohort.STATEMENTS, statements & ~sealed[:, None])
+    np.save(scratch / cohort.SEALED, statements[sealed])
+
+
+def _meta(scratch: Path, source: Source, records: Records, recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
+    stored_hz = source.stored_hz(recipe.fs_hz)
+    content = hashlib.sha256(b"".join(outcome.digests[key] for key in sorted(outcome.digests))).hexdigest()
+    choices = [VERSION, recipe.fs_hz, stored_hz, recipe.preprocessing, sorted(outcome.skipped)]
+    return {
+        "source": source.name,
+        "fs_hz": recipe.fs_hz,
+        "leads": LEADS,
+        "preprocessing": recipe.preprocessing,
+        "resampled_from_hz": None if stored_hz == recipe.fs_hz else stored_hz,
+        "codes": records.codes,
+        "classes": records.classes,
+        "digest": digest.of_json([source.identity(), content if source.reads_files else "", choices]),
+        "skipped": {str(key): reason for key, reason in sorted(outcome.skipped.items())},
+        "flat_leads": {str(key): leads for key, leads in sorted(outcome.flat_leads.items())},
+        "files": cohort.describe_files(scratch),
+    }

@@ -1,0 +1,105 @@
+"""Pools: which finished search trials an importance is taken over, and over what space."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ablate.report import frame, wording
+from ablate.stats.axis import Axis
+from ablate.store.study_tables import StudyTables
+from ablate.train.params import RANGES
+
+ALL = "all"  # key of the pool of all trials
+FRACTION = "data_fraction"
+_MOST_LEVELS = 8  # a fraction with more values was searched, not crossed
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Search trials that one analysis is taken over.
+
+    Attributes:
+        title: in words, such as ``4 arms, 10 % of the data``.
+        key: for CSV cells, such as ``data_fraction=0.1;arm=lp_sd``.
+        is_main: shown as a figure; the pools within single arms stand in a table.
+        params: a row for each trial, a column for each parameter that varies and that every trial has.
+        axes: what each parameter could be.
+    """
+
+    title: str
+    key: str
+    is_main: bool
+    params: pd.DataFrame
+    axes: Mapping[str, Axis]
+    trials: pd.DataFrame
+
+
+def pools(tables: StudyTables) -> Iterator[Pool]:
+    """All trials, those of each data fraction, and those of each arm within each context.
+
+    An arm that switches a component off has no value for what depends on it, so dependent parameters appear within the
+    arms that have them.
+    """
+    done = frame.finished(tables, phase="search")
+    contexts, arms = frame.contexts(tables), [arm for arm in frame.arms(tables) if (done["arm"] == arm).any()]
+    params = _with_context(tables, done)
+    who = f"{len(arms)} arms" if len(arms) > 1 else "all trials"
+    space = dict(tables.spec.get("space") or {})
+    title = f"{who}, all contexts" if len(contexts) > 1 else who
+    yield _pool(title, ALL, params, done, space, is_main=True)
+    yield from _by_fraction(who, params, done, space)
+    if len(arms) > 1:
+        for context in contexts:
+            for arm in arms:
+                inside = (done["context"] == context) & (done["arm"] == arm)
+                own = space | dict((tables.spec.get("arms") or {}).get(arm) or {})
+                title, key = f"{arm}, {wording.context_text(context)}", f"{wording.context_key(context)};arm={arm}"
+                yield _pool(title, key, params[inside], done[inside], own, is_main=False)
+
+
+def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Mapping[str, Any]) -> Iterator[Pool]:
+    """A pool for each level of the data fraction, or for little and much data where the fraction was searched."""
+    if FRACTION not in params or params[FRACTION].nunique() < 2:
+        return
+    values = params[FRACTION].astype(float)
+    levels = sorted(set(values))
+    if len(levels) <= _MOST_LEVELS:
+        for level in levels:
+            inside, factor = values == level, {FRACTION: level}
+            title, key = f"{who}, {wording.context_text(factor)}", wording.context_key(factor)
+            yield _pool(title, key, params[inside], done[inside], space, is_main=True)
+        return
+    low, high = levels[0], levels[-1]
+    middle = math.sqrt(low * high)
+    for start, end, inside in ((low, middle, values < middle), (middle, high, values >= middle)):
+        title = f"{who}, {100 * start:.2g} % to {100 * end:.3g} % of the data"
+        band = {FRACTION: {"low": start, "high": end, "log": True}}
+        key = f"{FRACTION}={wording.general(start)}..{wording.general(end)}"
+        yield _pool(title, key, params[inside], done[inside], {**space, **band}, is_main=True)
+
+
+def _with_context(tables: StudyTables, done: pd.DataFrame) -> pd.DataFrame:
+    """Params with the factors of the context beside them."""
+    params = tables.params.reindex(done.index)
+    factors = pd.DataFrame([wording.context_values(context) for context in done["context"]], index=done.index)
+    return params.drop(columns=[name for name in factors if name in params]).join(factors)
+
+
+def _pool(
+    title: str, key: str, params: pd.DataFrame, trials: pd.DataFrame, space: Mapping[str, Any], *, is_main: bool
+) -> Pool:
+    usable = [n for n in RANGES if n in params and params[n].notna().all() and params[n].nunique() > 1]
+    chosen = params[usable].infer_objects()
+    return Pool(title, key, is_main, chosen, {name: _axis(chosen[name], space.get(name)) for name in usable}, trials)
+
+
+def _axis(values: pd.Series, domain: Any) -> Axis:
+    """The declared range, widened to the values there are; levels of a crossed factor are choices."""
+    if not isinstance(domain, Mapping) or "choices" in domain:
+        return Axis("choice", choices=tuple(sorted(set(values), key=lambda value: (str(type(value)), value))))
+    low, high = min(float(domain["low"]), float(values.min())), max(float(domain["high"]), float(values.max()))
+    is_log = bool(domain.get("log")) and low > 0
+    return Axis("int" if domain.get("integer") else "float", low, high, log=is_log)

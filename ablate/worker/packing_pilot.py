@@ -1,0 +1,111 @@
+"""A pilot: trainers that train for nobody, side by side on one device, to learn how many of them it is good for.
+
+They run the study's own routine on its own records, so what is measured is what its trials do. Nothing is kept.
+"""
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, cast
+
+from ablate.ecg.preparation import open_cohort
+from ablate.ecg.seal import forbid_sealed_reads
+from ablate.ecg.split import load_task
+from ablate.errors import AblateError, OutOfMemory, TrialError
+from ablate.model.encoder import EncoderSpec
+from ablate.train.machine import Machine, Precision, device_memory
+from ablate.train.params import Params
+from ablate.train.routine import post_train
+from ablate.worker.fork_server import ForkServer
+
+ENTRY = "ablate.worker.packing_pilot:main"
+EVERY_S = 0.2  # between two signs
+
+
+@dataclass(frozen=True, kw_only=True)
+class PilotRequest:
+    """What is trained.
+
+    Attributes:
+        encoder: name, weights and precision, as in the spec.
+        cohort: folder of the prepared arrays.
+        params: of the trials; they fine-tune.
+    """
+
+    encoder: Mapping[str, str]
+    cohort: Path
+    task: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A pilot trainer's sign of life.
+
+    Attributes:
+        at: seconds on the clock that all processes of a machine share.
+        n_batches: so far, of training and of validation.
+        free_bytes: of the device, for whomever.
+    """
+
+    at: float
+    n_batches: int
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a pilot trainer ended.
+
+    Attributes:
+        kind: name of the exception.
+    """
+
+    kind: str
+    message: str
+
+
+def main(*, connection: Connection, fork_server: ForkServer, request: PilotRequest, device: str, n_threads: int) -> int:
+    """Train until whoever measures hangs up."""
+    fork_server.close()
+    forbid_sealed_reads()
+    precision = cast(Precision, request.encoder["precision"])
+    try:
+        _train(connection, request, Machine(device=device, n_threads=n_threads, precision=precision))
+    except OSError:  # they hung up
+        os._exit(0)
+    except AblateError as error:
+        with contextlib.suppress(OSError):
+            connection.send(Refusal(type(error).__name__, str(error)))
+    return 0
+
+
+def _train(connection: Connection, request: PilotRequest, machine: Machine) -> None:
+    n_batches, told_at = 0, 0.0
+
+    def count() -> bool:
+        """Called before every batch, where a trial is asked whether it should stop."""
+        nonlocal n_batches, told_at
+        now = time.monotonic()
+        if now - told_at >= EVERY_S:
+            free, total = device_memory(machine.torch_device)
+            connection.send(Sign(now, n_batches, free, total))
+            told_at = now
+        n_batches += 1
+        return False
+
+    data = load_task(open_cohort(request.cohort), request.task)
+    spec = EncoderSpec(request.encoder["name"], request.encoder["weights"])
+    for seed in itertools.count():
+        try:
+            post_train(spec, data, Params.from_dict(request.params), seed=seed, machine=machine, stop=count)
+        except OutOfMemory:
+            raise
+        except TrialError:  # it diverged, which is as fast
+            continue
