@@ -10,10 +10,8 @@ run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, it
 	$(BIN)/ablate run --study sd_vs_lp --workers 4
 	$(BIN)/ablate report --study sd_vs_lp
 
-# What fails is tried once more by itself: real processes may miss a deadline on a machine that is busy with others.
-test: $(VENV)/.tested lint  ## everything that CI runs
-	$(BIN)/python -m pytest -m "not slow and not cluster" \
-	|| $(BIN)/python -m pytest -m "not slow and not cluster" --last-failed --last-failed-no-failures none
+test: $(VENV)/.tested lint  ## everything that CI runs, in two processes that share the files of tests
+	$(BIN)/python -m pytest -m "not slow and not cluster" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 test-cluster: $(VENV)/.tested  ## agents placed by Slurm and in network namespaces, as far as these are there
 	$(BIN)/python -m pytest -m "cluster and not slow"

@@ -28,6 +28,14 @@ PREFIX = "ablate-test-"
 TEMPLATE = "ablate_template"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the names of groups are read
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes share the tests by file: what a module has built is used where it was built."""
+    for item in items:
+        group = "whole machine" if item.get_closest_marker("whole_machine") else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def sweep() -> None:
     """Remove the servers of sessions that were killed."""
     for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/owner"):

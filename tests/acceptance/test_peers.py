@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "benchmarks" / "peers" / "trial runner.py"
+BENCH = Path(__file__).parents[2] / "benchmarks" / "peers" / "bench.py"
 VARIANTS = ("a", "b", "bf", "c", "d", "e")
 
 
-def trial_runner(*words: str) -> subprocess.CompletedProcess[str]:
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, BENCH, *words], capture_output=True, text=True, timeout=540, check=False)
 
 
 @pytest.mark.slow
 def test_every_variant_fills_the_same_slots_with_the_same_scores() -> None:
-    done = trial_runner("--records", "300", "--slots", "4", "--epochs", "1", "--repeats", "1", "--json")
+    done = bench("--records", "300", "--slots", "4", "--epochs", "1", "--repeats", "1", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["synthetic"]
     assert found["slots"]["n"] == 4
@@ -44,6 +44,6 @@ def test_what_cannot_be_measured_is_refused(words: list[str], complaint: str) ->
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():
             pytest.skip("there is a CUDA device here")
-    done = trial_runner(*words)
+    done = bench(*words)
     assert done.returncode == 2
     assert complaint in done.stderr

@@ -98,7 +98,15 @@ def test_image_is_slim_pinned_and_not_root():
     last_stage = lines[max(index for index, line in enumerate(lines) if line.startswith("FROM")) :]
     assert "USER ablate" in last_stage
     assert 'ENTRYPOINT ["ablate"]' in last_stage
-    assert all("--constraint constraints.txt" in line or line.endswith("\\") for line in lines if "pip install" in line)
+    installs = [line for line in lines if "pip install" in line and not line.startswith("#")]
+    assert installs
+    assert all("--constraint constraints.txt" in line for line in installs)
+
+
+def test_image_takes_packages_from_where_pips_configuration_says():
+    text = (ROOT / "Dockerfile").read_text()
+    assert "http" not in text
+    assert "ARG TORCH_INDEX\n" in text  # no default
 
 
 def test_image_copies_only_what_is_there():

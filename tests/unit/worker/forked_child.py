@@ -17,21 +17,20 @@ def echo(*, connection, fork_server, times=1):
         return 3
 
 
-def train(*, connection, fork_server):
-    """Ten steps of a small network; how many pages the kernel had to give for the last five."""
-    import resource
-
+def free(*, connection, fork_server):
+    """How many of the bytes that it has written and freed a process still holds."""
     import torch
-    from torch import nn
 
-    network = nn.Sequential(nn.Conv1d(12, 32, 9), nn.BatchNorm1d(32), nn.SiLU(), nn.Conv1d(32, 32, 9), nn.SiLU())
-    signals = torch.ones(64, 12, 1000)
-    n_faults = []
-    for _ in range(10):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        network(signals).sum().backward()
-        n_faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    connection.send(sum(n_faults[5:]))
+    def resident_bytes():
+        return psutil.Process().memory_info().rss
+
+    n_bytes = 16 << 20
+    torch.ones(n_bytes, dtype=torch.uint8)  # whatever the first tensor brings with it
+    before = resident_bytes()
+    blocks = [torch.ones(n_bytes, dtype=torch.uint8) for _ in range(4)]
+    held = resident_bytes() - before
+    del blocks
+    connection.send((held, resident_bytes() - before))
 
 
 def crash(*, connection, fork_server):
