@@ -26,8 +26,8 @@ from scipy import stats
 
 from ablate.stats.bootstrap import crossed_bootstrap
 from ablate.stats.effect import PatientVariance, patient_variance, two_source_effect
-from ablate.stats.influence import METRICS, pseudo_values_of
-from ablate.stats.metrics import auprc_of, auroc_of
+from ablate.stats.metrics import METRICS, auprc_of, auroc_of
+from ablate.stats.pseudo_value import pseudo_values_of
 from ablate.stats.score_order import order
 from ablate.stats.weighted_score import rank
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ablate.errors import DataError, SpecError
-from ablate.stats.influence import METRICS
+from ablate.stats.metrics import METRICS
 from ablate.stats.weighted_score import Ranking
 
 

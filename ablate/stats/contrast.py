@@ -9,11 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from ablate.errors import SpecError
-from ablate.stats.equivalence import tost
 from ablate.stats.evaluation import Evaluation, evaluate
-from ablate.stats.influence import METRICS
-from ablate.stats.multiplicity import holm, holm_behind
-from ablate.stats.sign_flip import sign_flip
+from ablate.stats.hypothesis_test import holm, holm_behind, sign_flip, tost
+from ablate.stats.metrics import METRICS
 from ablate.stats.verdict import Claim, Verdict, decide
 
 MIN_TEST_BLOCKS = 5  # fewer blocks screen: an interval, no p-value

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from ablate.errors import DataError, SpecError
 from ablate.stats.bootstrap import Draws, crossed_bootstrap
 from ablate.stats.effect import Effect, patient_variance, two_source_effect
-from ablate.stats.influence import METRICS, pseudo_values_of
-from ablate.stats.metrics import auprc_of, auroc_of, missing_outcomes
+from ablate.stats.metrics import METRICS, auprc_of, auroc_of, missing_outcomes
+from ablate.stats.pseudo_value import pseudo_values_of
 from ablate.stats.score_order import order
 from ablate.stats.weighted_score import rank
 

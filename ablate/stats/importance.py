@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 
 from ablate.errors import DataError, SpecError
 from ablate.stats.axis import Axis
-from ablate.stats.surrogate import Design, Posterior, design, effect_variances, refit, sample
+from ablate.stats.surrogate import DesignMatrix, Posterior, design_matrix, effect_variances, refit, sample
 
 MIN_TRIALS = 10
 _COUNTS = 0.05  # a smaller share takes no part in the ranking that has to be stable
@@ -96,7 +96,7 @@ def importance(
         raise SpecError(
             f"space: none of {', '.join(space) or 'no parameter'} varies among the trials; nothing to attribute"
         )
-    of = design(params, used)
+    of = design_matrix(params, used)
     posterior = sample(of, values, n_draws=n_draws, seed=seed)
     variances = effect_variances(of, posterior.coefficients)
     total = variances.sum(axis=1)
@@ -176,7 +176,7 @@ def _share(draws: Float[np.ndarray, "draw"]) -> Share:
 
 
 def _stability(
-    of: Design,
+    of: DesignMatrix,
     values: Float[np.ndarray, "trial"],
     posterior: Posterior,
     main: Mapping[str, Share],
@@ -198,7 +198,7 @@ def _stability(
     return stability, f"stable: {held}" if stability >= _STABLE else f"not stable: {held}; more trials are needed"
 
 
-def _curve(of: Design, posterior: Posterior, name: str, axis: Axis, *, n_points: int = 41) -> Curve:
+def _curve(of: DesignMatrix, posterior: Posterior, name: str, axis: Axis, *, n_points: int = 41) -> Curve:
     points = axis.grid(n_points)
     chosen = of.effect == of.effects.index((name,))
     along = axis.functions(pd.Series(points), name=name)

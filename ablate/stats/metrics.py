@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Shaped
 from ablate.errors import DataError
 from ablate.stats.score_order import Order, order
 
+METRICS = ("auroc", "auprc")
+
 
 def macro_auroc(
     labels: Shaped[np.ndarray, "record class"],

@@ -79,11 +79,6 @@ def reachable_margin(
     return error * float(stats.t.isf(alpha / n_contrasts, df) + stats.t.isf((1 - power) / 2, df))
 
 
-def scaled_patient_sd(sd_patients: float, *, n_patients_from: int, n_patients_to: int) -> float:
-    """The patients' standard deviation on a fold of another size, for instance from validation to test."""
-    return sd_patients * math.sqrt(n_patients_from / n_patients_to)
-
-
 def presumed_patient_sd(
     n_positive: Int[np.ndarray, "class"], n_records: int, *, auroc: float = 0.92, correlation: float = 0.8
 ) -> float:

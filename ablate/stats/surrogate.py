@@ -28,7 +28,7 @@ _WARM_UP = 150
 
 
 @dataclass(frozen=True)
-class Design:
+class DesignMatrix:
     """The functions of all effects, evaluated at the trials.
 
     Attributes:
@@ -57,7 +57,7 @@ class Posterior:
     prior_variance: Float[np.ndarray, "function"]
 
 
-def design(params: pd.DataFrame, space: Mapping[str, Axis]) -> Design:
+def design_matrix(params: pd.DataFrame, space: Mapping[str, Axis]) -> DesignMatrix:
     """Functions of every parameter and every pair of ``space`` at the rows of ``params``.
 
     Raises:
@@ -74,10 +74,10 @@ def design(params: pd.DataFrame, space: Mapping[str, Axis]) -> Design:
         columns.append(along[first][:, i] * along[second][:, j])
         extra.append(degree[i, j] - 2)
     index = np.repeat(np.arange(len(effects)), [column.shape[1] for column in columns])
-    return Design(tuple(effects), np.hstack(columns), index, np.concatenate(extra))
+    return DesignMatrix(tuple(effects), np.hstack(columns), index, np.concatenate(extra))
 
 
-def sample(of: Design, values: Float[np.ndarray, "trial"], *, n_draws: int, seed: int) -> Posterior:
+def sample(of: DesignMatrix, values: Float[np.ndarray, "trial"], *, n_draws: int, seed: int) -> Posterior:
     """Gibbs sampling of coefficients, noise, and each effect's strength and smoothness.
 
     Source:
@@ -108,14 +108,19 @@ def sample(of: Design, values: Float[np.ndarray, "trial"], *, n_draws: int, seed
     )
 
 
-def effect_variances(of: Design, coefficients: Float[np.ndarray, "draw function"]) -> Float[np.ndarray, "draw effect"]:
+def effect_variances(
+    of: DesignMatrix, coefficients: Float[np.ndarray, "draw function"]
+) -> Float[np.ndarray, "draw effect"]:
     """Variance over the search space that each effect explains."""
     member = np.eye(len(of.effects))[of.effect]
     return np.asarray(coefficients**2 @ member)
 
 
 def refit(
-    of: Design, values: Float[np.ndarray, "trial"], posterior: Posterior, weights: Sequence[Float[np.ndarray, "trial"]]
+    of: DesignMatrix,
+    values: Float[np.ndarray, "trial"],
+    posterior: Posterior,
+    weights: Sequence[Float[np.ndarray, "trial"]],
 ) -> Float[np.ndarray, "resample function"]:
     """Coefficients for other weights of the trials, with the posterior's mean strengths and noise."""
     table = np.column_stack([np.ones(len(values)), of.functions])
@@ -133,7 +138,7 @@ def refit(
 class _Prior:
     """Strength and smoothness of each effect, updated in turn."""
 
-    def __init__(self, of: Design) -> None:
+    def __init__(self, of: DesignMatrix) -> None:
         self._effect, self._extra, self._n_effects = of.effect, of.extra_degree, len(of.effects)
         self._size = np.bincount(of.effect)
         self._scale = np.array([_SCALE[len(effect)] for effect in of.effects]) ** 2

@@ -7,8 +7,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy import sparse
 
 from ablate.errors import DataError
-from ablate.stats.influence import METRICS
-from ablate.stats.metrics import both_outcomes
+from ablate.stats.metrics import METRICS, both_outcomes
 from ablate.stats.score_order import check_pair
 
 _DRAWS = 16  # at once: what is held for 71 classes then stays in the processor's cache

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from ablate.stats.effect import Effect, patient_variance, two_source_effect
-from ablate.stats.influence import pseudo_values_of
 from ablate.stats.metrics import auprc_of, auroc_of
+from ablate.stats.pseudo_value import pseudo_values_of
 from ablate.stats.score_order import order
 
 N_RECORDS, N_BLOCKS, N_STUDIES = 300, 10, 150

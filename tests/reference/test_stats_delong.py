@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.stats.effect import patient_variance
-from ablate.stats.influence import pseudo_values
 from ablate.stats.metrics import class_auroc
+from ablate.stats.pseudo_value import pseudo_values
 
 
 def delong_covariance(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:

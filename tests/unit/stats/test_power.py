@@ -10,7 +10,6 @@ from ablate.stats.power import (
     detection_power,
     presumed_patient_sd,
     reachable_margin,
-    scaled_patient_sd,
     seed_spread,
 )
 
@@ -58,10 +57,6 @@ def test_presumed_patients_spread() -> None:
     found = presumed_patient_sd(np.array([50]), 100, auroc=0.9, correlation=0.5)
     assert found == pytest.approx(0.0321, abs=0.0001)
     assert presumed_patient_sd(np.array([1] * 71), 2198) > presumed_patient_sd(np.array([50] * 71), 2198)
-
-
-def test_scaling_with_patients() -> None:
-    assert scaled_patient_sd(0.004, n_patients_from=400, n_patients_to=1600) == pytest.approx(0.002)
 
 
 def test_seed_spread_is_of_paired_differences() -> None:

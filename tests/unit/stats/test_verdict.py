@@ -6,7 +6,7 @@ from scipy import stats
 
 from ablate.errors import SpecError
 from ablate.stats.effect import PatientVariance, two_source_effect
-from ablate.stats.equivalence import tost
+from ablate.stats.hypothesis_test import tost
 from ablate.stats.verdict import Claim, decide
 
 NEAR_ZERO = np.array([0.001, -0.001, 0.002, -0.002, 0.0005, 0.0])

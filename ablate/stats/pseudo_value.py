@@ -10,8 +10,6 @@ from jaxtyping import Float, Int, Shaped
 from ablate.stats.metrics import auprc_of
 from ablate.stats.score_order import Order, order
 
-METRICS = ("auroc", "auprc")
-
 
 def pseudo_values(
     labels: Shaped[np.ndarray, "record class"], scores: Float[np.ndarray, "record class"]

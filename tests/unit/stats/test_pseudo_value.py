@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ablate.stats.influence import METRICS, pseudo_values
-from ablate.stats.metrics import class_auprc, class_auroc
+from ablate.stats.metrics import METRICS, class_auprc, class_auroc
+from ablate.stats.pseudo_value import pseudo_values
 
 SCORE = {"auroc": class_auroc, "auprc": class_auprc}
 

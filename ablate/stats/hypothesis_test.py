@@ -1,0 +1,96 @@
+"""Small tests that contrasts and sections share: equivalence, sign flips, rank correlation, Holm's correction."""
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from ablate.errors import DataError, SpecError
+from ablate.stats.effect import Effect, t_tail
+
+MIN_PAIRS = 3  # of trials, below which there is no order to speak of
+_MOST_BLOCKS = 40  # of a sign-flip test; half of them are enumerated at a time
+
+
+def tost(effect: Effect, margin: float | None) -> float:
+    """P-value against a difference of ``margin`` or more in either direction; NaN without a margin.
+
+    Raises:
+        SpecError: the margin is not positive.
+
+    Source:
+        Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657.
+    """
+    if margin is None:
+        return math.nan
+    if not margin > 0:
+        raise SpecError(f"margin: {margin}; expected a positive difference below which arms count as equivalent")
+    return t_tail(margin - abs(effect.difference), effect.standard_error, effect.df)
+
+
+def sign_flip(differences: Float[np.ndarray, "block"]) -> float:
+    """Two-sided exact p-value over all 2^n sign patterns; answers for the seeds only, not for other patients.
+
+    Its smallest value is 2 / 2^n: five blocks can never reach 0.05.
+
+    Raises:
+        SpecError: no block, or more than 40.
+
+    Source:
+        Fisher 1935, The Design of Experiments, section 21; counted by meeting in the middle.
+    """
+    differences = np.asarray(differences, dtype=float)
+    if not 1 <= len(differences) <= _MOST_BLOCKS:
+        raise SpecError(f"replicates: {len(differences)} finished; the sign-flip test takes 1 to {_MOST_BLOCKS} blocks")
+    observed = abs(float(np.sum(differences)))
+    # Patterns that tie with the observed one must count although sums round differently.
+    reach = observed - 1e-12 * float(np.abs(differences).sum())
+    half = len(differences) // 2
+    left, right = _sums(differences[:half]), np.sort(_sums(differences[half:]))
+    above = len(right) - np.searchsorted(right, reach - left)
+    below = np.searchsorted(right, -reach - left, side="right")
+    n_patterns = 2.0 ** len(differences)
+    return min(1.0, (int(above.sum()) + int(below.sum())) / n_patterns)
+
+
+def _sums(values: Float[np.ndarray, "block"]) -> Float[np.ndarray, "pattern"]:
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
+
+
+def rank_correlation(first: Float[np.ndarray, "trial"], second: Float[np.ndarray, "trial"]) -> tuple[float, float]:
+    """Spearman's rho and Kendall's tau-b.
+
+    Returns:
+        NaN for both with fewer than three trials, or where all of one side are equal.
+    """
+    if len(first) < MIN_PAIRS or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan, math.nan
+    return float(stats.spearmanr(first, second).statistic), float(stats.kendalltau(first, second).statistic)
+
+
+def holm(p: Float[np.ndarray, "test"]) -> Float[np.ndarray, "test"]:
+    """Holm-adjusted p-values; NaN stays NaN and does not count as a test.
+
+    Raises:
+        DataError: a p-value is outside 0 to 1.
+
+    Source:
+        Holm 1979, Scand. J. Stat. 6:65.
+    """
+    p = np.asarray(p, dtype=float)
+    tested = np.flatnonzero(~np.isnan(p))
+    if ((p[tested] < 0) | (p[tested] > 1)).any():
+        raise DataError(f"p-values: {p.tolist()}; expected numbers from 0 to 1")
+    order = tested[np.argsort(p[tested], kind="stable")]
+    adjusted = np.full(p.shape, np.nan)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return adjusted
+
+
+def holm_behind(p: Float[np.ndarray, "test"], passed: Bool[np.ndarray, "test"]) -> Float[np.ndarray, "test"]:
+    """Holm over the tests whose gate in the first family has passed; NaN for the others, which are not tested."""
+    return holm(np.where(passed, p, np.nan))
