@@ -29,6 +29,11 @@ def n_pieces(n_records: int, size: int) -> int:
     return -(-n_records // size)
 
 
+def on_device(rows: Int[np.ndarray, "row"], device: torch.device) -> Int[Tensor, "row"]:
+    """``rows`` as an index of tensors on ``device``; any view will do, a reversed one too, which torch refuses."""
+    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
+
+
 class Signals:
     """Records as float32 batches on the device.
 
@@ -53,7 +58,7 @@ class Signals:
     def batch(self, rows: Int[np.ndarray, "piece"]) -> Float[Tensor, "piece lead sample"]:
         """The records of ``rows``, in their order."""
         if self._held is not None:
-            return self._held[torch.from_numpy(rows).to(self._device)].float()
+            return self._held[on_device(rows, self._device)].float()
         taken = torch.from_numpy(self._signals[rows])
         if self._device.type == "cuda":
             taken = taken.pin_memory().to(self._device, non_blocking=True)

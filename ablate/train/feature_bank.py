@@ -14,7 +14,7 @@ from ablate.ecg import cohort
 from ablate.ecg.split import TaskData
 from ablate.errors import DataError
 from ablate.train import provenance
-from ablate.train.batch import n_pieces
+from ablate.train.batch import n_pieces, on_device
 from ablate.train.feature import BATCH, FeatureCache, Features, extract, forward, unfit
 from ablate.train.outcome import Progress
 from ablate.train.trial import Trial
@@ -39,7 +39,7 @@ class FeatureBank:
     def kept(self, rows: Int[np.ndarray, "row"]) -> Float[Tensor, "row feature"] | None:
         """Features of ``rows`` where all of them are kept."""
         place = self._place[rows]
-        return self._kept[torch.from_numpy(place).to(self._trial.device)] if (place >= 0).all() else None
+        return self._kept[on_device(place, self._trial.device)] if (place >= 0).all() else None
 
     def __call__(self, rows: Int[np.ndarray, "row"]) -> Float[Tensor, "row feature"]:
         """Features of ``rows``, in their order."""

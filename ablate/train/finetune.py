@@ -14,7 +14,7 @@ from torch import Tensor
 from ablate import seeds
 from ablate.model.drop_path import set_drop_path
 from ablate.model.encoder import Classifier, Encoder
-from ablate.train.batch import n_pieces, order, pieces
+from ablate.train.batch import n_pieces, on_device, order, pieces
 from ablate.train.outcome import Stage
 from ablate.train.param_group import finetune_groups, set_rates
 from ablate.train.schedule import rate_factor
@@ -103,7 +103,7 @@ class FineTune:
         total = torch.zeros((), device=trial.device)
         for piece in pieces(batch, self._size(len(batch))):
             logits = self._logits(trial.train_rows[piece])
-            targets = trial.targets[torch.from_numpy(piece).to(trial.device)]
+            targets = trial.targets[on_device(piece, trial.device)]
             loss = F.binary_cross_entropy_with_logits(logits.float(), targets) * (len(piece) / len(batch))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

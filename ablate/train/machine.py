@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from ablate.errors import OutOfMemory, SpecError
+from ablate.train.device_error import is_short_of_memory
 
 Precision = Literal["fp32", "bf16"]
 
@@ -112,20 +113,17 @@ def _deterministic(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_errors(machine: Machine) -> Iterator[None]:
-    """Every way in which torch, numpy and Python say that memory is short becomes ``OutOfMemory``."""
+    """Every way in which torch, its libraries, numpy and Python say that memory is short becomes ``OutOfMemory``."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _out_of_memory(machine) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-            raise _out_of_memory(machine) from error
-        raise
-
-
-def _out_of_memory(machine: Machine) -> OutOfMemory:
-    now = "the whole batch" if machine.micro_batch is None else machine.micro_batch
-    return OutOfMemory(f"{machine.device}: out of memory with micro_batch = {now}; a smaller one needs less")
+    except (MemoryError, RuntimeError) as error:
+        if not is_short_of_memory(error):
+            raise
+        size = "the whole batch" if machine.micro_batch is None else machine.micro_batch
+        said = str(error).strip().partition("\n")[0] or "no reason given"
+        raise OutOfMemory(
+            f"{machine.device}: out of memory with micro_batch = {size}; a smaller one needs less ({said})"
+        ) from error
 
 
 class MemoryPeak:

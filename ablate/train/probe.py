@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ablate.train.batch import n_pieces, order, pieces
+from ablate.train.batch import n_pieces, on_device, order, pieces
 from ablate.train.feature_bank import FeatureBank
 from ablate.train.logistic import Logistic
 from ablate.train.outcome import Stage
@@ -47,7 +47,7 @@ class Probe:
             trial.check_stop()
             step = (epoch - 1) * n_batches + i
             factor = rate_factor(step, n_steps=self.n_epochs * n_batches, min_ratio=params.min_lr_ratio)
-            chosen = torch.from_numpy(piece).to(trial.device)
+            chosen = on_device(piece, trial.device)
             loss = self._logistic.step(self._batch(piece, chosen), self._targets[chosen], rate=params.probe_lr * factor)
             total += loss * len(piece)
         self._logistic.write()

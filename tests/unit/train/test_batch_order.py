@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
-from ablate.train.batch import Signals, n_pieces, order, pieces
+from ablate.train.batch import Signals, n_pieces, on_device, order, pieces
 
 
 def test_each_epoch_and_seed_has_an_order_of_its_own_that_comes_back():
@@ -30,3 +31,9 @@ def test_batches_are_the_rows_in_float32_and_leave_the_array_alone():
     batch = Signals(stored, device=torch.device("cpu")).batch(np.array([4, 1, 4]))
     assert batch.dtype == torch.float32
     assert np.array_equal(batch.numpy(), stored[[4, 1, 4]].astype(np.float32))
+
+
+@pytest.mark.parametrize("view", [slice(None), slice(None, None, -1), slice(1, None, 3)])
+def test_every_view_of_rows_becomes_an_index_on_a_device(view):
+    rows = np.arange(10)[view]
+    assert on_device(rows, torch.device("cpu")).tolist() == rows.tolist()
