@@ -23,6 +23,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from ablate.errors import AblateError
+from ablate.outcome import Outcome, Progress, Stage
 from ablate.store.database import Database, to_json
 from ablate.store.postgres_server import Server
 from ablate.store.result import columns_of
@@ -31,6 +32,7 @@ from ablate.store.store import Store
 
 STUDY = "load"
 RECONCILE_S = 10.0
+STAGES: tuple[Stage, ...] = ("probe", "finetune")
 PARAMS = {"drop_path_rate": 0.3, "probe_epochs": 20, "ft_lr": 3e-4, "head_lr_ratio": 10.0, "layer_decay": 0.9}
 SPACE = {
     "drop_path_rate": {"low": 0.0, "high": 0.6},
@@ -162,32 +164,35 @@ def work(store: Store, agent: Agent, report: dict[str, Any]) -> None:
 
 def tell(store: Store, claim: Claim) -> None:
     store.set_params(claim, PARAMS)
-    store.renew(claim, {"stage": "finetune", "epoch": 1, "val_auroc": 0.8})
-    store.finish(claim, result(claim.slot.index), {"val.npz": bytes(4096)})
+    store.renew(claim, Progress(stage="finetune", epoch=1, n_epochs=20, val_auroc=0.8))
+    store.finish(claim, outcome(claim.slot.index))
 
 
-def result(index: int) -> dict[str, Any]:
+def outcome(index: int) -> Outcome:
     score = 0.8 + 0.1 * math.sin(index)
-    return {
-        "scores": {"val_auroc": score, "val_auprc": score / 2, "val_auroc_last": score, "val_auprc_last": score / 3},
-        "best_epoch": 17, "n_train": 1742, "peak_memory_bytes": 10**9, "lost_classes": [], "device": "cpu",
-        "epochs": [epoch_row(stage, epoch, score) for stage in ("probe", "finetune") for epoch in range(1, 21)],
-        "class_scores": {"val": {f"class {i}": (score, score / 2) for i in range(23)}},
-        "seconds": {"features": 1.0, "probe": 2.0, "finetune": 30.0}, "precision": "fp32",
-        "digests": {"data": "d" * 64, "encoder": "e" * 64, "code": "c" * 40, "environment": "v" * 64},
-    }  # fmt: skip
+    return Outcome(
+        scores={"val_auroc": score, "val_auprc": score / 2, "val_auroc_last": score, "val_auprc_last": score / 3},
+        best_epoch=17, n_train=1742, peak_memory_bytes=10**9,
+        epochs=tuple(progress(stage, epoch, score) for stage in STAGES for epoch in range(1, 21)),
+        class_scores={"val": {f"class {i}": (score, score / 2) for i in range(23)}},
+        seconds={"features": 1.0, "probe": 2.0, "finetune": 30.0},
+        digests={"data": "d" * 64, "encoder": "e" * 64, "code": "c" * 40, "environment": "v" * 64},
+        val_probabilities=np.random.default_rng(index).random((44, 23), dtype=np.float32),  # some 4 kB
+    )  # fmt: skip
 
 
-def epoch_row(stage: str, epoch: int, score: float) -> dict[str, Any]:
+def progress(stage: Stage, epoch: int, score: float) -> Progress:
     auroc, auprc = score - 1 / (epoch + 10), score / (epoch + 1)
-    return {"stage": stage, "epoch": epoch, "val_auroc": auroc, "val_auprc": auprc, "train_loss": 0.3, "seconds": 1.5}
+    return Progress(
+        stage=stage, epoch=epoch, n_epochs=20, val_auroc=auroc, val_auprc=auprc, train_loss=0.3, seconds=1.5
+    )
 
 
 def fill(store: Store, n_slots: int) -> None:
     """Finish the first slots at once, as if they had been told one by one."""
     if n_slots == 0:
         return
-    columns = {name: to_json(value) for name, value in columns_of(result(0)).items()}
+    columns = {name: to_json(value) for name, value in columns_of(outcome(0)).items()}
     database = store.database
     database.rows(
         "UPDATE ablate_slot SET state = 'done', token = 1, params = CAST(:params AS json) WHERE ordinal < :n",

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -144,10 +144,11 @@ def _agents_table(agents: Sequence["AgentRow"]) -> Table:
     for name in ("agent", "device", "done", "slot", "stage", "epoch", "val AUROC"):
         table.add_column(name)
     for row in agents:
-        told: dict[str, Any] = row.progress or {}
-        epoch = f"{told['epoch']}/{told['n_epochs']}" if told else ""
-        score = told.get("val_auroc")
-        shown = (row.device, str(row.n_done), row.slot or "-", told.get("stage", ""), epoch)
+        stage, epoch, score = "", "", None
+        if row.progress is not None:
+            stage, score = row.progress.stage, row.progress.val_auroc
+            epoch = f"{row.progress.epoch}/{row.progress.n_epochs}"
+        shown = (row.device, str(row.n_done), row.slot or "-", stage, epoch)
         table.add_row(Text(row.id), *(Text(cell) for cell in shown), "" if score is None else f"{score:.4f}")
     return table
 

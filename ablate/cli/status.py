@@ -87,12 +87,11 @@ def _machines(rows: "Sequence[AgentRow]") -> list[dict[str, Any]]:
 
 
 def _agent(row: "AgentRow") -> dict[str, Any]:
-    told = row.progress or {}
     return {
         "agent": row.id,
         "device": row.device,
         "slot": row.slot,
-        "doing": f"{told.get('stage', '')} {told.get('epoch', '')}/{told.get('n_epochs', '')}" if told else "-",
+        "doing": f"{row.progress.stage} {row.progress.epoch}/{row.progress.n_epochs}" if row.progress else "-",
         "done": row.n_done,
         "silent_s": round(row.silent_s),
         "lease_s": None if row.lease_left_s is None else round(row.lease_left_s),

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy.engine import Row
 
 from ablate.errors import LeaseLost
+from ablate.outcome import Outcome, Progress
 from ablate.store.database import Database, to_json
-from ablate.store.result import columns_of, early_reason
+from ablate.store.result import artifacts_of, columns_of
 from ablate.store.slot import COUNTED, FINAL, Agent, Claim, Slot, SlotState
 
 MAX_LOSSES = 25  # a slot that takes this many machines with it is taken for the cause
@@ -184,13 +185,13 @@ def claim(
     )
 
 
-def renew(database: Database, held: Claim, progress: Mapping[str, Any] | None) -> bool:
+def renew(database: Database, held: Claim, progress: Progress | None) -> bool:
     """Extend the lease by its length from now; True when the study was asked to stop.
 
     Raises:
         LeaseLost: the slot belongs to somebody else, is done or was cancelled.
     """
-    text = None if progress is None else to_json(dict(progress))
+    text = None if progress is None else to_json(progress.document())
     rows = database.rows(_RENEW, slot=held.slot.id, token=held.token, agent=held.agent.id, progress=text)
     if not rows:
         raise lost(database, held, "cannot be renewed")
@@ -219,22 +220,23 @@ def set_params(
         raise lost(database, held, "its params are dropped")
 
 
-def finish(database: Database, held: Claim, result: Mapping[str, Any], artifacts: Mapping[str, bytes]) -> None:
-    """Store the result of the slot, once and for all; telling the same result again changes nothing.
+def finish(database: Database, held: Claim, outcome: Outcome) -> None:
+    """Store what came out of the slot, once and for all; telling the same again changes nothing.
 
     Raises:
         LeaseLost: a later lease was given, or the slot is finished otherwise: the result is dropped.
     """
-    columns = {name: to_json(value) for name, value in columns_of(result).items()}
+    columns = {name: to_json(value) for name, value in columns_of(outcome).items()}
+    artifacts, early_stop = artifacts_of(outcome), outcome.early_stop
     rows = database.rows(
         _FINISH,
         slot=held.slot.id,
         token=held.token,
         names=list(artifacts),
         contents=list(artifacts.values()),
-        reason=early_reason(result),
-        fingerprint=result.get("fingerprint") or None,
-        stopped_epoch=(result.get("early_stop") or {}).get("epoch"),
+        reason=early_stop and early_stop.reason,
+        fingerprint=outcome.fingerprint or None,
+        stopped_epoch=early_stop and early_stop.epoch,
         **columns,
     )
     if not rows and not ended(database, held, "done"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ablate.ecg.seal import Permit
+from ablate.outcome import Outcome, Progress
 from ablate.store import artifact, lease, migration, optuna_mirror, read_only_role, study, test_read, twin
 from ablate.store.database import PATIENCE_S, Database, to_json
 from ablate.store.slot import Agent, Claim, Past, PlannedSlot, Slot, SlotState, Twin
@@ -151,7 +152,7 @@ class Store:
         """
         return lease.claim(self.database, self._study_id(name), name, agent, lease_s=lease_s, phases=phases)
 
-    def renew(self, claim: Claim, progress: Mapping[str, Any] | None = None) -> bool:
+    def renew(self, claim: Claim, progress: Progress | None = None) -> bool:
         """Extend the lease and note the progress; True when the study was asked to stop.
 
         Raises:
@@ -182,13 +183,13 @@ class Store:
         """The chain's finished slots of lower generations, ordered by index."""
         return study.history(self.database, self._study_id(name), chain, below_generation)
 
-    def finish(self, claim: Claim, result: Mapping[str, Any], artifacts: Mapping[str, bytes] | None = None) -> None:
-        """Store the result of a slot, once and for all; telling it again changes nothing.
+    def finish(self, claim: Claim, outcome: Outcome) -> None:
+        """Store what came out of a slot, once and for all; telling it again changes nothing.
 
         Raises:
             LeaseLost: somebody else has or had the slot since: this result is dropped.
         """
-        lease.finish(self.database, claim, result, artifacts or {})
+        lease.finish(self.database, claim, outcome)
 
     def twins(self, name: str, asked: Sequence[str]) -> list[Twin]:
         """Finished slots of other studies that were asked for the same."""

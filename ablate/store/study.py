@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ablate.errors import StoreError
+from ablate.outcome import Progress
 from ablate.store import lease
 from ablate.store.database import Database, to_json
 from ablate.store.slot import Agent, Past, PlannedSlot, Slot, SlotState
@@ -116,7 +117,7 @@ class AgentRow:
 
     Attributes:
         slot: key of the slot that it fills, None when it has none.
-        progress: what it last told of it: stage, epoch, n_epochs, val_auroc, ...
+        progress: what it last told of it.
         silent_s: time since its last sign of life.
         lease_left_s: time until its lease runs out, negative when it did.
         n_done: slots that it has filled; ``n_recent`` of them in the last ``RECENT_S``.
@@ -131,7 +132,7 @@ class AgentRow:
     seen_at: datetime
     ended_at: datetime | None
     slot: str | None
-    progress: dict[str, Any] | None
+    progress: Progress | None
     silent_s: float
     lease_left_s: float | None
     n_done: int
@@ -306,7 +307,8 @@ def slots(database: Database, study_id: int) -> list[Slot]:
 
 def agents(database: Database, study_id: int) -> list[AgentRow]:
     """Agents in the order of their start."""
-    return [AgentRow(**row._mapping) for row in database.rows(_AGENTS, study=study_id, recent_s=RECENT_S)]
+    rows = database.rows(_AGENTS, study=study_id, recent_s=RECENT_S)
+    return [AgentRow(**{**row._mapping, "progress": row.progress and Progress(**row.progress)}) for row in rows]
 
 
 def scores_of(stored: Mapping[str, float | None]) -> dict[str, float]:

@@ -7,34 +7,10 @@ This module imports no torch, so the study's floor may use it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from ablate.train.outcome import Progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlyStop:
-    """Where a trial was ended early, and why.
-
-    Attributes:
-        epoch: of fine-tuning, the last that was trained.
-        n_epochs: that it would have had.
-        score: name of the compared validation score.
-        value: of that epoch.
-        threshold: that it was below.
-    """
-
-    epoch: int
-    n_epochs: int
-    score: str
-    value: float
-    threshold: float
-
-    def document(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return asdict(self)
+from ablate.outcome import EarlyStop, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +25,7 @@ class Rungs:
     score: str
     thresholds: Mapping[int, float] = field(default_factory=dict)
 
-    def early_stop(self, epochs: Sequence["Progress"]) -> EarlyStop | None:
+    def early_stop(self, epochs: Sequence[Progress]) -> EarlyStop | None:
         """The first epoch of fine-tuning, its last apart, whose score lies below the threshold; None where all hold."""
         for done in epochs:
             threshold = self.thresholds.get(done.epoch)

@@ -13,10 +13,10 @@ from ablate import digest
 from ablate.ecg import cohort
 from ablate.ecg.split import TaskData
 from ablate.errors import DataError
+from ablate.outcome import Progress
 from ablate.train import provenance
 from ablate.train.batch import n_pieces, on_device
 from ablate.train.feature import BATCH, FeatureCache, Features, extract, forward, unfit
-from ablate.train.outcome import Progress
 from ablate.train.trial import Trial
 
 PART = 32 * BATCH  # rows of the cohort that are extracted and kept together

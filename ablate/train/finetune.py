@@ -14,11 +14,11 @@ from torch import Tensor
 from ablate import seeds
 from ablate.model.drop_path import set_drop_path
 from ablate.model.encoder import Classifier, Encoder
+from ablate.outcome import Probabilities, Stage
 from ablate.train.batch import n_pieces, on_device, order, pieces
-from ablate.train.outcome import Stage
 from ablate.train.param_group import finetune_groups, set_rates
 from ablate.train.schedule import rate_factor
-from ablate.train.trial import Probabilities, Trial, to_probabilities
+from ablate.train.trial import Trial, to_probabilities
 
 EVAL_BATCH = {"cpu": 64, "cuda": 256}
 

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ablate.outcome import Probabilities, Stage
 from ablate.train.batch import n_pieces, on_device, order, pieces
 from ablate.train.feature_bank import FeatureBank
 from ablate.train.logistic import Logistic
-from ablate.train.outcome import Stage
 from ablate.train.schedule import rate_factor
-from ablate.train.trial import Probabilities, Trial, to_probabilities
+from ablate.train.trial import Trial, to_probabilities
 
 
 class Probe:

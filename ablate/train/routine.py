@@ -14,6 +14,7 @@ import torch
 from ablate import digest, seeds
 from ablate.ecg.split import TaskData, fraction, lost_classes
 from ablate.model.encoder import Classifier, Encoder, EncoderSpec, require_input
+from ablate.outcome import Outcome, Progress
 from ablate.train import encoder_cache, provenance
 from ablate.train.batch import Signals
 from ablate.train.checkpoint import Checkpoint, Saved
@@ -22,12 +23,11 @@ from ablate.train.feature import FeatureCache
 from ablate.train.feature_bank import feature_bank
 from ablate.train.finetune import FineTune
 from ablate.train.machine import Machine, MemoryPeak, prepared
-from ablate.train.outcome import Outcome, Progress, Stopped
 from ablate.train.params import Params
 from ablate.train.probe import Probe
 from ablate.train.score import assess
 from ablate.train.stage import Course, Learner, train_stage, unpacked
-from ablate.train.trial import ProgressReporter, Trial, smoothed, start_head
+from ablate.train.trial import ProgressReporter, Stopped, Trial, smoothed, start_head
 
 __all__ = ["FeatureCache", "Machine", "Outcome", "Progress", "Stopped", "never", "post_train", "silent"]
 
@@ -187,6 +187,7 @@ def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str
         },
         device=trial.machine.device,
         precision=trial.machine.precision,
+        micro_batch=trial.machine.micro_batch,
         early_stop=trial.rungs.early_stop(course.epochs),
         notes=tuple(trial.notes),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
+from ablate.outcome import Probabilities, Progress
 from ablate.stats.metrics import (
     both_outcomes,
     class_auprc,
@@ -13,9 +14,8 @@ from ablate.stats.metrics import (
     macro_auroc,
     missing_outcomes,
 )
-from ablate.train.outcome import Progress
 from ablate.train.stage import Course, Learner, Snapshot
-from ablate.train.trial import Probabilities, Trial
+from ablate.train.trial import Trial
 
 ClassScores = dict[str, tuple[float, float]]
 

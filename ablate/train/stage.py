@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from ablate.outcome import Probabilities, Progress, Stage
 from ablate.train.checkpoint import Checkpoint, Saved
-from ablate.train.outcome import Progress, Stage
 from ablate.train.params import EpochChoice
-from ablate.train.trial import Probabilities, Trial
+from ablate.train.trial import Trial
 
 
 class Learner(Protocol):

@@ -13,17 +13,18 @@ from torch import Tensor, nn
 from ablate import seeds
 from ablate.ecg.split import TaskData
 from ablate.errors import Diverged
+from ablate.outcome import Probabilities, Progress, Stage
 from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
 from ablate.train.batch import Signals
 from ablate.train.early_stopping import NO_RUNGS, Rungs
 from ablate.train.machine import Machine
-from ablate.train.outcome import Progress, Stage, Stopped
 from ablate.train.params import Params
 
-Probabilities = Float[np.ndarray, "record class"]
-
-
 BREATH_S = 10.0  # between two signs of life within an epoch
+
+
+class Stopped(Exception):
+    """``stop()`` was true. What was finished stands in the checkpoint, from which another call goes on."""
 
 
 class ProgressReporter:

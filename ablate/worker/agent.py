@@ -22,7 +22,8 @@ from ablate.worker.agent_options import AgentOptions, Ending
 from ablate.worker.assignment import Assignment
 from ablate.worker.checkpoint_folder import CheckpointFolder
 from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
-from ablate.worker.outbox import Fail, Finish, Release, Reuse
+from ablate.worker.outbox import Fail, Release, Reuse
+from ablate.worker.spool import SpooledResult
 from ablate.worker.store_thread import StoreThread
 from ablate.worker.trainer_process import TrainerProcess
 from ablate.worker.wakeup import Wakeup
@@ -174,11 +175,11 @@ class Agent:
             case Progressed():
                 self._store_thread.note(claim, message.progress)
                 if message.last:
-                    trial.want_at = time.monotonic() + max(0.0, message.progress["seconds"] - _AHEAD_S)
+                    trial.want_at = time.monotonic() + max(0.0, message.progress.seconds - _AHEAD_S)
             case Filled():
                 self._trial = None
                 self._hand_out()  # first, so that the trainer does not wait for the disk
-                self._store_thread.tell(Finish(claim, {**message.result, "idle_s": message.idle_s}, message.artifacts))
+                self._store_thread.tell(SpooledResult(claim, message.outcome, message.test_fold))
             case Recognised():
                 self._trial = None
                 self._hand_out()

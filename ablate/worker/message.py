@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.ecg.seal import Permit
+from ablate.outcome import Outcome, Progress
 from ablate.train.early_stopping import Rungs
 
 
@@ -72,22 +73,21 @@ class Progressed:
     """Trainer to agent: a sign of life; ``last`` says that the trial is in its last epoch."""
 
     ticket: int
-    progress: Mapping[str, Any]
+    progress: Progress
     last: bool = False
 
 
 @dataclass(frozen=True)
 class Filled:
-    """Trainer to agent: the result of a slot, as the store keeps it.
+    """Trainer to agent: what came out of a slot.
 
     Attributes:
-        idle_s: time for which the trainer had nothing to do before this trial.
+        test_fold: the test fold's labels, as the store keeps them; None where it was not asked for them.
     """
 
     ticket: int
-    result: Mapping[str, Any]
-    artifacts: Mapping[str, bytes] = field(repr=False)
-    idle_s: float
+    outcome: Outcome
+    test_fold: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Results on disk until the store has them: neither an outage nor a crash loses one.
 
 Each agent writes into a folder of its own and holds a lock on it while it lives; a folder whose lock is free belonged
-to an agent that died, and the next agent of the same study and store on this machine tells its results. An entry is
-one file, written atomically and synced: a SHA-256 of the rest, then a zip of ``result.json`` and the artifacts.
-Entries of other studies or stores lie in other folders and are left alone.
+to an agent that died, and the next agent of the same study and store on this machine tells its results. A result is
+one file, written atomically and synced: a SHA-256 of the rest, then a zip of ``result.json`` and the arrays. Results of
+other studies or stores lie in other folders and are left alone.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -17,25 +18,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from ablate import atomic
 from ablate.errors import DataError
+from ablate.outcome import Outcome
+from ablate.store.slot import Agent, Claim, Slot, SlotState
 
 _RESULT = "result.json"
 _LOCK = "lock"
-_VERSION = 1
+_TEST_FOLD = "test_fold.npz"
+_VERSION = 2
 _HASH_BYTES = 32
 _SUFFIX = ".result"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A result and whose it is: ``claim`` holds the slot, the attempt and the fencing token as plain values."""
+class SpooledResult:
+    """What came out of a claimed slot.
 
-    claim: Mapping[str, Any]
-    result: Mapping[str, Any]
-    artifacts: Mapping[str, bytes] = field(repr=False)
+    Attributes:
+        test_fold: labels of the test fold, which belong to the whole study; None where the store has them.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    test_fold: bytes | None = field(default=None, repr=False)
 
 
 class Spool:
@@ -53,25 +62,25 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put(self, entry: Entry) -> Path:
-        """Write ``entry`` so that it survives a crash of the process or the machine.
+    def put(self, result: SpooledResult) -> Path:
+        """Write ``result`` so that it survives a crash of the process or the machine.
 
         Raises:
             DataError: no space left, or the folder cannot be written.
         """
         self._own_it()
-        path = self._own / f"{entry.claim['slot_id']}-{entry.claim['token']}{_SUFFIX}"
-        atomic.write_bytes(path, _encode(entry))
+        path = self._own / f"{result.claim.slot.id}-{result.claim.token}{_SUFFIX}"
+        atomic.write_bytes(path, _encode(result))
         return path
 
-    def orphans(self) -> Iterator[tuple[Path, Entry]]:
-        """Entries of agents that died; each yielded entry is ours until the iterator goes on."""
+    def orphans(self) -> Iterator[tuple[Path, SpooledResult]]:
+        """Results of agents that died, with their files; each is ours until the iterator goes on."""
         for folder in sorted(self._parent.glob("*/")):
             if folder == self._own:
                 continue
             # suppressed: its agent lives, or somebody else has emptied it
             with contextlib.suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
-                yield from _entries(folder)
+                yield from _results(folder)
                 _remove_scratch(folder)
                 _remove_if_empty(folder)
 
@@ -92,36 +101,50 @@ class Spool:
             ) from error
 
 
-def _entries(folder: Path) -> Iterator[tuple[Path, Entry]]:
+def _results(folder: Path) -> Iterator[tuple[Path, SpooledResult]]:
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        entry = _decode(path.read_bytes())
-        if entry is None:
+        result = _decode(path.read_bytes())
+        if result is None:
             path.unlink(missing_ok=True)  # not ours, or of another version: the slot is attempted again
         else:
-            yield path, entry
+            yield path, result
 
 
-def _encode(entry: Entry) -> bytes:
+def _encode(result: SpooledResult) -> bytes:
     buffer = io.BytesIO()
+    head = {"version": _VERSION, "claim": dataclasses.asdict(result.claim), "outcome": result.outcome.document()}
     with zipfile.ZipFile(buffer, "w") as archive:
-        head = {"version": _VERSION, "claim": dict(entry.claim), "result": dict(entry.result)}
         archive.writestr(_RESULT, json.dumps(head))
-        for name, content in entry.artifacts.items():
-            archive.writestr(name, content)
+        for split, array in result.outcome.probabilities.items():
+            with archive.open(f"{split}.npy", "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+        if result.test_fold is not None:
+            archive.writestr(_TEST_FOLD, result.test_fold)
     return hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
 
 
-def _decode(content: bytes) -> Entry | None:
-    """The entry, or None where the file is damaged or of another version."""
+def _decode(content: bytes) -> SpooledResult | None:
+    """The result, or None where the file is damaged or of another version."""
     whole, rest = content[:_HASH_BYTES], content[_HASH_BYTES:]
     if hashlib.sha256(rest).digest() != whole:
         return None
     with zipfile.ZipFile(io.BytesIO(rest)) as archive:
-        head = json.loads(archive.read(_RESULT))
+        head, names = json.loads(archive.read(_RESULT)), archive.namelist()
         if head["version"] != _VERSION:
             return None
-        artifacts = {name: archive.read(name) for name in archive.namelist() if name != _RESULT}
-    return Entry(head["claim"], head["result"], artifacts)
+        probabilities = {}
+        for name in names:
+            if name.endswith(".npy"):
+                with archive.open(name) as file:
+                    probabilities[name.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+        test_fold = archive.read(_TEST_FOLD) if _TEST_FOLD in names else None
+    return SpooledResult(_claim(head["claim"]), Outcome.from_document(head["outcome"], probabilities), test_fold)
+
+
+def _claim(document: Mapping[str, Any]) -> Claim:
+    slot = Slot(**{**document["slot"], "state": SlotState(document["slot"]["state"])})
+    agent, outcomes = Agent(**document["agent"]), tuple(document["outcomes"])
+    return Claim(**{**document, "slot": slot, "agent": agent, "outcomes": outcomes})
 
 
 def _remove_scratch(folder: Path) -> None:

@@ -11,11 +11,11 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from ablate.errors import LeaseLost, StoreError, StoreUnavailable
+from ablate.outcome import Progress
 from ablate.store.slot import Agent, Claim
 from ablate.store.store import Store
 from ablate.study.confirmation import advance
@@ -24,8 +24,8 @@ from ablate.study.spec import Spec
 from ablate.worker.agent_options import AgentOptions
 from ablate.worker.assignment import Assignment, assign
 from ablate.worker.checkpoint_folder import UNFINISHED, CheckpointFolder
-from ablate.worker.outbox import Fail, Finish, Outbox, Release, Reuse, Telling
-from ablate.worker.spool import Spool
+from ablate.worker.outbox import Fail, Outbox, Release, Reuse, Telling
+from ablate.worker.spool import Spool, SpooledResult
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _Held:
 
     claim: Claim
     renew_at: float
-    progress: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress | None = None
     is_lost: bool = False
 
 
@@ -100,7 +100,7 @@ class StoreThread:
         except queue.Empty:
             return None
 
-    def note(self, claim: Claim, progress: Mapping[str, Any]) -> None:
+    def note(self, claim: Claim, progress: Progress) -> None:
         """What the next renewal says of the slot."""
         held = self._held.get(claim.slot.id)
         if held is not None:
@@ -175,7 +175,7 @@ class StoreThread:
         held = self._held.get(telling.claim.slot.id)
         if held is not None and held.claim.token == telling.claim.token:
             del self._held[telling.claim.slot.id]
-        if isinstance(telling, Finish | Reuse):
+        if isinstance(telling, SpooledResult | Reuse):
             self._checkpoint_folder.discard(telling.claim.slot)
 
     def _renew(self) -> None:
@@ -183,7 +183,7 @@ class StoreThread:
             if held.is_lost or time.monotonic() < held.renew_at:
                 continue
             try:
-                self.stop_requested |= self._store.renew(held.claim, dict(held.progress) or None)
+                self.stop_requested |= self._store.renew(held.claim, held.progress)
                 held.renew_at = time.monotonic() + self._agent_options.renewal_s
             except LeaseLost as error:
                 _log.warning("%s", error)

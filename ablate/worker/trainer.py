@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,8 +21,9 @@ import torch
 
 from ablate.ecg.seal import forbid_sealed_reads
 from ablate.errors import AblateError, TrialError
+from ablate.outcome import Progress
 from ablate.train import provenance
-from ablate.train.outcome import Progress, Stopped
+from ablate.train.trial import Stopped
 from ablate.worker.fork_server import ForkServer
 from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
 from ablate.worker.trial_runner import TrialRunner
@@ -76,19 +78,17 @@ class Trainer:
         except (EOFError, OSError):
             os._exit(0)  # the agent has gone
 
-    def _fill(self, request: TrialRequest, *, idle_s: float) -> FromTrainer:
+    def _fill(self, request: TrialRequest, *, idle_s: float) -> FromTrainer:  # noqa: PLR0911 - one for each ending
         def stop() -> bool:
             return request.ticket in self._halted or self._preempted.is_set()
 
         try:
-            found = self._trial_runner.recognise(request)
-            if found is None:
-                result, artifacts = self._trial_runner.fill(request, report=partial(self._report, request), stop=stop)
-            return (
-                Filled(request.ticket, result, artifacts, idle_s)
-                if found is None
-                else Recognised(request.ticket, found)
-            )
+            fingerprint = self._trial_runner.recognise(request)
+            if fingerprint is not None:
+                return Recognised(request.ticket, fingerprint)
+            outcome = self._trial_runner.fill(request, report=partial(self._report, request), stop=stop)
+            test_fold = self._trial_runner.test_fold(request) if request.test_fold else None
+            return Filled(request.ticket, replace(outcome, idle_s=idle_s), test_fold)
         except Stopped:
             return Halted(request.ticket)
         except TrialError as error:
@@ -106,7 +106,7 @@ class Trainer:
     def _report(self, request: TrialRequest, progress: Progress) -> None:
         stages = ("finetune", "test") if request.params.get("ft_epochs") else ("probe", "test")
         last = progress.stage in stages and progress.epoch >= progress.n_epochs - 1
-        self._send(Progressed(request.ticket, progress.document(), last))
+        self._send(Progressed(request.ticket, progress, last))
 
     def _send(self, message: FromTrainer) -> None:
         try:

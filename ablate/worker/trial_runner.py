@@ -1,6 +1,5 @@
 """The trainer's trial runner: where a request becomes a result, with everything that trials share laid ready."""
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from ablate import settings
 from ablate.ecg.cohort import Cohort, open_cohort
 from ablate.ecg.split import TaskData, load_task
 from ablate.model.encoder import EncoderSpec
-from ablate.store.artifact import TEST_FOLD
+from ablate.outcome import Outcome, Progress
+from ablate.store.result import to_npz
 from ablate.train.machine import Machine, Precision
-from ablate.train.outcome import Outcome, Progress
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, fingerprint, post_train
 from ablate.worker.message import TrialRequest
@@ -38,10 +37,8 @@ class TrialRunner:
         device = self._machine.device
         return torch.cuda.get_device_name(device) if device.startswith("cuda") else ""
 
-    def fill(
-        self, request: TrialRequest, *, report: Callable[[Progress], None], stop: Callable[[], bool]
-    ) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Train as ``request`` says; the result and its artifacts as the store keeps them.
+    def fill(self, request: TrialRequest, *, report: Callable[[Progress], None], stop: Callable[[], bool]) -> Outcome:
+        """Train as ``request`` says.
 
         Raises:
             Stopped: ``stop()`` was true.
@@ -49,10 +46,9 @@ class TrialRunner:
             DataError: the cohort cannot be used on this machine.
             CheckpointError: the encoder cannot be used.
         """
-        cohort, data = self._cohort(request.cohort), self._task(request)
-        outcome = post_train(
+        return post_train(
             _encoder(request),
-            data,
+            self._task(request),
             Params.from_dict(request.params),
             seed=request.seed,
             machine=self._machine_for(request),
@@ -62,10 +58,18 @@ class TrialRunner:
             stop=stop,
             rungs=request.rungs,
         )
-        artifacts = _probabilities(outcome)
-        if request.test_fold and data.test_labels is not None:
-            artifacts[TEST_FOLD] = _test_fold(cohort, data)
-        return outcome.document(), artifacts
+
+    def test_fold(self, request: TrialRequest) -> bytes | None:
+        """The test fold's labels as the store keeps them; None where the request brings no permit."""
+        data = self._task(request)
+        if data.test_labels is None:
+            return None
+        return to_npz(
+            ecg_id=self._cohort(request.cohort).ecg_id[data.test_rows],
+            patient_id=data.test_patients,
+            labels=np.asarray(data.test_labels),
+            classes=np.array(data.classes),
+        )
 
     def recognise(self, request: TrialRequest) -> str | None:
         """Fingerprint of the trial where it is one that the request knows; the test fold stays closed.
@@ -108,23 +112,3 @@ def _encoder(request: TrialRequest) -> EncoderSpec:
 def _make_room(kept: dict[Any, Any]) -> None:
     if len(kept) >= _N_KEPT:
         del kept[next(iter(kept))]
-
-
-def _probabilities(outcome: Outcome) -> dict[str, bytes]:
-    found = {"val.npz": outcome.val_probabilities, "test.npz": outcome.test_probabilities}
-    return {name: _npz(probabilities=array.astype(np.float32)) for name, array in found.items() if array is not None}
-
-
-def _test_fold(cohort: Cohort, data: TaskData) -> bytes:
-    return _npz(
-        ecg_id=cohort.ecg_id[data.test_rows],
-        patient_id=data.test_patients,
-        labels=np.asarray(data.test_labels),
-        classes=np.array(data.classes),
-    )
-
-
-def _npz(**arrays: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()

@@ -65,7 +65,9 @@ def wait_for(is_true: Callable[[], object], *, timeout_s: float = 300) -> None:
 
 def busy(store: Store) -> list[AgentRow]:
     """Agents that have told of a finished epoch of fine-tuning."""
-    return [row for row in store.agents(STUDY) if row.slot and (row.progress or {}).get("stage") == "finetune"]
+    return [
+        row for row in store.agents(STUDY) if row.slot and row.progress is not None and row.progress.stage == "finetune"
+    ]
 
 
 def states(store: Store) -> set[str]:

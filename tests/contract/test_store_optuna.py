@@ -9,7 +9,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sample_outcome import result
 
+from ablate.outcome import Progress
 from ablate.store.slot import Agent, PlannedSlot
 from ablate.store.store import Store
 
@@ -61,8 +63,11 @@ def write_ours(store: Store) -> None:
     assert done is not None
     assert failed is not None
     store.set_params(done, PARAMS)
-    epochs = [{"stage": "probe", "epoch": 1, "val_auroc": 0.6}, {"stage": "finetune", "epoch": 1, "val_auroc": 0.7}]
-    store.finish(done, {"scores": {"val_auroc": 0.7, "val_auprc": 0.3}, "epochs": epochs})
+    epochs = (
+        Progress(stage="probe", epoch=1, n_epochs=1, val_auroc=0.6),
+        Progress(stage="finetune", epoch=1, n_epochs=1, val_auroc=0.7),
+    )
+    store.finish(done, result(scores={"val_auroc": 0.7, "val_auprc": 0.3}, epochs=epochs))
     store.fail(failed, "diverged", "nan")
     store.mirror("s")
 

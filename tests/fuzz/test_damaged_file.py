@@ -12,16 +12,18 @@ import torch
 from damage import damaged
 from hypothesis import strategies as st
 from safetensors.torch import save as to_safetensors
+from sample_outcome import result
 from torch import nn
 
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.record import read_record
 from ablate.model.checkpoint import load_weights
 from ablate.model.inspection import inspect
+from ablate.store.slot import Agent, Claim, Slot, SlotState
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
 from ablate.train.checkpoint import Checkpoint, Saved
-from ablate.worker.spool import Entry, Spool
+from ablate.worker.spool import Spool, SpooledResult
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -112,8 +114,13 @@ def test_trial_checkpoint(patience, tmp_path):
 
 
 def test_spooled_result(patience, tmp_path):
+    slot = Slot(
+        id=1, key="k", phase="search", arm="ft", context={}, index=0, generation=0, chain="ft", seed=1, params=None,
+        state=SlotState.LEASED, attempts=1, failures=0, reason=None,
+    )  # fmt: skip
+    claim = Claim(study="s", slot=slot, token=1, agent=Agent(id="a", host="h", pid=1), lease_s=60.0)
     with Spool(tmp_path / "spool", agent="dead") as spool:
-        path = spool.put(Entry({"slot_id": 1, "token": 1}, {"scores": {"val_auroc": 0.5}}, {"val.npz": b"12"}))
+        path = spool.put(SpooledResult(claim, result()))
         whole = path.read_bytes()
 
     def use(content):

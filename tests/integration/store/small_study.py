@@ -1,11 +1,12 @@
 """Plans and results of small studies."""
 
 from collections.abc import Sequence
-from typing import Any
+
+from sample_outcome import result, stopped_result
 
 from ablate.store.slot import PlannedSlot
 
-NAN = float("nan")
+__all__ = ["SPACE", "confirm_slots", "result", "search_slots", "stopped_result"]
 SPACE = {
     "ft_lr": {"low": 1e-5, "high": 3e-3, "log": True},
     "probe_epochs": {"low": 0, "high": 50, "int": True},
@@ -43,34 +44,3 @@ def confirm_slots(n: int, *, arm: str = "ft") -> Sequence[PlannedSlot]:
         )
         for i in range(n)
     ]
-
-
-def stopped_result(auroc: float = 0.5) -> dict[str, Any]:
-    """Of a trial that was stopped after the first of five epochs."""
-    early_stop = {"epoch": 1, "n_epochs": 5, "score": "val_auroc", "value": auroc, "threshold": 0.6}
-    return result(auroc) | {"early_stop": early_stop}
-
-
-def result(auroc: float = 0.8) -> dict[str, Any]:
-    probe = {
-        "stage": "probe",
-        "epoch": 1,
-        "val_auroc": auroc - 0.2,
-        "val_auprc": 0.1,
-        "train_loss": 0.5,
-        "seconds": 0.1,
-    }
-    tuned = {"stage": "finetune", "epoch": 1, "val_auroc": auroc, "val_auprc": 0.2, "train_loss": NAN, "seconds": 1.5}
-    return {
-        "scores": {"val_auroc": auroc, "val_auprc": auroc / 2},
-        "best_epoch": 1,
-        "epochs": [probe, tuned],
-        "class_scores": {"val": {"NORM": (0.9, 0.8), "RARE": (NAN, NAN)}},
-        "seconds": {"probe": 0.1, "finetune": 1.5},
-        "peak_memory_bytes": 10**9,
-        "lost_classes": [],
-        "n_train": 100,
-        "digests": {"data": "d", "encoder": "e", "code": "c", "environment": "v"},
-        "device": "cpu",
-        "precision": "fp32",
-    }

@@ -3,7 +3,9 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from sample_outcome import progress
 from small_study import confirm_slots, result, search_slots, stopped_result
 
 from ablate.errors import LeaseLost, SealedError
@@ -34,10 +36,11 @@ def test_a_result_is_stored_once_and_telling_it_again_changes_nothing(
     name = register()
     claim = store.claim(name, agent)
     assert claim is not None
-    store.finish(claim, result(0.8), {"val.npz": b"first"})
-    store.finish(claim, result(0.9), {"val.npz": b"second"})
-    assert store.read_artifact(name, claim.slot.id, "val.npz") == b"first"
-    assert store.tables(name).scores.val_auroc.to_list() == [0.8]
+    store.finish(claim, result(0.8))
+    store.finish(claim, result(0.9))
+    tables = store.tables(name)
+    assert tables.probabilities(claim.slot.id, split="val")[0, 0] == np.float32(0.8)
+    assert tables.scores.val_auroc.to_list() == [0.8]
     assert store.counts(name).of(SlotState.DONE) == 1
 
 
@@ -83,11 +86,11 @@ def test_renewal_keeps_a_lease_and_shows_the_progress(store: Store, register: Re
     claim = store.claim(name, agent, lease_s=0.2)
     assert claim is not None
     expire(store)
-    assert store.renew(claim, {"stage": "finetune", "epoch": 2}) is False
+    assert store.renew(claim, progress(2)) is False
     store.database.rows("UPDATE ablate_lease SET deadline = clock_timestamp() + interval '60 s'")
     assert store.reconcile(name).n_reaped == 0
     [row] = store.agents(name)
-    assert (row.id, row.slot, row.progress) == (agent.id, "search/ft/0", {"stage": "finetune", "epoch": 2})
+    assert (row.id, row.slot, row.progress) == (agent.id, "search/ft/0", progress(2))
     assert (row.device, row.facts, row.n_done) == ("cuda:0", {"torch": "2.13.0"}, 0)
 
 

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sample_outcome import progress
 from small_study import SPACE, confirm_slots, result, search_slots, stopped_result
 
 from ablate.store.slot import Agent, SlotState
@@ -54,7 +55,7 @@ def test_a_trial_follows_its_slot(store: Store, storage: RDBStorage, register: R
     claim = store.claim(name, agent)
     assert claim is not None
     store.set_params(claim, {"ft_lr": 1e-4, "probe_epochs": 7, "drop_path_schedule": "constant", "batch_size": 64})
-    store.renew(claim, {"stage": "finetune", "epoch": 2, "val_auroc": 0.6})
+    store.renew(claim, progress(2, val_auroc=0.6))
     store.mirror(name)
     [trial] = load(storage).trials
     assert trial.state is TrialState.RUNNING
@@ -86,9 +87,8 @@ def test_scores_of_the_test_fold_and_reasons_of_failure_are_attributes(
     done, failed = store.claim(name, agent), store.claim(name, agent)
     assert done is not None
     assert failed is not None
-    document = result()
-    document["scores"] |= {"test_auroc": 0.77, "test_auprc": math.nan}
-    store.finish(done, document)
+    scores = {**result().scores, "test_auroc": 0.77, "test_auprc": math.nan}
+    store.finish(done, result(scores=scores))
     store.fail(failed, "diverged", "loss is nan")
     store.mirror(name)
     first, second = load(storage).trials
@@ -121,7 +121,7 @@ def test_a_trial_that_was_stopped_early_is_pruned_and_optuna_still_samples(
         assert claim is not None
         store.set_params(claim, {"ft_lr": 10 ** (-5 + i / 10), "probe_epochs": i, "drop_path_schedule": "linear"})
         if i == 0:
-            store.renew(claim, {"stage": "finetune", "epoch": 1, "val_auroc": 0.5})
+            store.renew(claim, progress(1, val_auroc=0.5))
             store.mirror(name)
         store.finish(claim, result(0.7 + i / 100) if i % 2 else stopped_result(0.5))
     store.mirror(name)

@@ -113,8 +113,8 @@ def test_answers_that_are_lost_do_no_harm(proxied: Store, proxy: Proxy, register
     assert claim.token == 1
     assert proxied.counts(name).of(SlotState.LEASED) == 1
     proxy.drop_answers = 1
-    proxied.finish(claim, result(0.7), {"val.npz": b"x"})
-    proxied.finish(claim, result(0.7), {"val.npz": b"x"})
+    proxied.finish(claim, result(0.7))
+    proxied.finish(claim, result(0.7))
     other = proxied.claim(name, agent)
     assert other is not None
     proxy.drop_answers = 1
@@ -218,7 +218,7 @@ def _fill(url: str, number: int) -> None:
         claim = store.claim("s", agent, lease_s=30)
         if claim is not None:
             store.renew(claim)
-            store.finish(claim, result(claim.slot.index / 1000), {"val.npz": bytes(1000)})
+            store.finish(claim, result(claim.slot.index / 1000))
 
 
 def test_a_study_survives_restarts_and_kill_9_of_the_server(own_server: Server) -> None:

@@ -1,12 +1,12 @@
 """A result that another study has is taken whole, within lease and ledger, and never silently."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from small_study import confirm_slots, result, search_slots, stopped_result
 
 from ablate.errors import LeaseLost
+from ablate.outcome import Outcome
 from ablate.store.slot import Agent, Claim, SlotState
 from ablate.store.store import Store
 
@@ -21,10 +21,9 @@ def claimed(store: Store, name: str, agent: Agent, *, asked: str = "question") -
     return claim
 
 
-def finished(store: Store, name: str, agent: Agent, document: dict[str, Any] | None = None) -> Claim:
+def finished(store: Store, name: str, agent: Agent, outcome: Outcome | None = None) -> Claim:
     claim = claimed(store, name, agent)
-    document = result(0.8) | {"fingerprint": "f"} if document is None else document
-    store.finish(claim, document, {"val.npz": b"predictions"})
+    store.finish(claim, outcome or result(0.8, fingerprint="f"))
     return claim
 
 
@@ -49,7 +48,7 @@ def test_a_result_is_taken_with_all_that_belongs_to_it(store: Store, register: R
         assert values[0].equals(values[1]), name
     assert taken.slots["reused_from"].tolist() == ["one: search/ft/0"]
     assert taken.attempts["message"].tolist() == ["reused from one, search/ft/0"]
-    assert store.read_artifact(other, slot.id, "val.npz") == b"predictions"
+    assert taken.probabilities(slot.id, split="val").tolist() == had.probabilities(source.slot.id, split="val").tolist()
     counts = store.counts(other)
     assert (counts.of(SlotState.DONE), counts.taken(), counts.taken(phase="confirm")) == (1, 1, 0)
     assert store.counts(one).taken() == 0
@@ -70,11 +69,11 @@ def test_what_was_taken_names_the_study_that_trained_it(store: Store, register: 
     assert store.slots("fourth")[0].reused_from == {"study": "one", "slot": "search/ft/0"}
 
 
-@pytest.mark.parametrize("document", [result(0.8), stopped_result() | {"fingerprint": "f"}])
+@pytest.mark.parametrize("outcome", [result(0.8), stopped_result(fingerprint="f")])
 def test_results_of_unknown_origin_and_of_trials_cut_short_are_no_twins(
-    store: Store, register: Register, agent: Agent, document: dict[str, Any]
+    store: Store, register: Register, agent: Agent, outcome: Outcome
 ) -> None:
-    finished(store, register(*search_slots(1), name="one"), agent, document)
+    finished(store, register(*search_slots(1), name="one"), agent, outcome)
     register(*search_slots(1), name="other")
     assert store.twins("other", ["question"]) == []
 
@@ -107,10 +106,9 @@ def test_a_confirmation_is_taken_only_after_the_seal_and_stands_in_the_ledger(
 ) -> None:
     one = register(*confirm_slots(1), name="one")
     store.seal(one, {})
-    document = result(0.8) | {"fingerprint": "f"}
-    document["scores"] |= {"test_auroc": 0.7}
+    outcome = result(0.8, fingerprint="f", scores={**result().scores, "test_auroc": 0.7})
     store.put_study_artifact(one, FOLD, b"labels")
-    source = finished(store, one, agent, document)
+    source = finished(store, one, agent, outcome)
 
     other = register(*confirm_slots(1), name="other")
     assert store.claim(other, agent) is None

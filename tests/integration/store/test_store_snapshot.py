@@ -39,7 +39,7 @@ def test_what_was_told_is_read_back_to_the_last_bit(store: Store, register: Regi
     assert claim is not None
     store.set_params(claim, {"ft_lr": 1e-5 / 3, "probe_epochs": 7})
     probabilities = np.random.default_rng(0).random((5, 3)).astype(np.float32)
-    store.finish(claim, result(auroc), {"val.npz": npz(probabilities=probabilities)})
+    store.finish(claim, result(auroc, val_probabilities=probabilities))
     tables = store.tables(name)
     slot_id = claim.slot.id
     assert tables.params.loc[slot_id].to_dict() == {"ft_lr": 1e-5 / 3, "probe_epochs": 7}

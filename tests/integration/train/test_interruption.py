@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from test_exactness import bits
 
+from ablate.outcome import EarlyStop
 from ablate.train import provenance
-from ablate.train.early_stopping import EarlyStop, Rungs
+from ablate.train.early_stopping import Rungs
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, Machine, Stopped, post_train
 

@@ -109,7 +109,7 @@ def make_workplace(fork_server, store, tmp_path):
         return made[-1]
 
     yield make
-    for wakeup in (wakeup for workplace in made for wakeup in workplace.bells):
+    for wakeup in (wakeup for workplace in made for wakeup in workplace.wakeups):
         wakeup.close()
 
 

@@ -4,7 +4,9 @@ import threading
 import time
 from multiprocessing import Pipe
 
+import numpy as np
 import pytest
+from scripted_trainer import score_of
 
 from ablate.errors import DataError, LaunchError, StoreError
 from ablate.store.store import Store
@@ -26,7 +28,8 @@ def test_every_slot_is_filled_once_and_the_study_is_sealed_on_the_way(workplace)
     assert workplace.store.study("s").seal is not None
     assert {row["key"].partition("/")[0] for row in workplace.store.test_reads("s")} == {"confirm"}
     slot = workplace.store.slots("s")[0]
-    assert workplace.store.read_artifact("s", slot.id, "val.npz") == slot.key.encode()
+    score = workplace.store.tables("s").probabilities(slot.id, split="val")[0, 0]
+    assert score == np.float32(score_of(slot.seed))
 
 
 def test_two_agents_share_the_slots(workplace, in_background):

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 from proxy import Proxy
+from sample_outcome import result
 from sqlalchemy.engine import make_url
 from test_agent import wait_for
 
 from ablate.store.slot import Agent as Card
 from ablate.store.store import Store
 from ablate.worker.agent_options import Ending
-from ablate.worker.outbox import Finish, Outbox, Release, claim_document
-from ablate.worker.spool import Entry, Spool
+from ablate.worker.outbox import Outbox, Release
+from ablate.worker.spool import Spool, SpooledResult
 
-RESULT = {"scores": {"val_auroc": 0.5}}
+RESULT = result(0.5)
 
 
 @pytest.fixture
@@ -67,10 +68,10 @@ def test_result_of_a_dead_agent_is_told_by_the_next_one(workplace):
     held = claim(workplace, "dead")
     workplace.store.set_params(held, {"drop_path_rate": 0.0})
     with Spool(workplace.home / "spool", agent="dead") as dead:
-        dead.put(Entry(claim_document(held), RESULT, {"val.npz": b"from the dead"}))
+        dead.put(SpooledResult(held, RESULT))
         dead._lock.release()  # as the kernel does for a process that was killed
         workplace.agent().serve()
-    assert workplace.store.read_artifact("s", held.slot.id, "val.npz") == b"from the dead"
+    assert workplace.store.tables("s").scores.val_auroc[held.slot.id] == 0.5
     assert len(workplace.attempts()) == 6
     assert spooled(workplace) == []
 
@@ -80,22 +81,22 @@ def test_late_result_is_fenced_off_when_the_slot_was_given_to_another(workplace)
     wait_for(lambda: workplace.store.reconcile("s").n_reaped)
     while (other := claim(workplace, "other")).slot.id != late.slot.id:
         pass
-    workplace.store.finish(other, RESULT, {"val.npz": b"other"})
+    workplace.store.finish(other, result(0.6))
     with Spool(workplace.home / "spool", agent="frozen") as spool:
         outbox = Outbox(workplace.store, spool)
-        outbox.put(Finish(late, RESULT, {"val.npz": b"late"}))
+        outbox.put(SpooledResult(late, RESULT))
         assert len(spooled(workplace)) == 1
         outbox.tell(lambda _: None)
         assert len(outbox) == 0
     assert spooled(workplace) == []
-    assert workplace.store.read_artifact("s", late.slot.id, "val.npz") == b"other"
+    assert workplace.store.tables("s").scores.val_auroc[late.slot.id] == 0.6
 
 
 def test_result_reaches_the_store_also_when_the_disk_is_full(workplace):
     held = claim(workplace, "one")
     Path(workplace.home / "spool").touch()  # a folder cannot be made here
     outbox = Outbox(workplace.store, Spool(workplace.home / "spool", agent="one"))
-    outbox.put(Finish(held, RESULT, {}))
+    outbox.put(SpooledResult(held, RESULT))
     outbox.tell(lambda _: None)
     assert workplace.states()[held.slot.key] == "done"
 
@@ -103,7 +104,7 @@ def test_result_reaches_the_store_also_when_the_disk_is_full(workplace):
 def test_first_confirmation_keeps_the_test_fold_with_the_study(workplace):
     held = claim(workplace, "one")
     outbox = Outbox(workplace.store, Spool(workplace.home / "spool", agent="one"))
-    outbox.put(Finish(held, RESULT, {"test.npz": b"p", "test_fold.npz": b"labels"}))
+    outbox.put(SpooledResult(held, RESULT, test_fold=b"labels"))
     outbox.tell(lambda _: None)
     assert workplace.store.read_artifact("s", None, "test_fold.npz") == b"labels"
     assert workplace.store.read_artifact("s", held.slot.id, "test_fold.npz") is None

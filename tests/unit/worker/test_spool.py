@@ -3,37 +3,65 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_outcome import stopped_result
 
 from ablate.errors import DataError
-from ablate.worker.spool import Entry, Spool
+from ablate.store.slot import Agent, Claim, Slot, SlotState
+from ablate.worker.spool import Spool, SpooledResult
 
-ENTRY = Entry({"slot_id": 7, "token": 2}, {"scores": {"val_auroc": 0.9}}, {"val.npz": b"\0\1\2"})
+CLAIM = Claim(
+    study="s",
+    slot=Slot(
+        id=7, key="search/ft/-/0", phase="search", arm="ft", context={"data_fraction": 0.1}, index=0, generation=0,
+        chain="ft|{}", seed=2**62, params={"ft_lr": 0.1 + 0.2}, state=SlotState.LEASED, attempts=1, failures=0,
+        reason=None,
+    ),
+    token=2,
+    agent=Agent(id="a", host="h", pid=1, facts={"code": "c"}),
+    lease_s=60.0,
+    outcomes=("out_of_memory",),
+)  # fmt: skip
+PROBABILITIES = np.random.default_rng(0).random((5, 3), dtype=np.float32)
+OUTCOME = stopped_result(
+    0.1 + 0.2, val_probabilities=PROBABILITIES, notes=("one",), lost_classes=("MI",), class_scores={}
+)
+SPOOLED = SpooledResult(CLAIM, OUTCOME, test_fold=b"\0\1\2")
 
 LEAVE_AN_ORPHAN = """
 import os, signal, sys
 from pathlib import Path
-from ablate.worker.spool import Entry, Spool
+sys.path += sys.argv[2:]
+from ablate.worker.spool import Spool
+from test_spool import SPOOLED
 spool = Spool(Path(sys.argv[1]), agent="dead")
-spool.put(Entry({"slot_id": 7, "token": 2}, {"scores": {"val_auroc": 0.9}}, {"val.npz": bytes([0, 1, 2])}))
+spool.put(SPOOLED)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+PATHS = [Path(__file__).parent, Path(__file__).parents[2]]
 
 
 @pytest.fixture
 def orphaned(tmp_path):
     """A spool folder in which an agent was killed."""
-    done = subprocess.run([sys.executable, "-c", LEAVE_AN_ORPHAN, tmp_path], check=False)
+    done = subprocess.run([sys.executable, "-c", LEAVE_AN_ORPHAN, tmp_path, *PATHS], check=False)
     assert done.returncode == -signal.SIGKILL
     return tmp_path
 
 
 def test_result_of_a_killed_agent_is_found_by_the_next(orphaned):
     with Spool(orphaned, agent="next") as spool:
-        assert [entry for _, entry in spool.orphans()] == [ENTRY]
+        [(_, found)] = spool.orphans()
+    assert found.claim == CLAIM
+    assert found.test_fold == SPOOLED.test_fold
+    assert repr(found.outcome) == repr(OUTCOME)  # NaN is not equal to itself
+    np.testing.assert_array_equal(found.outcome.val_probabilities, PROBABILITIES)
+    assert found.outcome.test_probabilities is None
 
 
 def test_folder_of_a_dead_agent_goes_once_its_results_are_told(orphaned):
@@ -51,7 +79,7 @@ def test_result_that_was_not_told_stays(orphaned):
 
 def test_result_of_a_living_agent_is_left_alone(tmp_path):
     with Spool(tmp_path, agent="one") as one, Spool(tmp_path, agent="two") as two:
-        one.put(ENTRY)
+        one.put(SPOOLED)
         assert list(two.orphans()) == []
         assert list(one.orphans()) == []
 
@@ -93,7 +121,7 @@ def test_half_written_result_is_cleared_away(orphaned):
 def test_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=str(tmp_path / "file")):
-        Spool(tmp_path / "file", agent="one").put(ENTRY)
+        Spool(tmp_path / "file", agent="one").put(SPOOLED)
 
 
 def test_spool_without_results_leaves_no_folder(tmp_path):
