@@ -18,12 +18,12 @@ import optuna
 import pandas as pd
 from optuna.importance import FanovaImportanceEvaluator
 
-from ablate.stats.axis import Axis
+from ablate.domain import Domain
 from ablate.stats.importance import Importances, importance
 
 SHARES = np.array([0.81, 0.10, 0.08, 0.01])
 NAMES = list("abcd")
-SPACE = {name: Axis("float") for name in NAMES}
+SPACE = {name: Domain(name=name, high=1.0) for name in NAMES}
 OPTIMUM = np.array([0.3, -0.2, 0.5, 0.0])
 
 

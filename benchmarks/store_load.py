@@ -29,17 +29,21 @@ from ablate.store.postgres_server import Server
 from ablate.store.result import columns_of
 from ablate.store.slot import Agent, Claim, PlannedSlot
 from ablate.store.store import Store
+from ablate.study.space import parse_domain
 
 STUDY = "load"
 RECONCILE_S = 10.0
 STAGES: tuple[Stage, ...] = ("probe", "finetune")
 PARAMS = {"drop_path_rate": 0.3, "probe_epochs": 20, "ft_lr": 3e-4, "head_lr_ratio": 10.0, "layer_decay": 0.9}
 SPACE = {
-    "drop_path_rate": {"low": 0.0, "high": 0.6},
-    "probe_epochs": {"low": 0, "high": 50, "int": True},
-    "ft_lr": {"low": 1e-5, "high": 3e-3, "log": True},
-    "head_lr_ratio": {"low": 1.0, "high": 100.0, "log": True},
-    "layer_decay": {"low": 0.65, "high": 1.0},
+    name: parse_domain(name, {"low": low, "high": high, "log": name.endswith(("lr", "ratio"))})
+    for name, low, high in (
+        ("drop_path_rate", 0.0, 0.6),
+        ("probe_epochs", 0, 50),
+        ("ft_lr", 1e-5, 3e-3),
+        ("head_lr_ratio", 1.0, 100.0),
+        ("layer_decay", 0.65, 1.0),
+    )
 }
 
 

@@ -170,9 +170,10 @@ def register_study(store: "Store", spec: "Spec") -> None:
     """
     from ablate.study.plan import plan
 
-    space = {name: domain.document() for name, domain in spec.space.items()}
     slots = plan(spec)
-    store.register(spec.name, spec.document(), spec.digest(), slots, space=space, max_attempts=spec.budget.max_attempts)
+    store.register(
+        spec.name, spec.document(), spec.digest(), slots, space=spec.space, max_attempts=spec.budget.max_attempts
+    )
 
 
 def _offer(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> None:

@@ -19,7 +19,6 @@ from typing import Any
 from ablate.errors import LaunchError
 from ablate.launch.device import gpu_name
 from ablate.store.store import Store
-from ablate.study.space import Interval, point
 from ablate.study.spec import Spec
 from ablate.worker.fork_server import Child, ForkServer
 from ablate.worker.packing_pilot import ENTRY, PilotRequest, Refusal, Sign
@@ -75,10 +74,10 @@ class Packing:
 
 def request_for(spec: Spec, cohort: Path) -> PilotRequest:
     """The heaviest trial of a study, as far as memory goes: its largest batch, fine-tuned on all of its data."""
-    params = {name: value for name, domain in spec.fixed.items() if (value := point(domain)) is not None}
+    params = {name: value for name, domain in spec.fixed.items() if (value := domain.point) is not None}
     sizes = spec.space.get("batch_size", spec.fixed.get("batch_size"))
     if sizes is not None:
-        params["batch_size"] = int(sizes.high) if isinstance(sizes, Interval) else max(map(int, sizes.values))
+        params["batch_size"] = max(map(int, sizes.extremes))
     params |= {"probe_epochs": 0, "ft_epochs": max(1, int(params.get("ft_epochs", 1)))}
     encoder = spec.encoder
     return PilotRequest(

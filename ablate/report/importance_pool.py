@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from ablate.domain import Domain
 from ablate.report import frame, wording
-from ablate.stats.axis import Axis
 from ablate.store.study_tables import StudyTables
-from ablate.train.params import RANGES
+from ablate.study.space import parse_domain
+from ablate.train.params import DOMAINS
 
 ALL = "all"  # key of the pool of all trials
 FRACTION = "data_fraction"
+Space = dict[str, Domain]
 _MOST_LEVELS = 8  # a fraction with more values was searched, not crossed
 
 
@@ -33,7 +35,7 @@ class Pool:
     key: str
     is_main: bool
     params: pd.DataFrame
-    axes: Mapping[str, Axis]
+    axes: Mapping[str, Domain]
     trials: pd.DataFrame
 
 
@@ -47,7 +49,7 @@ def pools(tables: StudyTables) -> Iterator[Pool]:
     contexts, arms = frame.contexts(tables), [arm for arm in frame.arms(tables) if (done["arm"] == arm).any()]
     params = _with_context(tables, done)
     who = f"{len(arms)} arms" if len(arms) > 1 else "all trials"
-    space = dict(tables.spec.get("space") or {})
+    space = _domains(tables.spec["space"])
     title = f"{who}, all contexts" if len(contexts) > 1 else who
     yield _pool(title, ALL, params, done, space, is_main=True)
     yield from _by_fraction(who, params, done, space)
@@ -55,12 +57,12 @@ def pools(tables: StudyTables) -> Iterator[Pool]:
         for context in contexts:
             for arm in arms:
                 inside = (done["context"] == context) & (done["arm"] == arm)
-                own = space | dict((tables.spec.get("arms") or {}).get(arm) or {})
+                own = space | _domains(tables.spec["arms"][arm])
                 title, key = f"{arm}, {wording.context_text(context)}", f"{wording.context_key(context)};arm={arm}"
                 yield _pool(title, key, params[inside], done[inside], own, is_main=False)
 
 
-def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Mapping[str, Any]) -> Iterator[Pool]:
+def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Space) -> Iterator[Pool]:
     """A pool for each level of the data fraction, or for little and much data where the fraction was searched."""
     if FRACTION not in params or params[FRACTION].nunique() < 2:
         return
@@ -76,9 +78,13 @@ def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Mapp
     middle = math.sqrt(low * high)
     for start, end, inside in ((low, middle, values < middle), (middle, high, values >= middle)):
         title = f"{who}, {100 * start:.2g} % to {100 * end:.3g} % of the data"
-        band = {FRACTION: {"low": start, "high": end, "log": True}}
+        band = {FRACTION: parse_domain(FRACTION, {"low": start, "high": end, "log": True})}
         key = f"{FRACTION}={wording.general(start)}..{wording.general(end)}"
         yield _pool(title, key, params[inside], done[inside], {**space, **band}, is_main=True)
+
+
+def _domains(documents: Mapping[str, Any]) -> dict[str, Domain]:
+    return {name: parse_domain(name, document) for name, document in documents.items()}
 
 
 def _with_context(tables: StudyTables, done: pd.DataFrame) -> pd.DataFrame:
@@ -88,18 +94,18 @@ def _with_context(tables: StudyTables, done: pd.DataFrame) -> pd.DataFrame:
     return params.drop(columns=[name for name in factors if name in params]).join(factors)
 
 
-def _pool(
-    title: str, key: str, params: pd.DataFrame, trials: pd.DataFrame, space: Mapping[str, Any], *, is_main: bool
-) -> Pool:
-    usable = [n for n in RANGES if n in params and params[n].notna().all() and params[n].nunique() > 1]
+def _pool(title: str, key: str, params: pd.DataFrame, trials: pd.DataFrame, space: Space, *, is_main: bool) -> Pool:
+    usable = [n for n in DOMAINS if n in params and params[n].notna().all() and params[n].nunique() > 1]
     chosen = params[usable].infer_objects()
-    return Pool(title, key, is_main, chosen, {name: _axis(chosen[name], space.get(name)) for name in usable}, trials)
+    return Pool(
+        title, key, is_main, chosen, {name: _spanned(name, chosen[name], space.get(name)) for name in usable}, trials
+    )
 
 
-def _axis(values: pd.Series, domain: Any) -> Axis:
+def _spanned(name: str, values: pd.Series, declared: Domain | None) -> Domain:
     """The declared range, widened to the values there are; levels of a crossed factor are choices."""
-    if not isinstance(domain, Mapping) or "choices" in domain:
-        return Axis("choice", choices=tuple(sorted(set(values), key=lambda value: (str(type(value)), value))))
-    low, high = min(float(domain["low"]), float(values.min())), max(float(domain["high"]), float(values.max()))
-    is_log = bool(domain.get("log")) and low > 0
-    return Axis("int" if domain.get("integer") else "float", low, high, log=is_log)
+    if declared is None or declared.choices:
+        choices = tuple(sorted(set(values), key=lambda value: (str(type(value)), value)))
+        return Domain(name=name, choices=choices)
+    low, high = min(declared.low, float(values.min())), max(declared.high, float(values.max()))
+    return replace(declared, low=low, high=high, log=declared.log and low > 0)

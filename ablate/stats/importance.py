@@ -10,8 +10,10 @@ import pandas as pd
 from jaxtyping import Float
 from optuna.importance import PedAnovaImportanceEvaluator
 
+from ablate.distribution import to_distribution
+from ablate.domain import Domain, Scalar
 from ablate.errors import DataError, SpecError
-from ablate.stats.axis import Axis
+from ablate.stats.axis import functions, grid
 from ablate.stats.surrogate import DesignMatrix, Posterior, design_matrix, effect_variances, refit, sample
 
 MIN_TRIALS = 10
@@ -67,7 +69,7 @@ class Importances:
 def importance(
     params: pd.DataFrame,
     values: Float[np.ndarray, "trial"],
-    space: Mapping[str, Axis],
+    space: Mapping[str, Domain],
     *,
     n_draws: int = 600,
     n_resamples: int = 100,
@@ -113,13 +115,15 @@ def importance(
         stability=stability,
         stable=stability >= _STABLE,
         statement=statement,
-        curves={name: _curve(of, posterior, name, axis) for name, axis in used.items()},
+        curves={name: _curve(of, posterior, domain) for name, domain in used.items()},
     )
 
 
-def ped_anova(params: pd.DataFrame, values: Float[np.ndarray, "trial"], space: Mapping[str, Axis]) -> dict[str, float]:
+def ped_anova(
+    params: pd.DataFrame, values: Float[np.ndarray, "trial"], space: Mapping[str, Domain]
+) -> dict[str, float]:
     """Optuna's PED-ANOVA for getting into the best tenth of the trials, normalised to sum to 1."""
-    distributions = {name: _distribution(axis) for name, axis in space.items()}
+    distributions = {name: to_distribution(domain) for name, domain in space.items()}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -153,9 +157,9 @@ def _check(params: pd.DataFrame, values: Float[np.ndarray, "trial"]) -> None:
         raise DataError("importance: all trials have the same value; there is no variance to attribute")
 
 
-def _varying(params: pd.DataFrame, space: Mapping[str, Axis]) -> tuple[dict[str, Axis], dict[str, str]]:
+def _varying(params: pd.DataFrame, space: Mapping[str, Domain]) -> tuple[dict[str, Domain], dict[str, str]]:
     used, left_out = {}, {}
-    for name, axis in space.items():
+    for name, domain in space.items():
         missing = len(params) if name not in params else int(params[name].isna().sum())
         if missing == len(params):
             left_out[name] = "no trial has it"
@@ -166,7 +170,7 @@ def _varying(params: pd.DataFrame, space: Mapping[str, Axis]) -> tuple[dict[str,
         elif params[name].nunique() == 1:
             left_out[name] = "the same in all trials"
         else:
-            used[name] = axis
+            used[name] = domain
     return used, left_out
 
 
@@ -198,25 +202,17 @@ def _stability(
     return stability, f"stable: {held}" if stability >= _STABLE else f"not stable: {held}; more trials are needed"
 
 
-def _curve(of: DesignMatrix, posterior: Posterior, name: str, axis: Axis, *, n_points: int = 41) -> Curve:
-    points = axis.grid(n_points)
-    chosen = of.effect == of.effects.index((name,))
-    along = axis.functions(pd.Series(points), name=name)
+def _curve(of: DesignMatrix, posterior: Posterior, domain: Domain, *, n_points: int = 41) -> Curve:
+    points = grid(domain, n_points)
+    chosen = of.effect == of.effects.index((domain.name,))
+    along = functions(domain, pd.Series(points))
     lines = posterior.intercept[:, None] + posterior.coefficients[:, chosen] @ along.T
     low, high = np.quantile(lines, [0.025, 0.975], axis=0)
     return Curve(tuple(points), lines.mean(axis=0), low, high)
 
 
-def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:
-    if axis.kind == "choice":
-        return optuna.distributions.CategoricalDistribution([repr(choice) for choice in axis.choices])
-    if axis.kind == "int":
-        return optuna.distributions.IntDistribution(int(axis.low), int(axis.high), log=axis.log)
-    return optuna.distributions.FloatDistribution(axis.low, axis.high, log=axis.log)
-
-
-def _plain(value: Any, axis: Axis) -> str | int | float:
-    """The value as Optuna's distribution wants it."""
-    if axis.kind == "choice":
-        return repr(next(choice for choice in axis.choices if choice == value))
-    return int(value) if axis.kind == "int" else float(value)
+def _plain(value: Any, domain: Domain) -> Scalar:
+    """The value as Optuna's distribution wants it, without numpy's types."""
+    if domain.choices:
+        return next(choice for choice in domain.choices if choice == value)
+    return domain.typed(float(value))

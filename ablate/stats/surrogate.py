@@ -16,7 +16,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy import linalg
 
-from ablate.stats.axis import Axis
+from ablate.domain import Domain
+from ablate.stats.axis import degrees, functions
 
 Effect = tuple[str, ...]  # the one or two parameters that it is of
 
@@ -57,18 +58,18 @@ class Posterior:
     prior_variance: Float[np.ndarray, "function"]
 
 
-def design_matrix(params: pd.DataFrame, space: Mapping[str, Axis]) -> DesignMatrix:
+def design_matrix(params: pd.DataFrame, space: Mapping[str, Domain]) -> DesignMatrix:
     """Functions of every parameter and every pair of ``space`` at the rows of ``params``.
 
     Raises:
         SpecError: a value is outside its range.
     """
-    along = {name: axis.functions(params[name], name=name) for name, axis in space.items()}
+    along = {name: functions(domain, params[name]) for name, domain in space.items()}
     effects: list[Effect] = [(name,) for name in space]
     columns = [along[name] for name in space]
-    extra = [axis.degrees() - 1 for axis in space.values()]
+    extra = [degrees(domain) - 1 for domain in space.values()]
     for first, second in itertools.combinations(space, 2):
-        degree = np.add.outer(space[first].degrees(), space[second].degrees())
+        degree = np.add.outer(degrees(space[first]), degrees(space[second]))
         i, j = np.nonzero(degree <= _PAIR_DEGREE[len(space) <= _FEW_AXES])
         effects.append((first, second))
         columns.append(along[first][:, i] * along[second][:, j])

@@ -12,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from ablate.distribution import from_document, stored_value
 from ablate.errors import StoreError
 from ablate.store.database import Database, to_json
-from ablate.store.space import Distribution, stored_value, to_text
 
 TRIAL_STATES = {"waiting": "WAITING", "leased": "RUNNING", "done": "COMPLETE", "failed": "FAIL", "cancelled": "FAIL"}
 AUDIT_S = 30.0
@@ -235,7 +235,7 @@ class _Content:
     intermediate: Table = field(default_factory=lambda: {"ids": [], "steps": [], "values": []})
 
     def add(
-        self, slot: Row[Any], trial_id: int, metric_names: Sequence[str], distributions: Mapping[str, Distribution]
+        self, slot: Row[Any], trial_id: int, metric_names: Sequence[str], distributions: Mapping[str, Mapping[str, Any]]
     ) -> None:
         scores = slot.scores or {}
         objectives = [scores.get(name) for name in metric_names]
@@ -254,11 +254,13 @@ class _Content:
         else:
             self._add_intermediate(trial_id, slot.epochs)
 
-    def _add_params(self, trial_id: int, params: Mapping[str, Any], distributions: Mapping[str, Distribution]) -> None:
-        for name, distribution in distributions.items():
-            value = stored_value(distribution, params[name]) if name in params else None
+    def _add_params(
+        self, trial_id: int, params: Mapping[str, Any], distributions: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        for name, document in distributions.items():
+            value = stored_value(from_document(document), params[name]) if name in params else None
             if value is not None:
-                _append(self.params, trial_id, name, value, to_text(distribution))
+                _append(self.params, trial_id, name, value, to_json(document))
 
     def _add_attributes(self, trial_id: int, slot: Row[Any], scores: Mapping[str, float | None]) -> None:
         facts: dict[str, Any] = {}

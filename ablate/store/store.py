@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from ablate.domain import Domain
 from ablate.ecg.seal import Permit
 from ablate.outcome import Outcome, Progress
 from ablate.store import artifact, lease, migration, optuna_mirror, read_only_role, study, test_read, twin
@@ -92,13 +93,13 @@ class Store:
         slots: Sequence[PlannedSlot],
         metric_names: Sequence[str] = ("val_auroc", "val_auprc"),
         *,
-        space: Mapping[str, Mapping[str, Any]] | None = None,
+        space: Mapping[str, Domain] | None = None,
         max_attempts: int = 3,
     ) -> bool:
         """Store a study with all its slots, or find it there; True when it is new.
 
         Args:
-            space: {low, high, log, int} or {choices} of each searched parameter, for Optuna's eyes.
+            space: what is searched, for Optuna's eyes.
 
         Raises:
             StoreError: a study of this name has another spec; the message shows the keys that differ.

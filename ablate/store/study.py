@@ -10,12 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from ablate.distribution import distribution_documents
+from ablate.domain import Domain
 from ablate.errors import StoreError
 from ablate.outcome import Progress
 from ablate.store import lease
 from ablate.store.database import Database, to_json
 from ablate.store.slot import Agent, Past, PlannedSlot, Slot, SlotState
-from ablate.store.space import distributions_of
 
 _REGISTER = """
 INSERT INTO ablate_study (name, spec, spec_digest, metric_names, distributions, max_attempts)
@@ -182,7 +183,7 @@ def register(
     slots: Sequence[PlannedSlot],
     *,
     metric_names: Sequence[str],
-    space: Mapping[str, Mapping[str, Any]],
+    space: Mapping[str, Domain],
     max_attempts: int,
 ) -> bool:
     """Store a study and its slots in one transaction, or check the one that is there.
@@ -192,7 +193,7 @@ def register(
     """
     values = {
         "name": name, "spec": to_json(spec), "digest": spec_digest, "metric_names": to_json(list(metric_names)),
-        "distributions": to_json(distributions_of(space)), "max_attempts": max_attempts,
+        "distributions": to_json(distribution_documents(space)), "max_attempts": max_attempts,
     }  # fmt: skip
     known = database.rows(_READ, name=name)
     if known:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
+from ablate.domain import Scalar
 from ablate.errors import StoreError
 from ablate.store.slot import Slot, SlotState
 from ablate.store.store import Store
@@ -10,7 +11,6 @@ from ablate.study.ablation_path import mixed_params
 from ablate.study.design import Design
 from ablate.study.plan import SEARCH, chain, contexts
 from ablate.study.search import History, settled, start_values
-from ablate.study.space import Scalar
 from ablate.study.spec import Spec
 
 Choice = dict[str, Any]  # params, the validation score that chose them, and among how many trials

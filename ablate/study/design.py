@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ablate.study.space import Domain, Domains
+from ablate.domain import Domain
+from ablate.study.space import Domains
 
 BASELINE = "baseline"
 FULL = "full"

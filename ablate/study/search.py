@@ -5,7 +5,6 @@ context. Why: then the same study gives the same trials with one worker or with 
 another's. The price is that a generation waits for the one before; arms and contexts fill that time.
 """
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ablate import seeds
+from ablate.distribution import to_distribution
+from ablate.domain import Domain, Scalar
 from ablate.store.slot import Past, Slot
 from ablate.study.early_stopping import thresholds
-from ablate.study.space import Choices, Domain, Interval, Scalar, point
 from ablate.study.spec import Spec
 from ablate.train.early_stopping import Rungs
 from ablate.train.params import Params
@@ -60,7 +60,7 @@ def rungs(spec: Spec, slot: Slot, history: History) -> Rungs | None:
 
 def settled(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:
     """What nobody searches in an arm: the spec's fixed params, the arm's own single values, and the context."""
-    chosen = {name: point(domain) for name, domain in {**spec.fixed, **spec.arm_space(arm)}.items()}
+    chosen = {name: domain.point for name, domain in {**spec.fixed, **spec.arm_space(arm)}.items()}
     return {name: value for name, value in chosen.items() if value is not None} | dict(context)
 
 
@@ -70,11 +70,11 @@ def start_values(searched: Mapping[str, Domain]) -> dict[str, Scalar]:
 
 
 def _nearest(default: Any, domain: Domain) -> Scalar:
-    if isinstance(domain, Choices):
-        return default if default in domain else domain.values[0]
+    if domain.choices:
+        return default if default in domain else domain.choices[0]
     nearest = min(max(default, domain.low), domain.high)
     if nearest == 0 or (nearest == domain.low and default < domain.low):
-        return _at(0.5, domain)  # a component that is on starts from the middle of its range, not from hardly-on
+        return domain.at(0.5)  # a component that is on starts from the middle of its range, not from hardly-on
     return int(nearest) if domain.integer else float(nearest)
 
 
@@ -87,20 +87,8 @@ def _latin(spec: Spec, searched: Mapping[str, Domain], *, place: int, n: int, cu
     for name, domain in searched.items():
         random = np.random.default_rng(seeds.derive(spec.seed, "latin", cube, name))
         cell, within = random.permutation(n)[place], random.random(n)[place]
-        params[name] = _at((cell + within) / n, domain)
+        params[name] = domain.at((cell + within) / n)
     return params
-
-
-def _at(share: float, domain: Domain) -> Scalar:
-    """The value below which ``share`` of the domain lies."""
-    if isinstance(domain, Choices):
-        return domain.values[min(int(share * len(domain.values)), len(domain.values) - 1)]
-    if domain.integer and not domain.log:
-        return min(int(domain.low + share * (domain.high - domain.low + 1)), int(domain.high))
-    if domain.log:
-        value = domain.low * math.exp(share * math.log(domain.high / domain.low))
-        return round(value) if domain.integer else value
-    return domain.low + share * (domain.high - domain.low)
 
 
 def _tpe(spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: History) -> dict[str, Scalar]:
@@ -110,7 +98,7 @@ def _tpe(spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: Histor
     """
     import optuna  # noqa: PLC0415  (0.5 s that reading a spec need not wait for)
 
-    distributions = {name: _distribution(domain) for name, domain in searched.items()}
+    distributions = {name: to_distribution(domain) for name, domain in searched.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(
@@ -126,13 +114,3 @@ def _tpe(spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: Histor
             told = {"state": optuna.trial.TrialState.PRUNED, "intermediate_values": {past.stopped_epoch: score}}
         memory.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, **told))
     return dict(memory.ask(distributions).params)
-
-
-def _distribution(domain: Domain) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: PLC0415
-
-    if isinstance(domain, Interval) and domain.integer:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
-    if isinstance(domain, Interval):
-        return FloatDistribution(domain.low, domain.high, log=domain.log)
-    return CategoricalDistribution(domain.values)

@@ -18,10 +18,11 @@ from pydantic import (
 )
 
 from ablate import digest
+from ablate.domain import Domain, Scalar
 from ablate.ecg.task import TASKS
 from ablate.study.design import Design
 from ablate.study.early_stopping import EarlyStopping, given
-from ablate.study.space import Domain, Domains, Scalar, is_within, known_domain, point, restrict
+from ablate.study.space import Domains, known_domain, restrict
 from ablate.study.wording import nearest
 from ablate.train.params import Params
 
@@ -171,7 +172,7 @@ class Spec(_Frozen):
     def ft_epochs(self, arm: str, context: Mapping[str, Any]) -> int | None:
         """Epochs of fine-tuning of every trial of ``arm`` in ``context``; None where they are searched."""
         domain = {**self.fixed, **self.arm_space(arm)}.get("ft_epochs")
-        value = context.get("ft_epochs", Params().ft_epochs if domain is None else point(domain))
+        value = context.get("ft_epochs", Params().ft_epochs if domain is None else domain.point)
         return None if value is None else int(value)
 
     def tuned_arms(self) -> list[str]:
@@ -222,7 +223,7 @@ def _check_arms(spec: Spec) -> None:
         for name, domain in domains.items():
             if name not in spec.space:
                 raise ValueError(f"arms.{arm}.{name}: is not in [space]; an arm restricts the space, so add it there")
-            if not is_within(domain, spec.space[name]):
+            if not domain.is_within(spec.space[name]):
                 raise ValueError(f"arms.{arm}.{name}: {domain} is outside the space, {spec.space[name]}")
 
 

@@ -67,8 +67,7 @@ def write_study(folder: Path, *, ft_epochs: int = 1, search_trials: int = 15, re
 
 
 def register(store: Store, spec: Spec) -> None:
-    space = {name: domain.document() for name, domain in spec.space.items()}
-    store.register(spec.name, spec.document(), spec.digest(), plan(spec), space=space)
+    store.register(spec.name, spec.document(), spec.digest(), plan(spec), space=spec.space)
 
 
 def fill_here(url: str, spec: Spec, *, n_agents: int = 2) -> None:

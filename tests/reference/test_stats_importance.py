@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from optuna.importance import FanovaImportanceEvaluator
 
-from ablate.stats.axis import Axis
+from ablate.domain import Domain
 from ablate.stats.importance import importance
 
 SHARES = np.array([0.81, 0.10, 0.08, 0.01])
-SPACE = {name: Axis("float") for name in "abcd"}
+SPACE = {name: Domain(name=name, high=1.0) for name in "abcd"}
 
 
 def linear(points: np.ndarray) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_ishigami() -> None:
     """Known in closed form: first-order shares .3139, .4424, 0 and an interaction of the first and third of .2437."""
     points = np.random.default_rng(0).uniform(-np.pi, np.pi, (400, 3))
     values = np.sin(points[:, 0]) + 7 * np.sin(points[:, 1]) ** 2 + 0.1 * points[:, 2] ** 4 * np.sin(points[:, 0])
-    space = {name: Axis("float", -np.pi, np.pi) for name in "abc"}
+    space = {name: Domain(name=name, low=-np.pi, high=np.pi) for name in "abc"}
     found = importance(pd.DataFrame(points, columns=list("abc")), values, space, n_resamples=2)
     assert found.main["a"].mean == pytest.approx(0.314, abs=0.05)
     assert found.main["b"].mean == pytest.approx(0.442, abs=0.05)

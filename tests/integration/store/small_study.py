@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from sample_outcome import result, stopped_result
 
 from ablate.store.slot import PlannedSlot
+from ablate.study.space import parse_domain
 
 __all__ = ["SPACE", "confirm_slots", "result", "search_slots", "stopped_result"]
 SPACE = {
-    "ft_lr": {"low": 1e-5, "high": 3e-3, "log": True},
-    "probe_epochs": {"low": 0, "high": 50, "int": True},
-    "drop_path_schedule": {"choices": ["linear", "constant"]},
+    "ft_lr": parse_domain("ft_lr", {"low": 1e-5, "high": 3e-3, "log": True}),
+    "probe_epochs": parse_domain("probe_epochs", {"low": 0, "high": 50}),
+    "drop_path_schedule": parse_domain("drop_path_schedule", {"choices": ["linear", "constant"]}),
 }
 
 

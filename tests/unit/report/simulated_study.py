@@ -15,13 +15,13 @@ from ablate.store.study_tables import StudyTables, TestFold
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 CLASSES = ("1AVB", "AFIB", "ASMI", "CLBBB", "CRBBB", "IMI", "LVH", "NORM", "PVC", "SR", "STACH", "WPW")
 SPACE: dict[str, Any] = {
-    "probe_epochs": {"low": 0, "high": 30, "log": False, "integer": True},
-    "probe_lr": {"low": 5e-4, "high": 5e-2, "log": True, "integer": False},
-    "ft_lr": {"low": 1e-5, "high": 3e-3, "log": True, "integer": False},
-    "head_lr_ratio": {"low": 1, "high": 100, "log": True, "integer": False},
-    "drop_path_rate": {"low": 0, "high": 0.6, "log": False, "integer": False},
+    "probe_epochs": {"low": 0, "high": 30, "log": False, "int": True},
+    "probe_lr": {"low": 5e-4, "high": 5e-2, "log": True, "int": False},
+    "ft_lr": {"low": 1e-5, "high": 3e-3, "log": True, "int": False},
+    "head_lr_ratio": {"low": 1, "high": 100, "log": True, "int": False},
+    "drop_path_rate": {"low": 0, "high": 0.6, "log": False, "int": False},
 }
-OFF = {"low": 0, "high": 0, "log": False, "integer": False}
+OFF = {"low": 0, "high": 0, "log": False, "int": False}
 ARMS = {
     "ft": {"probe_epochs": OFF, "drop_path_rate": OFF},
     "sd": {"probe_epochs": OFF},
@@ -145,7 +145,7 @@ class Simulator:
             low, high = limits["low"], limits["high"]
             draw = 0.6 if phase == "confirm" else self.rng.random()
             value = low * (high / low) ** draw if limits["log"] else low + (high - low) * draw
-            params[name] = round(value) if domain["integer"] else float(value)
+            params[name] = round(value) if domain["int"] else float(value)
         if params["probe_epochs"] == 0:
             params["probe_lr"] = None
         return params

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from ablate.report.importance import importance_facts, importance_figure, import
 from ablate.report.importance_pool import pools
 from ablate.report.interaction import interaction_figure, interaction_section
 from ablate.store.study_tables import StudyTables
+from ablate.study.file import load_spec
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,17 @@ def test_a_parameter_that_some_arms_lack_appears_within_those_that_have_it(finis
     assert "probe_lr" in by_key["data_fraction=1;arm=lp"].axes
     assert "drop_path_rate" not in by_key["data_fraction=1;arm=lp"].axes
     assert by_key["all"].axes["data_fraction"].choices == (0.1, 1.0)
+
+
+def test_whole_numbers_are_whole_in_an_importance(finished: StudyTables) -> None:
+    """The study's own document says what is whole, and it is read as the study writes it."""
+    stored = load_spec("sd_vs_lp").document()
+    assert stored["space"]["probe_epochs"]["int"] is True
+    tables = replace(finished, spec=finished.spec | {"space": stored["space"], "arms": stored["arms"]})
+    within = {pool.key: pool for pool in pools(tables)}["data_fraction=1;arm=lp"]
+    assert within.axes["probe_epochs"].integer
+    assert not within.axes["ft_lr"].integer
+    assert within.axes["ft_lr"].log
 
 
 def test_a_searched_fraction_is_split_into_little_and_much_data() -> None:

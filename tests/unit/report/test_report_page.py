@@ -176,7 +176,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(untouched: StudyTables
     write_report(untouched, target)
     before = (target / "index.html").read_bytes()
     broken = replace(untouched, spec={**untouched.spec, "space": object()})
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         write_report(broken, target)
     assert (target / "index.html").read_bytes() == before
     assert not [path for path in target.iterdir() if path.name.startswith(".")]

@@ -2,63 +2,63 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablate.domain import Domain
 from ablate.errors import SpecError
-from ablate.stats.axis import Axis
+from ablate.stats.axis import degrees, functions, grid, levels
 
-
-def levels(axis: Axis) -> list:
-    return list(axis.choices) or list(range(int(axis.low), int(axis.high) + 1))
+UNIT = Domain(name="lr", high=1.0)
+MODE = Domain(name="mode", choices=("sample", "batch"))
+WIDE = Domain(name="batch_size", low=16, high=512, log=True, integer=True)
 
 
 @pytest.mark.parametrize(
-    "axis",
+    "domain",
     [
-        Axis("choice", choices=("linear", "constant", None)),
-        Axis("choice", choices=(True, False)),
-        Axis("int", 0, 3),
-        Axis("int", 5, 24),
+        Domain(name="schedule", choices=("linear", "constant", "none")),
+        Domain(name="flag", choices=(True, False)),
+        Domain(name="epochs", low=0, high=3, integer=True),
+        Domain(name="epochs", low=5, high=24, integer=True),
     ],
 )
-def test_functions_of_few_levels_are_orthonormal_over_the_levels(axis: Axis) -> None:
-    found = axis.functions(pd.Series(levels(axis), dtype=object), name="x")
-    assert found.shape[1] == len(axis.degrees()) <= axis.n_levels - 1
-    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(found.T @ found / len(found), np.eye(found.shape[1]), atol=1e-12)
+def test_functions_of_few_levels_are_orthonormal_over_the_levels(domain: Domain) -> None:
+    along = functions(domain, pd.Series(levels(domain), dtype=object))
+    assert along.shape[1] == len(degrees(domain)) <= len(levels(domain)) - 1
+    np.testing.assert_allclose(along.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(along.T @ along / len(along), np.eye(along.shape[1]), atol=1e-12)
 
 
-@pytest.mark.parametrize("axis", [Axis("float", -1, 3), Axis("float", 1e-5, 1e-2, log=True)])
-def test_functions_of_a_continuous_axis_are_orthonormal(axis: Axis) -> None:
+@pytest.mark.parametrize("domain", [Domain(name="x", low=-1, high=3), Domain(name="lr", low=1e-5, high=1e-2, log=True)])
+def test_functions_of_a_continuous_axis_are_orthonormal(domain: Domain) -> None:
     nodes, weights = np.polynomial.legendre.leggauss(20)
-    position = (nodes + 1) / 2
-    values = axis.low * (axis.high / axis.low) ** position if axis.log else axis.low + (axis.high - axis.low) * position
-    found = axis.functions(pd.Series(values), name="x")
-    np.testing.assert_allclose(found.T @ (found * weights[:, None] / 2), np.eye(6), atol=1e-10)
+    values = [domain.at(float(share)) for share in (nodes + 1) / 2]
+    along = functions(domain, pd.Series(values))
+    np.testing.assert_allclose(along.T @ (along * weights[:, None] / 2), np.eye(6), atol=1e-10)
 
 
 def test_many_integers_count_as_continuous() -> None:
     """Each takes an equal part of the axis, the first and the last too."""
-    every = Axis("int", 0, 50).functions(pd.Series(range(51)), name="x")
+    every = functions(Domain(name="epochs", low=0, high=50, integer=True), pd.Series(range(51)))
     np.testing.assert_allclose(every.mean(axis=0), 0, atol=0.01)
-    assert Axis("int", 16, 512, log=True).functions(pd.Series([16, 100, 512]), name="x").shape == (3, 6)
+    assert functions(WIDE, pd.Series([16, 100, 512])).shape == (3, 6)
 
 
 @pytest.mark.parametrize(
-    "axis",
+    "domain",
     [
-        Axis("float", 1e-5, 3e-3, log=True),
-        Axis("int", 0, 50),
-        Axis("int", 16, 512, log=True),
-        Axis("choice", choices="ab"),
+        Domain(name="lr", low=1e-5, high=3e-3, log=True),
+        Domain(name="epochs", low=0, high=50, integer=True),
+        WIDE,
+        MODE,
     ],
 )
-def test_the_grid_stays_within_the_range(axis: Axis) -> None:
-    points = axis.grid(41)
-    axis.functions(pd.Series(points), name="x")
+def test_the_grid_stays_within_the_range(domain: Domain) -> None:
+    points = grid(domain, 41)
+    functions(domain, pd.Series(points))
     assert len(set(points)) == len(points) >= 2
 
 
 def test_a_value_outside_is_said() -> None:
     with pytest.raises(SpecError, match=r"lr: value 2.0 outside 0.0 to 1.0"):
-        Axis("float").functions(pd.Series([0.5, 2.0]), name="lr")
+        functions(UNIT, pd.Series([0.5, 2.0]))
     with pytest.raises(SpecError, match="mode: value 'x' is none of sample, batch"):
-        Axis("choice", choices=("sample", "batch")).functions(pd.Series(["x"]), name="mode")
+        functions(MODE, pd.Series(["x"]))

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablate.domain import Domain
 from ablate.errors import DataError, SpecError
-from ablate.stats.axis import Axis
 from ablate.stats.importance import importance
 
-SPACE = {name: Axis("float") for name in "abcd"}
+SPACE = {name: Domain(name=name, high=1.0) for name in "abcd"}
 SHARES = {"a": 0.81, "b": 0.10, "c": 0.08, "d": 0.01}
 
 
@@ -61,10 +61,10 @@ def test_noise_widens_intervals_and_is_not_explained() -> None:
 def test_choices_integers_and_logarithms() -> None:
     rng = np.random.default_rng(0)
     space = {
-        "lr": Axis("float", 1e-5, 1e-2, log=True),
-        "epochs": Axis("int", 0, 10),
-        "mode": Axis("choice", choices=("sample", "batch", "fixed")),
-        "idle": Axis("float"),
+        "lr": Domain(name="lr", low=1e-5, high=1e-2, log=True),
+        "epochs": Domain(name="epochs", low=0, high=10, integer=True),
+        "mode": Domain(name="mode", choices=("sample", "batch", "fixed")),
+        "idle": Domain(name="idle", high=1.0),
     }
     params = pd.DataFrame(
         {

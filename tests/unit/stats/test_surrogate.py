@@ -2,10 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablate.stats.axis import Axis
+from ablate.domain import Domain
 from ablate.stats.surrogate import design_matrix, effect_variances, refit, sample
 
-SPACE = {"a": Axis("float"), "b": Axis("float"), "mode": Axis("choice", choices=("x", "y"))}
+SPACE = {
+    "a": Domain(name="a", high=1.0),
+    "b": Domain(name="b", high=1.0),
+    "mode": Domain(name="mode", choices=("x", "y")),
+}
 
 
 def trials(n_trials: int) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from ablate.study.confirmation import seal_document
 from ablate.study.design import Design
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
-from ablate.study.space import point
 from ablate.study.spec import Spec
 
 SWITCHES = {
@@ -39,16 +38,16 @@ def weights(arms: dict, contrasts: list) -> np.ndarray:
 def test_add_one_in_has_the_baseline_each_component_alone_and_all() -> None:
     arms, contrasts = design("add_one_in", 2).expand()
     assert list(arms) == ["baseline", "sd", "lp", "sd+lp"]
-    assert point(arms["sd"]["drop_path_rate"]) == 0.2
-    assert point(arms["sd"]["probe_epochs"]) == 0
+    assert arms["sd"]["drop_path_rate"].point == 0.2
+    assert arms["sd"]["probe_epochs"].point == 0
     assert [c["name"] for c in contrasts] == ["sd - baseline", "lp - baseline", "sd+lp - baseline"]
 
 
 def test_leave_one_out_has_all_and_all_but_one() -> None:
     arms, contrasts = design("leave_one_out", 3).expand()
     assert list(arms) == ["full", "full-sd", "full-lp", "full-ld"]
-    assert point(arms["full-lp"]["probe_epochs"]) == 0
-    assert point(arms["full-lp"]["drop_path_rate"]) == 0.2
+    assert arms["full-lp"]["probe_epochs"].point == 0
+    assert arms["full-lp"]["drop_path_rate"].point == 0.2
     assert all(c["arm"] == "full" for c in contrasts)
 
 
