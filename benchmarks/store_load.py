@@ -27,7 +27,7 @@ from ablate.outcome import Outcome, Progress, Stage
 from ablate.store.database import Database, to_json
 from ablate.store.postgres_server import Server
 from ablate.store.result import columns_of
-from ablate.store.slot import Agent, Claim, PlannedSlot
+from ablate.store.slot import AgentCard, Claim, PlannedSlot
 from ablate.store.store import Store
 from ablate.study.space import parse_domain
 
@@ -134,7 +134,7 @@ def client(url: str, number: int, barrier: Any, told: "Queue[dict[str, Any]]") -
     engine = store.database._engine
     count = {"n_statements": 0}
     sa.event.listen(engine, "before_cursor_execute", lambda *_: count.update(n_statements=count["n_statements"] + 1))
-    agent = Agent(id=f"load-{number}", host="load", pid=number)
+    agent = AgentCard(id=f"load-{number}", host="load", pid=number)
     report: dict[str, Any] = {"claim_s": [], "n_errors": 0}
     barrier.wait()
     cpu_started, report["started"] = time.process_time(), time.perf_counter()  # one clock for all processes
@@ -143,7 +143,7 @@ def client(url: str, number: int, barrier: Any, told: "Queue[dict[str, Any]]") -
     told.put(report)
 
 
-def work(store: Store, agent: Agent, report: dict[str, Any]) -> None:
+def work(store: Store, agent: AgentCard, report: dict[str, Any]) -> None:
     reconcile_at = time.monotonic() + random.uniform(0, RECONCILE_S)
     pause_s = 0.05
     while True:
@@ -204,8 +204,8 @@ def fill(store: Store, n_slots: int) -> None:
     )  # fmt: skip
     database.rows(
         """
-        INSERT INTO ablate_attempt (slot_id, token, agent_id, host, device, ended_at, outcome)
-        SELECT id, 1, 'filler', 'load', 'cpu', now(), 'done' FROM ablate_slot WHERE state = 'done'
+        INSERT INTO ablate_attempt (slot_id, token, nonce, agent_id, host, device, ended_at, outcome)
+        SELECT id, 1, 'filler-' || id, 'filler', 'load', 'cpu', now(), 'done' FROM ablate_slot WHERE state = 'done'
         """
     )
     database.rows(

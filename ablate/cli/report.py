@@ -54,8 +54,10 @@ def dashboard(
     """Serve optuna-dashboard; read-only unless --write is given."""
     from optuna_dashboard import run_server
 
+    from ablate.store.read_only_role import read_only_url
+
     store = open_store(storage)
-    url = storage_address(storage) if write else store.read_only_url()
+    url = storage_address(storage) if write else read_only_url(store.database)
     if not write:
         os.environ.pop("PGPASSWORD", None)  # the store's own, which would outrank the reader's password file
     console.print(f"http://{host}:{port}/  ({'read and write' if write else 'read only'}; Ctrl-C ends it)")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate import settings
-from ablate.cli.option import JsonOption, StorageOption, storage_address
+from ablate.cli.option import JsonOption, StorageOption, open_store, storage_address
 from ablate.cli.output import console, emit_facts, emit_json
 
 if TYPE_CHECKING:
@@ -52,11 +52,9 @@ def url(
     """Print the address of the store, for optuna-dashboard or psql; it holds no password of ours."""
     address = storage_address(storage)
     if read_only:
-        from ablate.store.store import Store
+        from ablate.store.read_only_role import read_only_url
 
-        store = Store(address)
-        store.create_schema()
-        address = store.read_only_url()
+        address = read_only_url(open_store(storage).database)
     console.print(address, soft_wrap=True, highlight=False)
 
 

@@ -6,9 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ablate.errors import StoreError
+from ablate.store.access import StoreAccess
 from ablate.store.database import Database
 
-HEAD = "0004"
+HEAD = "0001"
 VERSION_TABLE = "ablate_version"
 _LOCK = 0x61626C61  # "abla": of everybody who creates or changes tables
 
@@ -19,47 +20,6 @@ def current(connection: Connection) -> str | None:
         return None
     version: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
     return version
-
-
-def create(database: Database) -> None:
-    """Create our tables and Optuna's unless they are there; any number of processes may do so at once.
-
-    Raises:
-        StoreError: the tables are of another version.
-    """
-
-    def work(connection: Connection) -> None:
-        version = current(connection)
-        if version is not None:
-            return check(database, version)
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        if current(connection) is None:
-            _create_optuna(database)
-            _migrate(connection)
-        return None
-
-    database.transact(work)
-
-
-def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring the tables to this version; gives the version before and after.
-
-    Raises:
-        StoreError: the tables are newer than this ablate.
-    """
-
-    def work(connection: Connection) -> str | None:
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        version = current(connection)
-        if version is not None and version > HEAD:
-            check(database, version)
-        if version is None:
-            _create_optuna(database)
-        if version != HEAD:
-            _migrate(connection)
-        return version
-
-    return database.transact(work), HEAD
 
 
 def check(database: Database, version: str | None) -> None:
@@ -75,6 +35,49 @@ def check(database: Database, version: str | None) -> None:
         raise StoreError(f"{where}, this ablate needs {HEAD}; `ablate storage upgrade` brings them there")
     if version > HEAD:
         raise StoreError(f"{where} are newer than this ablate ({HEAD}); install a newer ablate")
+
+
+class Schema(StoreAccess):
+    """The tables as a whole."""
+
+    def create_schema(self) -> None:
+        """Create our tables and Optuna's unless they are there; any number of processes may do so at once.
+
+        Raises:
+            StoreError: the tables are of another version.
+        """
+
+        def work(connection: Connection) -> None:
+            version = current(connection)
+            if version is not None:
+                return check(self.database, version)
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            if current(connection) is None:
+                _create_optuna(self.database)
+                _migrate(connection)
+            return None
+
+        self.database.transact(work)
+
+    def upgrade_schema(self) -> tuple[str | None, str]:
+        """Bring older tables to this version; gives the version before and after.
+
+        Raises:
+            StoreError: the tables are newer than this ablate.
+        """
+
+        def work(connection: Connection) -> str | None:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            version = current(connection)
+            if version is not None and version > HEAD:
+                check(self.database, version)
+            if version is None:
+                _create_optuna(self.database)
+            if version != HEAD:
+                _migrate(connection)
+            return version
+
+        return self.database.transact(work), HEAD
 
 
 def _migrate(connection: Connection) -> None:

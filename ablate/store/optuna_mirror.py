@@ -23,7 +23,7 @@ _SPACE = 0x6F7074  # "opt": our advisory locks of this kind
 
 _STUDY = """
 SELECT y.id, y.name, y.spec, y.spec_digest, y.metric_names, y.distributions, y.optuna_study_id, o.study_id AS found,
-       pg_try_advisory_xact_lock(:space, y.id) AS is_ours
+       pg_try_advisory_xact_lock(:space, hashtext(y.id)) AS is_ours
 FROM ablate_study y LEFT JOIN studies o ON o.study_name = y.name WHERE y.id = :study
 """
 
@@ -127,7 +127,7 @@ SELECT study_id FROM made
 Table = dict[str, list[Any]]
 
 
-def mirror(database: Database, study_id: int) -> int:
+def mirror(database: Database, study_id: str) -> int:
     """Bring the Optuna study up to date; gives the number of trials changed, 0 also while somebody else does it.
 
     Raises:
@@ -141,7 +141,7 @@ def mirror(database: Database, study_id: int) -> int:
             return n_changed
 
 
-def audit(database: Database, study_id: int, *, every_s: float = AUDIT_S) -> int:
+def audit(database: Database, study_id: str, *, every_s: float = AUDIT_S) -> int:
     """Mark slots whose trials are missing or in another state, so that ``mirror`` mends them; gives their number.
 
     It looks at every slot, so all agents together do it once in ``every_s``.
@@ -151,7 +151,7 @@ def audit(database: Database, study_id: int, *, every_s: float = AUDIT_S) -> int
     return len(database.rows(_AUDIT, study=study_id))
 
 
-def _mirror_batch(connection: Connection, study_id: int) -> int:
+def _mirror_batch(connection: Connection, study_id: str) -> int:
     study = connection.execute(sa.text(_STUDY), {"study": study_id, "space": _SPACE}).one()
     if not study.is_ours:
         return 0
@@ -212,7 +212,7 @@ def _write(connection: Connection, study: Row[Any], slots: Sequence[Row[Any]], i
     connection.execute(sa.text(_SETTLE), settled)
 
 
-def _write_live(connection: Connection, study_id: int) -> None:
+def _write_live(connection: Connection, study_id: str) -> None:
     """The latest score of each trial that is going on."""
     table: Table = {"ids": [], "steps": [], "values": []}
     for row in connection.execute(sa.text(_LIVE), {"study": study_id}):

@@ -36,7 +36,7 @@ _now = func.now()
 study = Table(
     "ablate_study",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Text, primary_key=True, server_default=text("(gen_random_uuid())::text"), comment="unique for ever"),
     Column("name", Text, nullable=False, unique=True),
     Column("spec", JSON, nullable=False),
     Column("spec_digest", Text, nullable=False),
@@ -70,7 +70,8 @@ slot = Table(
     Column("state", Text, nullable=False),
     Column("token", Integer, nullable=False, server_default="0", comment="fencing token: leases given"),
     Column("failures", Integer, nullable=False, server_default="0", comment="attempts that count against max_attempts"),
-    Column("losses", Integer, nullable=False, server_default="0", comment="attempts lost with their machine"),
+    Column("losses", Integer, nullable=False, server_default="0", comment="attempts lost since it last came further"),
+    Column("reached", Integer, nullable=False, server_default="0", comment="how far the furthest attempt had come"),
     Column("reason", Text),
     Column("not_before", _time, nullable=False, server_default=_now, comment="back-off after a failed attempt"),
     Column("stale", Boolean, nullable=False, server_default=text("true"), comment="its Optuna trial must follow"),
@@ -113,9 +114,8 @@ lease = Table(
     "ablate_lease",
     metadata,
     Column("slot_id", ForeignKey("ablate_slot.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("study_id", Integer, nullable=False),
+    Column("study_id", Text, nullable=False),
     Column("token", Integer, nullable=False),
-    Column("nonce", Text, nullable=False, unique=True, comment="tells a claim that was retried from a second one"),
     Column("agent_id", Text, nullable=False),
     Column("lease_s", Double, nullable=False),
     Column("deadline", _time, nullable=False),
@@ -127,6 +127,7 @@ attempt = Table(
     metadata,
     Column("slot_id", ForeignKey("ablate_slot.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("token", Integer, primary_key=True, autoincrement=False),
+    Column("nonce", Text, nullable=False, unique=True, comment="tells it from every other attempt in any store"),
     Column("agent_id", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("device", Text, nullable=False),
@@ -169,11 +170,4 @@ test_read = Table(
     Column("token", Integer, primary_key=True, autoincrement=False),
     Column("agent_id", Text, nullable=False),
     Column("opened_at", _time, nullable=False, server_default=_now),
-)
-
-optuna_artifact = Table(
-    "ablate_optuna_artifact",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("content", LargeBinary, nullable=False),
 )

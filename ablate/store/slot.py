@@ -130,7 +130,7 @@ class Twin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agent:
+class AgentCard:
     """Who claims slots: one process on one machine.
 
     Attributes:
@@ -150,20 +150,24 @@ class Claim:
     """The right to fill a slot, until the lease runs out and somebody else gets it.
 
     Attributes:
+        study_id: the study's, unique for ever; its name may stand for another study in another store.
         token: fencing token: a later claim of the same slot has a greater one.
+        nonce: the attempt's, unique for ever.
         outcomes: how earlier attempts at the slot ended, oldest first ("out_of_memory", "preempted", ...).
     """
 
     study: str
+    study_id: str
     slot: Slot
     token: int
-    agent: Agent
+    nonce: str
+    agent: AgentCard
     lease_s: float
     outcomes: tuple[str, ...] = ()
 
 
 COUNTED = frozenset({"diverged", "out_of_memory", "crashed", "bad_data", "hung"})
-"""Outcomes that count against ``max_attempts``; others (preempted, lost machine, expired lease) are nobody's fault."""
+"""Outcomes that count against ``max_attempts``; others (killed, preempted, expired lease) are nobody's fault."""
 
 FINAL = frozenset({"diverged", "bad_data"})
 """Outcomes that another attempt would only repeat."""

@@ -60,21 +60,24 @@ ORDER BY name
 """
 
 
-def tables(database: Database, study_id: int) -> StudyTables:
+def tables(database: Database, study_id: str, *, read_artifact: Callable[[int, str], bytes | None]) -> StudyTables:
     """The study's tables in one consistent snapshot.
 
     Raises:
         StoreUnavailable: the store is away.
     """
 
+    def read_probabilities(slot_id: int, split: str) -> Float[np.ndarray, "record label"]:
+        return _probabilities(read_artifact(slot_id, f"{split}.npz"), slot_id, split)
+
     def work(connection: Connection) -> StudyTables:
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        return _read(connection, study_id, lambda slot, split: _probabilities(database, study_id, slot, split))
+        return _read(connection, study_id, read_probabilities)
 
     return database.transact(work)
 
 
-def _read(connection: Connection, study_id: int, read_probabilities: Callable[[int, str], Any]) -> StudyTables:
+def _read(connection: Connection, study_id: str, read_probabilities: Callable[[int, str], Any]) -> StudyTables:
     def rows(statement: str, **values: Any) -> Sequence[Row[Any]]:
         return connection.execute(sa.text(statement), {"study": study_id, **values}).all()
 
@@ -174,8 +177,7 @@ def _test_fold(rows: Sequence[Row[Any]]) -> TestFold | None:
         )
 
 
-def _probabilities(database: Database, study_id: int, slot_id: int, split: str) -> Float[np.ndarray, "record label"]:
-    content = artifact.read(database, study_id, slot_id, f"{split}.npz")
+def _probabilities(content: bytes | None, slot_id: int, split: str) -> Float[np.ndarray, "record label"]:
     if content is None:
         raise StoreError(f"slot {slot_id}: the store holds no probabilities on {split}; is the slot done?")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

@@ -15,8 +15,9 @@ from ablate.domain import Domain
 from ablate.errors import StoreError
 from ablate.outcome import Progress
 from ablate.store import lease
-from ablate.store.database import Database, to_json
-from ablate.store.slot import Agent, Past, PlannedSlot, Slot, SlotState
+from ablate.store.access import StoreAccess
+from ablate.store.database import to_json
+from ablate.store.slot import AgentCard, Past, PlannedSlot, Slot, SlotState
 
 _REGISTER = """
 INSERT INTO ablate_study (name, spec, spec_digest, metric_names, distributions, max_attempts)
@@ -53,13 +54,14 @@ FROM ablate_slot WHERE study_id = :study GROUP BY phase, state
 """
 
 _RETRY = """
-UPDATE ablate_slot SET state = 'waiting', failures = 0, losses = 0, reason = NULL, not_before = now(), stale = true
+UPDATE ablate_slot SET state = 'waiting', failures = 0, losses = 0, reached = 0, reason = NULL, not_before = now(),
+                       stale = true
 WHERE study_id = :study AND state IN ('failed', 'cancelled') RETURNING id
 """
 
 _CANCEL = """
 WITH hit AS (
-    UPDATE ablate_slot SET state = 'cancelled', reason = 'cancelled', stale = true
+    UPDATE ablate_slot SET state = 'cancelled', reason = NULL, stale = true
     WHERE study_id = :study AND state IN ('waiting', 'leased') RETURNING id, token
 ), freed AS (
     DELETE FROM ablate_lease l USING hit WHERE l.slot_id = hit.id
@@ -69,6 +71,13 @@ WITH hit AS (
 )
 SELECT id FROM hit
 """
+
+_SEAL = """
+UPDATE ablate_study SET seal = CAST(:seal AS json), sealed_at = now()
+WHERE id = :study AND sealed_at IS NULL RETURNING id
+"""
+
+_STOP = "UPDATE ablate_study SET stop_requested_at = CASE WHEN :on THEN now() END WHERE id = :study"
 
 RECENT_S = 600.0  # how far back a machine's pace is looked for
 _AGENTS = """
@@ -94,9 +103,9 @@ _SLOTS = f"SELECT {lease.SLOT_COLUMNS} FROM ablate_slot WHERE study_id = :study 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRow:
-    """A study as the store holds it."""
+    """A study as the store holds it; ``id`` is unique for ever, in every store."""
 
-    id: int
+    id: str
     name: str
     spec: dict[str, Any]
     spec_digest: str
@@ -175,141 +184,123 @@ class Counts:
         return sum(self.of(state, phase=phase) for state in SlotState)
 
 
-def register(
-    database: Database,
-    name: str,
-    spec: Mapping[str, Any],
-    spec_digest: str,
-    slots: Sequence[PlannedSlot],
-    *,
-    metric_names: Sequence[str],
-    space: Mapping[str, Domain],
-    max_attempts: int,
-) -> bool:
-    """Store a study and its slots in one transaction, or check the one that is there.
+class Studies(StoreAccess):
+    """Studies and their slots as a whole."""
 
-    Raises:
-        StoreError: a study of this name has another spec.
-    """
-    values = {
-        "name": name, "spec": to_json(spec), "digest": spec_digest, "metric_names": to_json(list(metric_names)),
-        "distributions": to_json(distribution_documents(space)), "max_attempts": max_attempts,
-    }  # fmt: skip
-    known = database.rows(_READ, name=name)
-    if known:
-        _check_same(name, known[0].spec_digest, known[0].spec, spec, spec_digest)
+    def register(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        spec_digest: str,
+        slots: Sequence[PlannedSlot],
+        metric_names: Sequence[str] = ("val_auroc", "val_auprc"),
+        *,
+        space: Mapping[str, Domain] | None = None,
+        max_attempts: int = 3,
+    ) -> bool:
+        """Store a study with all its slots in one transaction, or find it there; True when it is new.
+
+        Args:
+            name: of the study.
+            spec: as its document.
+            spec_digest: of the spec.
+            slots: the plan.
+            metric_names: of the objectives that Optuna shows.
+            space: what is searched, for Optuna's eyes.
+            max_attempts: of a slot by its own fault.
+
+        Raises:
+            StoreError: a study of this name has another spec; the message shows the keys that differ.
+        """
+        values = {
+            "name": name, "spec": to_json(spec), "digest": spec_digest, "metric_names": to_json(list(metric_names)),
+            "distributions": to_json(distribution_documents(space or {})), "max_attempts": max_attempts,
+        }  # fmt: skip
+
+        def work(connection: Connection) -> bool:
+            study_id = connection.scalar(sa.text(_REGISTER), values)
+            if study_id is not None:
+                if connection.scalar(sa.text("SELECT count(*) FROM studies WHERE study_name = :name"), {"name": name}):
+                    raise StoreError(
+                        f"study {name}: an Optuna study of this name is in the store already; use another --name"
+                    )
+                connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)})
+            return study_id is not None
+
+        if not self.database.rows(_READ, name=name) and self.database.transact(work):
+            return True
+        row = self.database.rows(_READ, name=name)[0]
+        _check_same(name, row.spec_digest, row.spec, spec, spec_digest)
         return False
 
-    def work(connection: Connection) -> bool:
-        study_id = connection.scalar(sa.text(_REGISTER), values)
-        if study_id is not None:
-            if connection.scalar(sa.text("SELECT count(*) FROM studies WHERE study_name = :name"), {"name": name}):
-                raise StoreError(
-                    f"study {name}: an Optuna study of this name is in the store already; use another --name"
-                )
-            connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)})
-        return study_id is not None
+    def study(self, name: str) -> StudyRow:
+        """One study.
 
-    if database.transact(work):
-        return True
-    row = database.rows(_READ, name=name)[0]
-    _check_same(name, row.spec_digest, row.spec, spec, spec_digest)
-    return False
+        Raises:
+            StoreError: there is none of this name.
+        """
+        rows = self.database.rows(_READ, name=name)
+        if not rows:
+            raise self._unknown(name)
+        return StudyRow(**rows[0]._mapping)
 
+    def seal(self, name: str, document: Mapping[str, Any]) -> bool:
+        """Fix what will be confirmed, before anybody reads the test fold; False when there is a seal, which stays."""
+        return bool(self.database.rows(_SEAL, study=self._study_id(name), seal=to_json(dict(document))))
 
-def names(database: Database) -> list[str]:
-    """Names of all studies, oldest first."""
-    return [row.name for row in database.rows("SELECT name FROM ablate_study ORDER BY id")]
+    def request_stop(self, name: str) -> None:
+        """Ask all agents of the study, on any machine, to give their slots back and end."""
+        self.database.rows(_STOP, study=self._study_id(name), on=True)
 
+    def clear_stop(self, name: str) -> None:
+        """Take the request to stop back."""
+        self.database.rows(_STOP, study=self._study_id(name), on=False)
 
-def read(database: Database, name: str) -> StudyRow:
-    """One study.
+    def retry_failed(self, name: str) -> int:
+        """Let failed and cancelled slots wait again with all their attempts; gives their number."""
+        return len(self.database.rows(_RETRY, study=self._study_id(name)))
 
-    Raises:
-        StoreError: there is none of this name.
-    """
-    rows = database.rows(_READ, name=name)
-    if not rows:
-        known = ", ".join(names(database)) or "none"
-        raise StoreError(f"study {name}: not in storage {database.shown}; it holds: {known}")
-    return StudyRow(**rows[0]._mapping)
+    def cancel(self, name: str) -> int:
+        """Give up every unfinished slot, also those being filled; gives their number."""
+        return len(self.database.rows(_CANCEL, study=self._study_id(name)))
 
+    def history(self, name: str, chain: str, below_generation: int) -> list[Past]:
+        """The chain's finished slots of lower generations, ordered by index."""
+        rows = self.database.rows(_HISTORY, study=self._study_id(name), chain=chain, generation=below_generation)
+        return [
+            Past(
+                index=row._mapping["index"],
+                params=row.params,
+                scores=scores_of(row.scores),
+                epochs=row.epochs,
+                stopped_epoch=row.stopped_epoch,
+            )
+            for row in rows
+        ]
 
-def identify(database: Database, name: str) -> int:
-    """Row id of a study.
+    def counts(self, name: str) -> Counts:
+        """How many slots stand where."""
+        by_phase: dict[str, Counter[SlotState]] = {}
+        stopped: Counter[str] = Counter()
+        reused: Counter[str] = Counter()
+        for row in self.database.rows(_COUNTS, study=self._study_id(name)):
+            by_phase.setdefault(row.phase, Counter())[SlotState(row.state)] = row.n
+            stopped[row.phase] += row.n_stopped
+            reused[row.phase] += row.n_reused
+        return Counts(by_phase, stopped, reused)
 
-    Raises:
-        StoreError: there is none of this name.
-    """
-    return read(database, name).id
+    def slots(self, name: str) -> list[Slot]:
+        """All slots in the order of the plan."""
+        return [lease.slot_of(row) for row in self.database.rows(_SLOTS, study=self._study_id(name))]
 
+    def agents(self, name: str) -> list[AgentRow]:
+        """Agents that ever worked on the study in the order of their start, with what each does now."""
+        rows = self.database.rows(_AGENTS, study=self._study_id(name), recent_s=RECENT_S)
+        return [AgentRow(**{**row._mapping, "progress": row.progress and Progress(**row.progress)}) for row in rows]
 
-def retire(database: Database, agent: Agent) -> None:
-    """Note that an agent has ended."""
-    database.rows("UPDATE ablate_agent SET ended_at = now() WHERE id = :agent", agent=agent.id)
-
-
-def seal(database: Database, study_id: int, document: Mapping[str, Any]) -> bool:
-    """Write the seal unless there is one."""
-    statement = """
-        UPDATE ablate_study SET seal = CAST(:seal AS json), sealed_at = now()
-        WHERE id = :study AND sealed_at IS NULL RETURNING id
-    """
-    return bool(database.rows(statement, study=study_id, seal=to_json(dict(document))))
-
-
-def set_stop(database: Database, study_id: int, *, is_requested: bool) -> None:
-    """Set or clear the request to stop."""
-    statement = "UPDATE ablate_study SET stop_requested_at = CASE WHEN :on THEN now() END WHERE id = :study"
-    database.rows(statement, study=study_id, on=is_requested)
-
-
-def retry_failed(database: Database, study_id: int) -> int:
-    """Let failed and cancelled slots wait again."""
-    return len(database.rows(_RETRY, study=study_id))
-
-
-def cancel(database: Database, study_id: int) -> int:
-    """Give up every unfinished slot."""
-    return len(database.rows(_CANCEL, study=study_id))
-
-
-def history(database: Database, study_id: int, chain: str, generation: int) -> list[Past]:
-    """Finished slots of lower generations."""
-    rows = database.rows(_HISTORY, study=study_id, chain=chain, generation=generation)
-    return [
-        Past(
-            index=row._mapping["index"],
-            params=row.params,
-            scores=scores_of(row.scores),
-            epochs=row.epochs,
-            stopped_epoch=row.stopped_epoch,
-        )
-        for row in rows
-    ]
-
-
-def counts(database: Database, study_id: int) -> Counts:
-    """Slots by phase and state."""
-    by_phase: dict[str, Counter[SlotState]] = {}
-    stopped: Counter[str] = Counter()
-    reused: Counter[str] = Counter()
-    for row in database.rows(_COUNTS, study=study_id):
-        by_phase.setdefault(row.phase, Counter())[SlotState(row.state)] = row.n
-        stopped[row.phase] += row.n_stopped
-        reused[row.phase] += row.n_reused
-    return Counts(by_phase, stopped, reused)
-
-
-def slots(database: Database, study_id: int) -> list[Slot]:
-    """All slots in the order of the plan."""
-    return [lease.slot_of(row) for row in database.rows(_SLOTS, study=study_id)]
-
-
-def agents(database: Database, study_id: int) -> list[AgentRow]:
-    """Agents in the order of their start."""
-    rows = database.rows(_AGENTS, study=study_id, recent_s=RECENT_S)
-    return [AgentRow(**{**row._mapping, "progress": row.progress and Progress(**row.progress)}) for row in rows]
+    def retire(self, agent: AgentCard) -> None:
+        """Note that an agent has ended in good order."""
+        self.database.rows("UPDATE ablate_agent SET ended_at = now() WHERE id = :agent", agent=agent.id)
 
 
 def scores_of(stored: Mapping[str, float | None]) -> dict[str, float]:

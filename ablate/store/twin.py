@@ -6,10 +6,8 @@ and for ever says where it came from. In the confirmation the attempt must stand
 
 from collections.abc import Sequence
 
-from ablate.errors import LeaseLost
-from ablate.store import lease
 from ablate.store.artifact import TEST_FOLD
-from ablate.store.database import Database
+from ablate.store.lease import Leases
 from ablate.store.slot import Claim, Past, Twin
 from ablate.store.study import scores_of
 
@@ -27,20 +25,21 @@ WITH filled AS (
     UPDATE ablate_slot s
     SET state = 'done', stale = true, reason = 'reused from ' || y.name || ', ' || o.key,
         reused_from = coalesce(o.reused_from, json_build_object('study', y.name, 'slot', o.key))
-    FROM ablate_slot o JOIN ablate_study y ON y.id = o.study_id
-    WHERE s.id = :slot AND s.token = :token AND s.state IN ('leased', 'waiting')
+    FROM ablate_slot o JOIN ablate_study y ON y.id = o.study_id, ablate_attempt a
+    WHERE a.nonce = :nonce AND s.id = a.slot_id AND s.token = a.token AND s.study_id = :study
+      AND s.state IN ('leased', 'waiting')
       AND o.id = :twin AND o.state = 'done' AND o.stopped_epoch IS NULL AND o.phase = s.phase
       AND (s.phase <> 'confirm' OR EXISTS (
           SELECT FROM ablate_test_read t WHERE t.slot_id = s.id AND t.token = s.token))
-    RETURNING s.id, s.study_id, s.phase, s.reason, o.id AS twin, o.study_id AS twin_study
+    RETURNING s.id, s.study_id, s.token, s.phase, s.reason, o.id AS twin, o.study_id AS twin_study
 ), freed AS (
     DELETE FROM ablate_lease l USING filled WHERE l.slot_id = filled.id
 ), ended AS (
     UPDATE ablate_attempt a SET ended_at = now(), outcome = 'done', message = filled.reason
-    FROM filled WHERE a.slot_id = filled.id AND a.token = :token
+    FROM filled WHERE a.slot_id = filled.id AND a.token = filled.token
 ), told AS (
     INSERT INTO ablate_result (slot_id, token, scores, epochs, class_scores, seconds, digests, facts, fingerprint)
-    SELECT filled.id, :token, r.scores, r.epochs, r.class_scores, r.seconds, r.digests, r.facts, r.fingerprint
+    SELECT filled.id, filled.token, r.scores, r.epochs, r.class_scores, r.seconds, r.digests, r.facts, r.fingerprint
     FROM filled JOIN ablate_result r ON r.slot_id = filled.twin
 ), kept AS (
     INSERT INTO ablate_artifact (study_id, slot_id, name, content)
@@ -57,29 +56,32 @@ SELECT id FROM filled
 """
 
 
-def twins(database: Database, study_id: int, asked: Sequence[str]) -> list[Twin]:
-    """Finished slots of other studies that were asked for the same; trials that were stopped early are none."""
-    return [
-        Twin(
-            slot_id=row.id,
-            study=row.name,
-            key=row.key,
-            asked=row.asked,
-            fingerprint=row.fingerprint,
-            code=row.code,
-            past=Past(index=row._mapping["index"], params=row.params, scores=scores_of(row.scores), epochs=row.epochs),
-        )
-        for row in database.rows(_TWINS, study=study_id, asked=list(asked))
-    ]
+class Twins(Leases):
+    """Slots of other studies that were asked for the same."""
 
+    def twins(self, name: str, asked: Sequence[str]) -> list[Twin]:
+        """Finished slots of other studies that were asked for the same; trials that were stopped early are none."""
+        return [
+            Twin(
+                slot_id=row.id,
+                study=row.name,
+                key=row.key,
+                asked=row.asked,
+                fingerprint=row.fingerprint,
+                code=row.code,
+                past=Past(
+                    index=row._mapping["index"], params=row.params, scores=scores_of(row.scores), epochs=row.epochs
+                ),
+            )
+            for row in self.database.rows(_TWINS, study=self._study_id(name), asked=list(asked))
+        ]
 
-def reuse(database: Database, held: Claim, twin_id: int) -> None:
-    """Fill a claimed slot with the result of another; telling it again changes nothing.
+    def reuse(self, claim: Claim, twin_id: int) -> None:
+        """Fill a claimed slot with the result of another, which it says for ever; telling it again changes nothing.
 
-    Raises:
-        LeaseLost: a later lease was given, the slot is finished otherwise, or there is no such result.
-    """
-    rows = database.rows(_REUSE, slot=held.slot.id, token=held.token, twin=twin_id, fold=TEST_FOLD)
-    if not rows and not lease.ended(database, held, "done"):
-        error: LeaseLost = lease.lost(database, held, f"the result of slot {twin_id} is not taken")
-        raise error
+        Raises:
+            LeaseLost: a later lease was given, the slot is finished otherwise, or there is no such result.
+        """
+        values = {"study": claim.study_id, "nonce": claim.nonce, "twin": twin_id, "fold": TEST_FOLD}
+        if not self.database.rows(_REUSE, **values) and self._ending(claim, "done") is None:
+            raise self._lost(claim, f"the result of slot {twin_id} is not taken")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablate import digest, settings
 from ablate.errors import AblateError, LaunchError
-from ablate.store.slot import Agent as AgentCard
+from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 from ablate.store.study import StudyRow
 from ablate.study.cohort import prepare_cohort

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from ablate import atomic
 from ablate.errors import DataError
 from ablate.outcome import Outcome
-from ablate.store.slot import Agent, Claim, Slot, SlotState
+from ablate.store.slot import AgentCard, Claim, Slot, SlotState
 
 _RESULT = "result.json"
 _LOCK = "lock"
@@ -143,7 +143,7 @@ def _decode(content: bytes) -> SpooledResult | None:
 
 def _claim(document: Mapping[str, Any]) -> Claim:
     slot = Slot(**{**document["slot"], "state": SlotState(document["slot"]["state"])})
-    agent, outcomes = Agent(**document["agent"]), tuple(document["outcomes"])
+    agent, outcomes = AgentCard(**document["agent"]), tuple(document["outcomes"])
     return Claim(**{**document, "slot": slot, "agent": agent, "outcomes": outcomes})
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ablate.errors import LeaseLost, StoreError, StoreUnavailable
 from ablate.outcome import Progress
-from ablate.store.slot import Agent, Claim
+from ablate.store.slot import AgentCard, Claim
 from ablate.store.store import Store
 from ablate.study.confirmation import advance
 from ablate.study.plan import CONFIRM
@@ -56,7 +56,7 @@ class StoreThread:
         *,
         store: Store,
         spec: Spec,
-        agent: Agent,
+        agent: AgentCard,
         spool: Spool,
         checkpoint_folder: CheckpointFolder,
         wake: Callable[[], None],

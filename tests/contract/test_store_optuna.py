@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sample_outcome import result
 
 from ablate.outcome import Progress
-from ablate.store.slot import Agent, PlannedSlot
+from ablate.store.slot import AgentCard, PlannedSlot
 from ablate.store.store import Store
 
 SPACE = {
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 
 def write_ours(store: Store) -> None:
-    agent = Agent(id="a", host="h", pid=1)
+    agent = AgentCard(id="a", host="h", pid=1)
     slots = [
         PlannedSlot(key=f"k{i}", phase="search", arm="ft", context={"data_fraction": 0.1}, index=i, seed=i, priority=i)
         for i in range(3)

@@ -19,7 +19,7 @@ from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.record import read_record
 from ablate.model.checkpoint import load_weights
 from ablate.model.inspection import inspect
-from ablate.store.slot import Agent, Claim, Slot, SlotState
+from ablate.store.slot import AgentCard, Claim, Slot, SlotState
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
 from ablate.train.checkpoint import Checkpoint, Saved
@@ -118,7 +118,7 @@ def test_spooled_result(patience, tmp_path):
         id=1, key="k", phase="search", arm="ft", context={}, index=0, generation=0, chain="ft", seed=1, params=None,
         state=SlotState.LEASED, attempts=1, failures=0, reason=None,
     )  # fmt: skip
-    claim = Claim(study="s", slot=slot, token=1, agent=Agent(id="a", host="h", pid=1), lease_s=60.0)
+    claim = Claim(study="s", slot=slot, token=1, agent=AgentCard(id="a", host="h", pid=1), lease_s=60.0)
     with Spool(tmp_path / "spool", agent="dead") as spool:
         path = spool.put(SpooledResult(claim, result()))
         whole = path.read_bytes()

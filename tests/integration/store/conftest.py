@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from small_study import SPACE, search_slots
 
-from ablate.store.slot import Agent, PlannedSlot
+from ablate.store.slot import AgentCard, PlannedSlot
 from ablate.store.store import Store
 
 
 @pytest.fixture
-def agent() -> Agent:
-    return Agent(id="host-1-a", host="host", pid=1, device="cuda:0", facts={"torch": "2.13.0"})
+def agent() -> AgentCard:
+    return AgentCard(id="host-1-a", host="host", pid=1, device="cuda:0", facts={"torch": "2.13.0"})
 
 
 @pytest.fixture
-def rival() -> Agent:
-    return Agent(id="host-2-b", host="other", pid=2)
+def rival() -> AgentCard:
+    return AgentCard(id="host-2-b", host="other", pid=2)
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def register(store: Store) -> Callable[..., str]:
 
     def register(*slots: PlannedSlot, name: str = "s", **options: Any) -> str:
         store.register(name, {"question": "why?"}, "digest", slots or search_slots(4), space=SPACE, **options)
+        store.mirror(name)
         return name
 
     return register

@@ -9,7 +9,8 @@ from sample_outcome import progress
 from small_study import confirm_slots, result, search_slots, stopped_result
 
 from ablate.errors import LeaseLost, SealedError
-from ablate.store.slot import Agent, SlotState
+from ablate.outcome import Progress, Stage
+from ablate.store.slot import AgentCard, SlotState
 from ablate.store.store import Store
 
 Register = Callable[..., str]
@@ -20,7 +21,9 @@ def expire(store: Store) -> None:
     store.database.rows("UPDATE ablate_lease SET deadline = clock_timestamp() - interval '1 s', lease_s = 0")
 
 
-def test_slots_are_given_in_the_order_of_priority_and_each_once(store: Store, register: Register, agent: Agent) -> None:
+def test_slots_are_given_in_the_order_of_priority_and_each_once(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
     name = register(*search_slots(3))
     claims = [store.claim(name, agent) for _ in range(4)]
     assert [claim and claim.slot.key for claim in claims] == ["search/ft/0", "search/ft/1", "search/ft/2", None]
@@ -31,7 +34,7 @@ def test_slots_are_given_in_the_order_of_priority_and_each_once(store: Store, re
 
 
 def test_a_result_is_stored_once_and_telling_it_again_changes_nothing(
-    store: Store, register: Register, agent: Agent
+    store: Store, register: Register, agent: AgentCard
 ) -> None:
     name = register()
     claim = store.claim(name, agent)
@@ -45,7 +48,7 @@ def test_a_result_is_stored_once_and_telling_it_again_changes_nothing(
 
 
 def test_a_later_lease_fences_off_the_earlier_result(
-    store: Store, register: Register, agent: Agent, rival: Agent
+    store: Store, register: Register, agent: AgentCard, rival: AgentCard
 ) -> None:
     name = register(*search_slots(1))
     late = store.claim(name, agent)
@@ -70,7 +73,9 @@ def test_a_later_lease_fences_off_the_earlier_result(
     assert store.tables(name).scores.val_auroc.to_list() == [0.7]
 
 
-def test_a_late_result_counts_when_nobody_took_the_slot_since(store: Store, register: Register, agent: Agent) -> None:
+def test_a_late_result_counts_when_nobody_took_the_slot_since(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
     name = register(*search_slots(1))
     claim = store.claim(name, agent)
     assert claim is not None
@@ -81,7 +86,7 @@ def test_a_late_result_counts_when_nobody_took_the_slot_since(store: Store, regi
     assert store.claim(name, agent) is None
 
 
-def test_renewal_keeps_a_lease_and_shows_the_progress(store: Store, register: Register, agent: Agent) -> None:
+def test_renewal_keeps_a_lease_and_shows_the_progress(store: Store, register: Register, agent: AgentCard) -> None:
     name = register()
     claim = store.claim(name, agent, lease_s=0.2)
     assert claim is not None
@@ -94,7 +99,7 @@ def test_renewal_keeps_a_lease_and_shows_the_progress(store: Store, register: Re
     assert (row.device, row.facts, row.n_done) == ("cuda:0", {"torch": "2.13.0"}, 0)
 
 
-def test_agents_show_what_they_have_done(store: Store, register: Register, agent: Agent, rival: Agent) -> None:
+def test_agents_show_what_they_have_done(store: Store, register: Register, agent: AgentCard, rival: AgentCard) -> None:
     name = register(*search_slots(3))
     for worker in (agent, agent, rival):
         claim = store.claim(name, worker)
@@ -108,7 +113,7 @@ def test_agents_show_what_they_have_done(store: Store, register: Register, agent
 
 
 def test_an_expired_lease_goes_to_whoever_asks_next(
-    store: Store, register: Register, agent: Agent, rival: Agent
+    store: Store, register: Register, agent: AgentCard, rival: AgentCard
 ) -> None:
     name = register(*search_slots(1))
     claim = store.claim(name, agent)
@@ -120,7 +125,7 @@ def test_an_expired_lease_goes_to_whoever_asks_next(
 
 
 def test_leases_outlive_an_outage_of_the_server_by_one_lease_time(
-    store: Store, register: Register, agent: Agent
+    store: Store, register: Register, agent: AgentCard
 ) -> None:
     name = register()
     store.claim(name, agent)
@@ -142,11 +147,12 @@ def test_leases_outlive_an_outage_of_the_server_by_one_lease_time(
         ("out_of_memory", ["waiting", "waiting", "failed"]),
         ("crashed", ["waiting", "waiting", "failed"]),
         ("preempted", ["waiting"] * 5),
+        ("killed", ["waiting"] * 5),
         ("machine_lost", ["waiting"] * 5),
     ],
 )
 def test_what_counts_against_max_attempts(
-    store: Store, register: Register, agent: Agent, kind: str, states: list[str]
+    store: Store, register: Register, agent: AgentCard, kind: str, states: list[str]
 ) -> None:
     name = register(*search_slots(1), max_attempts=3)
     for number, state in enumerate(states):
@@ -156,11 +162,84 @@ def test_what_counts_against_max_attempts(
         assert claim.outcomes == (kind,) * number
         assert store.fail(claim, kind, "because") == state
     [slot] = store.slots(name)
-    assert slot.reason == f"{kind}: because"
+    is_blamed = "failed" in states
+    assert slot.reason == (f"{kind}: because" if is_blamed else None)  # a loss is no failure of the slot
     assert slot.attempts == len(states)
 
 
-def test_a_failed_attempt_waits_before_the_next(store: Store, register: Register, agent: Agent) -> None:
+def test_the_wait_after_failures_grows_to_half_a_minute_and_no_further(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
+    name = register(*search_slots(1), max_attempts=1000)
+    for failures, most_s in ((0, 0.5), (3, 4.0), (10, 30.0), (40, 30.0)):
+        store.database.rows("UPDATE ablate_slot SET not_before = now(), failures = :n", n=failures)
+        claim = store.claim(name, agent)
+        assert claim is not None
+        store.fail(claim, "crashed", "again")
+        [row] = store.database.rows(
+            "SELECT extract(epoch FROM s.not_before - a.ended_at)::float8 AS s "
+            "FROM ablate_slot s JOIN ablate_attempt a ON a.slot_id = s.id AND a.token = s.token"
+        )
+        assert most_s / 2 <= row.s <= most_s + 0.1  # the two clocks are read within one statement
+
+
+def test_a_failure_that_is_told_twice_says_twice_how_the_slot_stands(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
+    name = register(*search_slots(2))
+    for kind, state in (("diverged", SlotState.FAILED), ("crashed", SlotState.WAITING)):
+        claim = store.claim(name, agent)
+        assert claim is not None
+        assert [store.fail(claim, kind, "because") for _ in range(2)] == [state, state]
+
+
+@pytest.mark.parametrize("end", ["release", "expire", "preempted", "crash and claim"])
+def test_a_slot_that_nobody_is_to_blame_for_gives_no_reason(
+    store: Store, register: Register, agent: AgentCard, end: str
+) -> None:
+    name = register(*search_slots(1))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    match end:
+        case "release":
+            store.release(claim, "Ctrl-C")
+        case "expire":
+            expire(store)
+            store.reconcile(name)
+        case "preempted":
+            store.fail(claim, "preempted", "SIGTERM")
+        case _:
+            store.fail(claim, "crashed", "SIGSEGV")
+            assert store.slots(name)[0].reason == "crashed: SIGSEGV"
+            store.database.rows("UPDATE ablate_slot SET not_before = now()")
+            assert store.claim(name, agent) is not None
+    assert store.slots(name)[0].reason is None
+
+
+def test_losses_are_counted_anew_whenever_the_slot_has_come_further(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
+    """Machines may be lost as often as they like while the slot gets on; one that stands still is the cause."""
+    name = register(*search_slots(1))
+
+    def lose(stage: Stage, epoch: int, *, by_expiry: bool) -> SlotState:
+        claim = store.claim(name, agent)
+        assert claim is not None
+        store.renew(claim, Progress(stage=stage, epoch=epoch, n_epochs=20))
+        if by_expiry:
+            expire(store)
+            store.reconcile(name)
+        else:
+            store.fail(claim, "killed", "SIGKILL")
+        return store.slots(name)[0].state
+
+    for stage in ("probe", "finetune"):
+        assert {lose(stage, epoch, by_expiry=epoch % 2 == 0) for epoch in range(1, 20)} == {SlotState.WAITING}
+    states = [lose("finetune", 19, by_expiry=number % 2 == 0) for number in range(24)]
+    assert states == [SlotState.WAITING] * 23 + [SlotState.FAILED]  # with the loss that had come so far, 25
+
+
+def test_a_failed_attempt_waits_before_the_next(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(1))
     claim = store.claim(name, agent)
     assert claim is not None
@@ -172,7 +251,7 @@ def test_a_failed_attempt_waits_before_the_next(store: Store, register: Register
     assert 0 < row.s < 1
 
 
-def test_a_slot_that_takes_every_machine_with_it_fails(store: Store, register: Register, agent: Agent) -> None:
+def test_a_slot_that_takes_every_machine_with_it_fails(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(1))
     store.database.rows("UPDATE ablate_slot SET losses = 24")
     store.claim(name, agent)
@@ -182,7 +261,7 @@ def test_a_slot_that_takes_every_machine_with_it_fails(store: Store, register: R
     assert (slot.state, slot.reason) == (SlotState.FAILED, "lost with its agent 25 times")
 
 
-def test_released_slots_wait_at_once_and_keep_their_params(store: Store, register: Register, agent: Agent) -> None:
+def test_released_slots_wait_at_once_and_keep_their_params(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(1))
     claim = store.claim(name, agent)
     assert claim is not None
@@ -196,7 +275,9 @@ def test_released_slots_wait_at_once_and_keep_their_params(store: Store, registe
     assert again.slot.failures == 0
 
 
-def test_a_generation_waits_for_the_one_before_it_in_its_chain(store: Store, register: Register, agent: Agent) -> None:
+def test_a_generation_waits_for_the_one_before_it_in_its_chain(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
     name = register(*search_slots(4, generation_size=2), *search_slots(1, arm="sd"))
     first, second, other = (store.claim(name, agent) for _ in range(3))
     assert first and second and other
@@ -217,7 +298,7 @@ def test_a_generation_waits_for_the_one_before_it_in_its_chain(store: Store, reg
     ]
 
 
-def test_a_slot_that_was_stopped_early_is_done_and_says_so(store: Store, register: Register, agent: Agent) -> None:
+def test_a_slot_that_was_stopped_early_is_done_and_says_so(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(2, generation_size=1))
     claim = store.claim(name, agent)
     assert claim is not None
@@ -242,7 +323,7 @@ def test_a_slot_that_was_stopped_early_is_done_and_says_so(store: Store, registe
     assert tables.attempts["outcome"].tolist()[-2] == "done"
 
 
-def test_a_failed_slot_does_not_hold_its_chain_up(store: Store, register: Register, agent: Agent) -> None:
+def test_a_failed_slot_does_not_hold_its_chain_up(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(2, generation_size=1))
     claim = store.claim(name, agent)
     assert claim is not None
@@ -250,7 +331,7 @@ def test_a_failed_slot_does_not_hold_its_chain_up(store: Store, register: Regist
     assert store.claim(name, agent) is not None
 
 
-def test_confirmation_begins_with_the_seal(store: Store, register: Register, agent: Agent) -> None:
+def test_confirmation_begins_with_the_seal(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*confirm_slots(1))
     assert store.claim(name, agent) is None
     assert store.seal(name, {"params": {"ft": {}}}) is True
@@ -260,7 +341,9 @@ def test_confirmation_begins_with_the_seal(store: Store, register: Register, age
     assert store.claim(name, agent) is not None
 
 
-def test_the_test_fold_is_opened_only_for_a_valid_confirmation(store: Store, register: Register, agent: Agent) -> None:
+def test_the_test_fold_is_opened_only_for_a_valid_confirmation(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
     name = register(*search_slots(1), *confirm_slots(2))
     search = store.claim(name, agent)
     assert search is not None
@@ -274,19 +357,19 @@ def test_the_test_fold_is_opened_only_for_a_valid_confirmation(store: Store, reg
         store.open_test(disguised)
     claim = store.claim(name, agent)
     assert claim is not None
-    assert store.test_reads(name) == []
+    assert store.tables(name).test_reads.empty
     permit = store.open_test(claim)
     store.open_test(claim)  # again within the attempt: the same opening
     assert (permit.study, permit.slot) == (name, "confirm/ft/0")
-    [read] = store.test_reads(name)
-    assert (read["key"], read["agent"], read["slot_id"]) == ("confirm/ft/0", agent.id, claim.slot.id)
+    reads = store.tables(name).test_reads
+    assert reads[["key", "agent", "slot_id"]].to_numpy().tolist() == [["confirm/ft/0", agent.id, claim.slot.id]]
     expire(store)
     with pytest.raises(LeaseLost, match="ran out"):
         store.open_test(claim)
-    assert len(store.test_reads(name)) == 1
+    assert len(store.tables(name).test_reads) == 1
 
 
-def test_stop_cancel_and_retry(store: Store, register: Register, agent: Agent) -> None:
+def test_stop_cancel_and_retry(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(3))
     claim = store.claim(name, agent)
     assert claim is not None
@@ -310,7 +393,7 @@ def test_stop_cancel_and_retry(store: Store, register: Register, agent: Agent) -
 
 
 def test_a_claim_whose_answer_was_lost_is_found_again(
-    store: Store, register: Register, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    store: Store, register: Register, agent: AgentCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = register(*search_slots(2))
     rows, claims = store.database.rows, []
@@ -329,7 +412,7 @@ def test_a_claim_whose_answer_was_lost_is_found_again(
 
 def _fill(url: str, name: str, number: int, filled: "multiprocessing.Queue[str]") -> None:
     store = Store(url)
-    agent = Agent(id=f"agent-{number}", host="h", pid=number)
+    agent = AgentCard(id=f"agent-{number}", host="h", pid=number)
     while (claim := store.claim(name, agent)) is not None:
         store.finish(claim, result())
         filled.put(claim.slot.key)

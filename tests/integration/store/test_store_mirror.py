@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sample_outcome import progress
 from small_study import SPACE, confirm_slots, result, search_slots, stopped_result
 
-from ablate.store.slot import Agent, SlotState
+from ablate.store.slot import AgentCard, SlotState
 from ablate.store.store import Store
 
 Register = Callable[..., str]
@@ -50,7 +50,7 @@ def test_an_optuna_user_sees_the_whole_plan(storage: RDBStorage, register: Regis
     }
 
 
-def test_a_trial_follows_its_slot(store: Store, storage: RDBStorage, register: Register, agent: Agent) -> None:
+def test_a_trial_follows_its_slot(store: Store, storage: RDBStorage, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(1))
     claim = store.claim(name, agent)
     assert claim is not None
@@ -80,7 +80,7 @@ def test_a_trial_follows_its_slot(store: Store, storage: RDBStorage, register: R
 
 
 def test_scores_of_the_test_fold_and_reasons_of_failure_are_attributes(
-    store: Store, storage: RDBStorage, register: Register, agent: Agent
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
 ) -> None:
     name = register(*confirm_slots(2))
     store.seal(name, {})
@@ -100,7 +100,7 @@ def test_scores_of_the_test_fold_and_reasons_of_failure_are_attributes(
 
 
 def test_a_result_without_an_objective_is_a_failed_trial_and_stays_one(
-    store: Store, storage: RDBStorage, register: Register, agent: Agent
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
 ) -> None:
     name = register(*search_slots(1))
     claim = store.claim(name, agent)
@@ -112,7 +112,7 @@ def test_a_result_without_an_objective_is_a_failed_trial_and_stays_one(
 
 
 def test_a_trial_that_was_stopped_early_is_pruned_and_optuna_still_samples(
-    store: Store, storage: RDBStorage, register: Register, agent: Agent
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
 ) -> None:
     """With intermediate values it would not: TPE fails on those of a pruned trial where there are two objectives."""
     name = register(*search_slots(12))
@@ -143,7 +143,7 @@ def test_a_trial_that_was_stopped_early_is_pruned_and_optuna_still_samples(
 
 
 def test_params_outside_the_space_are_left_out(
-    store: Store, storage: RDBStorage, register: Register, agent: Agent
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
 ) -> None:
     name = register(*search_slots(1))
     claim = store.claim(name, agent)
@@ -153,7 +153,9 @@ def test_params_outside_the_space_are_left_out(
     assert load(storage).trials[0].params == {"probe_epochs": 5}
 
 
-def test_mirroring_again_changes_nothing(store: Store, storage: RDBStorage, register: Register, agent: Agent) -> None:
+def test_mirroring_again_changes_nothing(
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
+) -> None:
     name = register()
     claim = store.claim(name, agent)
     assert claim is not None
@@ -168,7 +170,7 @@ def test_mirroring_again_changes_nothing(store: Store, storage: RDBStorage, regi
 
 
 def test_reconcile_mends_what_an_optuna_user_did(
-    store: Store, storage: RDBStorage, register: Register, agent: Agent
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
 ) -> None:
     name = register()
     claim = store.claim(name, agent)
@@ -186,7 +188,7 @@ def test_reconcile_mends_what_an_optuna_user_did(
 
 
 def test_a_deleted_optuna_study_comes_back_whole(
-    store: Store, storage: RDBStorage, register: Register, agent: Agent
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
 ) -> None:
     name = register()
     claim = store.claim(name, agent)
@@ -200,7 +202,7 @@ def test_a_deleted_optuna_study_comes_back_whole(
 
 
 def test_a_crash_in_the_middle_leaves_it_as_it_was(
-    store: Store, storage: RDBStorage, register: Register, agent: Agent, monkeypatch: pytest.MonkeyPatch
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = register()
     claim = store.claim(name, agent)
@@ -240,7 +242,7 @@ def _mirror(url: str, barrier: threading.Barrier) -> None:
 
 
 def test_a_slot_that_changes_meanwhile_is_mirrored_next_time(
-    store: Store, store_url: str, storage: RDBStorage, register: Register, agent: Agent
+    store: Store, store_url: str, storage: RDBStorage, register: Register, agent: AgentCard
 ) -> None:
     name = register(*search_slots(2))
     first, second = store.claim(name, agent), store.claim(name, agent)
@@ -294,7 +296,9 @@ def test_the_cost_does_not_grow_with_the_number_of_trials(store: Store, register
     assert n_statements[0] == n_statements[1] <= 10
 
 
-def test_optuna_samples_and_ranks_on_it(store: Store, storage: RDBStorage, register: Register, agent: Agent) -> None:
+def test_optuna_samples_and_ranks_on_it(
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
+) -> None:
     name = register(*search_slots(20))
     for i in range(20):
         claim = store.claim(name, agent)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from ablate.errors import StoreError, StoreUnavailable
 from ablate.store.postgres_server import Server
-from ablate.store.slot import Agent, SlotState
+from ablate.store.slot import AgentCard, SlotState
 from ablate.store.store import Store
 
 Register = Callable[..., str]
@@ -90,7 +90,7 @@ def n_connections(store: Store, name: str) -> int:
     return n
 
 
-def test_cut_connections_are_not_noticed(proxied: Store, proxy: Proxy, register: Register, agent: Agent) -> None:
+def test_cut_connections_are_not_noticed(proxied: Store, proxy: Proxy, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(5))
     for _ in range(5):
         claim = proxied.claim(name, agent)
@@ -103,7 +103,7 @@ def test_cut_connections_are_not_noticed(proxied: Store, proxy: Proxy, register:
     assert proxied.counts(name).of(SlotState.DONE) == 5
 
 
-def test_answers_that_are_lost_do_no_harm(proxied: Store, proxy: Proxy, register: Register, agent: Agent) -> None:
+def test_answers_that_are_lost_do_no_harm(proxied: Store, proxy: Proxy, register: Register, agent: AgentCard) -> None:
     """The server has done what it was asked, but nobody hears of it: the call is sent again and must find it done."""
     name = register(*search_slots(2))
     proxied.counts(name)
@@ -213,7 +213,7 @@ def own_server() -> Iterator[Server]:
 
 def _fill(url: str, number: int) -> None:
     store = Store(url, patience_s=60)
-    agent = Agent(id=f"agent-{number}", host="h", pid=number)
+    agent = AgentCard(id=f"agent-{number}", host="h", pid=number)
     while store.counts("s").unfinished():
         claim = store.claim("s", agent, lease_s=30)
         if claim is not None:

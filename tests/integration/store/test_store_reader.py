@@ -7,16 +7,17 @@ from small_study import search_slots
 from sqlalchemy.engine import make_url
 
 from ablate.errors import StoreError
-from ablate.store.slot import Agent
+from ablate.store.read_only_role import read_only_url
+from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 
 Register = Callable[..., str]
 
 
-def test_it_reads_everything_and_writes_nothing(store: Store, register: Register, agent: Agent) -> None:
+def test_it_reads_everything_and_writes_nothing(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(2))
-    url = store.read_only_url()
-    assert store.read_only_url() == url
+    url = read_only_url(store.database)
+    assert read_only_url(store.database) == url
     reader = Store(url, patience_s=5)
     assert reader.counts(name).total() == 2
     assert reader.tables(name).slots.shape[0] == 2
@@ -38,7 +39,7 @@ def test_it_reads_everything_and_writes_nothing(store: Store, register: Register
 
 
 def test_its_password_lies_in_a_file_of_its_own(store: Store) -> None:
-    url = make_url(store.read_only_url())
+    url = make_url(read_only_url(store.database))
     assert url.password is None
     passfile = Path(str(url.query["passfile"]))
     assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
@@ -46,9 +47,9 @@ def test_its_password_lies_in_a_file_of_its_own(store: Store) -> None:
 
 
 def test_a_lost_password_file_is_made_anew(store: Store) -> None:
-    url = store.read_only_url()
+    url = read_only_url(store.database)
     Path(str(make_url(url).query["passfile"])).unlink()
-    assert store.read_only_url() == url
+    assert read_only_url(store.database) == url
     reader = Store(url, patience_s=5)
     assert reader.studies() == []
     reader.disconnect()
@@ -62,7 +63,7 @@ def test_a_user_who_may_not_make_roles_is_told(store: Store, tmp_path: Path, mon
     store.database.rows(f"GRANT ALL ON DATABASE {url.database} TO plain")
     try:
         with pytest.raises(StoreError, match="may not make a read-only role"):
-            plain.read_only_url()
+            read_only_url(plain.database)
     finally:
         plain.disconnect()
         store.database.rows(f"REVOKE ALL ON DATABASE {url.database} FROM plain")

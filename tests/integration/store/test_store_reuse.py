@@ -7,27 +7,27 @@ from small_study import confirm_slots, result, search_slots, stopped_result
 
 from ablate.errors import LeaseLost
 from ablate.outcome import Outcome
-from ablate.store.slot import Agent, Claim, SlotState
+from ablate.store.slot import AgentCard, Claim, SlotState
 from ablate.store.store import Store
 
 Register = Callable[..., str]
 FOLD = "test_fold.npz"
 
 
-def claimed(store: Store, name: str, agent: Agent, *, asked: str = "question") -> Claim:
+def claimed(store: Store, name: str, agent: AgentCard, *, asked: str = "question") -> Claim:
     claim = store.claim(name, agent)
     assert claim is not None
     store.set_params(claim, {"ft_lr": 0.001}, asked=asked)
     return claim
 
 
-def finished(store: Store, name: str, agent: Agent, outcome: Outcome | None = None) -> Claim:
+def finished(store: Store, name: str, agent: AgentCard, outcome: Outcome | None = None) -> Claim:
     claim = claimed(store, name, agent)
     store.finish(claim, outcome or result(0.8, fingerprint="f"))
     return claim
 
 
-def test_a_result_is_taken_with_all_that_belongs_to_it(store: Store, register: Register, agent: Agent) -> None:
+def test_a_result_is_taken_with_all_that_belongs_to_it(store: Store, register: Register, agent: AgentCard) -> None:
     one = register(*search_slots(1), name="one")
     source = finished(store, one, agent)
     other = register(*search_slots(1), name="other")
@@ -55,7 +55,7 @@ def test_a_result_is_taken_with_all_that_belongs_to_it(store: Store, register: R
     assert store.agents(other)[0].slot is None  # the lease has gone
 
 
-def test_what_was_taken_names_the_study_that_trained_it(store: Store, register: Register, agent: Agent) -> None:
+def test_what_was_taken_names_the_study_that_trained_it(store: Store, register: Register, agent: AgentCard) -> None:
     finished(store, register(*search_slots(1), name="one"), agent)
     for name in ("other", "third"):
         claim = claimed(store, register(*search_slots(1), name=name), agent)
@@ -71,14 +71,14 @@ def test_what_was_taken_names_the_study_that_trained_it(store: Store, register: 
 
 @pytest.mark.parametrize("outcome", [result(0.8), stopped_result(fingerprint="f")])
 def test_results_of_unknown_origin_and_of_trials_cut_short_are_no_twins(
-    store: Store, register: Register, agent: Agent, outcome: Outcome
+    store: Store, register: Register, agent: AgentCard, outcome: Outcome
 ) -> None:
     finished(store, register(*search_slots(1), name="one"), agent, outcome)
     register(*search_slots(1), name="other")
     assert store.twins("other", ["question"]) == []
 
 
-def test_a_study_is_no_twin_of_itself(store: Store, register: Register, agent: Agent) -> None:
+def test_a_study_is_no_twin_of_itself(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(2))
     finished(store, name, agent)
     assert store.twins(name, ["question"]) == []
@@ -88,7 +88,7 @@ def test_a_study_is_no_twin_of_itself(store: Store, register: Register, agent: A
 
 
 def test_nothing_is_taken_under_a_lease_that_was_lost(
-    store: Store, register: Register, agent: Agent, rival: Agent
+    store: Store, register: Register, agent: AgentCard, rival: AgentCard
 ) -> None:
     source = finished(store, register(*search_slots(1), name="one"), agent)
     name = register(*search_slots(1), name="other")
@@ -102,7 +102,7 @@ def test_nothing_is_taken_under_a_lease_that_was_lost(
 
 
 def test_a_confirmation_is_taken_only_after_the_seal_and_stands_in_the_ledger(
-    store: Store, register: Register, agent: Agent
+    store: Store, register: Register, agent: AgentCard
 ) -> None:
     one = register(*confirm_slots(1), name="one")
     store.seal(one, {})
@@ -121,12 +121,13 @@ def test_a_confirmation_is_taken_only_after_the_seal_and_stands_in_the_ledger(
     store.reuse(claim, source.slot.id)
     rows = store.database.rows("SELECT scores FROM ablate_result WHERE slot_id = :slot", slot=claim.slot.id)
     assert rows[0].scores["test_auroc"] == 0.7
-    assert [read["key"] for read in store.test_reads(other)] == ["confirm/ft/0"]
+    reads = store.database.rows("SELECT agent_id FROM ablate_test_read WHERE slot_id = :slot", slot=claim.slot.id)
+    assert [read.agent_id for read in reads] == [agent.id]
     assert store.read_artifact(other, None, FOLD) == b"labels"
 
 
 def test_a_search_trial_never_takes_the_result_of_a_confirmation(
-    store: Store, register: Register, agent: Agent
+    store: Store, register: Register, agent: AgentCard
 ) -> None:
     one = register(*confirm_slots(1), name="one")
     store.seal(one, {})

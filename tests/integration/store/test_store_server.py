@@ -18,6 +18,7 @@ import pytest
 
 from ablate.errors import StoreError
 from ablate.store.postgres_server import Server
+from ablate.store.read_only_role import read_only_url
 from ablate.store.store import Store
 
 FORK = multiprocessing.get_context("fork")
@@ -260,7 +261,12 @@ def test_optuna_dashboard_takes_the_address(store_url: str, store: Store) -> Non
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "optuna-dashboard"), "--port", str(port), store.read_only_url()]
+    command = [
+        str(Path(sys.executable).parent / "optuna-dashboard"),
+        "--port",
+        str(port),
+        read_only_url(store.database),
+    ]
     dashboard = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         page = _fetch(f"http://127.0.0.1:{port}/api/studies", dashboard)

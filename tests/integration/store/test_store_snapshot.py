@@ -7,7 +7,7 @@ import pytest
 from small_study import confirm_slots, result, search_slots
 
 from ablate.errors import StoreError
-from ablate.store.slot import Agent
+from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 
 Register = Callable[..., str]
@@ -32,7 +32,7 @@ def test_a_study_without_results_has_all_tables(store: Store, register: Register
     assert tables.test is None
 
 
-def test_what_was_told_is_read_back_to_the_last_bit(store: Store, register: Register, agent: Agent) -> None:
+def test_what_was_told_is_read_back_to_the_last_bit(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(2), *confirm_slots(1))
     auroc = 0.1 + 0.2
     claim = store.claim(name, agent)
@@ -94,7 +94,7 @@ def test_the_labels_of_the_test_fold_are_kept_once(store: Store, register: Regis
     np.testing.assert_array_equal(test.ecg_id, fold["ecg_id"])
 
 
-def test_one_moment_only(store: Store, register: Register, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_moment_only(store: Store, register: Register, agent: AgentCard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot that is finished while the tables are read appears in all of them or in none."""
     from ablate.store import snapshot
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ablate.store.slot import Agent as Card
+from ablate.store.slot import AgentCard
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
 from ablate.worker.agent import Agent
@@ -66,7 +66,7 @@ class Workplace:
         agent_options = AgentOptions(
             study=self.name, storage="unused", lease_s=agent_options.pop("lease_s", 2.0), **agent_options
         )
-        card = Card(id=f"test-{uuid.uuid4().hex[:8]}", host="here", pid=os.getpid())
+        card = AgentCard(id=f"test-{uuid.uuid4().hex[:8]}", host="here", pid=os.getpid())
         wakeup = Wakeup()
         self.wakeups.append(wakeup)
         store_thread = StoreThread(

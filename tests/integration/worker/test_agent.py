@@ -26,7 +26,7 @@ def test_every_slot_is_filled_once_and_the_study_is_sealed_on_the_way(workplace)
     assert set(workplace.states().values()) == {"done"}
     assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
     assert workplace.store.study("s").seal is not None
-    assert {row["key"].partition("/")[0] for row in workplace.store.test_reads("s")} == {"confirm"}
+    assert {key.partition("/")[0] for key in workplace.store.tables("s").test_reads.key} == {"confirm"}
     slot = workplace.store.slots("s")[0]
     score = workplace.store.tables("s").probabilities(slot.id, split="val")[0, 0]
     assert score == np.float32(score_of(slot.seed))

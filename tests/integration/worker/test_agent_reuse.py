@@ -50,7 +50,7 @@ def test_what_is_finished_elsewhere_is_taken_and_the_rest_is_trained(trained, ma
         tables.scores["key"] = tables.slots.set_index("slot_id")["key"]
     by_key = ours.scores.set_index("key")["val_auroc"]
     assert by_key[list(taken)].to_dict() == theirs.scores.set_index("key")["val_auroc"].to_dict()
-    assert len(other.store.test_reads("t")) == 4  # each confirming slot, also those that were not trained
+    assert len(other.store.tables("t").test_reads) == 4  # each confirming slot, also those that were not trained
     assert other.store.study("t").seal is not None
     assert offered(other) == (0, ())
 

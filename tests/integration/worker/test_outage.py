@@ -8,7 +8,7 @@ from sample_outcome import result
 from sqlalchemy.engine import make_url
 from test_agent import wait_for
 
-from ablate.store.slot import Agent as Card
+from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 from ablate.worker.agent_options import Ending
 from ablate.worker.outbox import Outbox, Release
@@ -28,7 +28,7 @@ def proxied(store_url):
 
 
 def claim(workplace, name, *, lease_s=60.0):
-    found = workplace.store.claim("s", Card(id=name, host="here", pid=1), lease_s=lease_s)
+    found = workplace.store.claim("s", AgentCard(id=name, host="here", pid=1), lease_s=lease_s)
     assert found is not None
     return found
 

@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from sample_outcome import stopped_result
 
 from ablate.errors import DataError
-from ablate.store.slot import Agent, Claim, Slot, SlotState
+from ablate.store.slot import AgentCard, Claim, Slot, SlotState
 from ablate.worker.spool import Spool, SpooledResult
 
 CLAIM = Claim(
     study="s",
+    study_id="6f1c",
+    nonce="a1",
     slot=Slot(
         id=7, key="search/ft/-/0", phase="search", arm="ft", context={"data_fraction": 0.1}, index=0, generation=0,
         chain="ft|{}", seed=2**62, params={"ft_lr": 0.1 + 0.2}, state=SlotState.LEASED, attempts=1, failures=0,
         reason=None,
     ),
     token=2,
-    agent=Agent(id="a", host="h", pid=1, facts={"code": "c"}),
+    agent=AgentCard(id="a", host="h", pid=1, facts={"code": "c"}),
     lease_s=60.0,
     outcomes=("out_of_memory",),
 )  # fmt: skip

@@ -6,13 +6,8 @@ revision = "0001"
 down_revision = None
 
 TABLES = """
-CREATE TABLE ablate_optuna_artifact (
-    id TEXT NOT NULL,
-    content BYTEA NOT NULL,
-    PRIMARY KEY (id)
-);
 CREATE TABLE ablate_study (
-    id SERIAL NOT NULL,
+    id TEXT DEFAULT (gen_random_uuid())::text NOT NULL,
     name TEXT NOT NULL,
     spec JSON NOT NULL,
     spec_digest TEXT NOT NULL,
@@ -24,14 +19,17 @@ CREATE TABLE ablate_study (
     sealed_at TIMESTAMP WITH TIME ZONE,
     stop_requested_at TIMESTAMP WITH TIME ZONE,
     optuna_study_id INTEGER,
+    audited_at TIMESTAMP WITH TIME ZONE,
     PRIMARY KEY (id),
     UNIQUE (name)
 );
+COMMENT ON COLUMN ablate_study.id IS 'unique for ever';
 COMMENT ON COLUMN ablate_study.distributions IS 'Optuna''s JSON for each searched parameter';
 COMMENT ON COLUMN ablate_study.optuna_study_id IS 'null until mirrored';
+COMMENT ON COLUMN ablate_study.audited_at IS 'when its Optuna trials were last compared with its slots';
 CREATE TABLE ablate_agent (
     id TEXT NOT NULL,
-    study_id INTEGER NOT NULL,
+    study_id TEXT NOT NULL,
     host TEXT NOT NULL,
     pid INTEGER NOT NULL,
     device TEXT NOT NULL,
@@ -46,7 +44,7 @@ CREATE INDEX ix_ablate_agent_study_id ON ablate_agent (study_id);
 COMMENT ON COLUMN ablate_agent.facts IS 'versions, digests, measured rates';
 CREATE TABLE ablate_slot (
     id BIGSERIAL NOT NULL,
-    study_id INTEGER NOT NULL,
+    study_id TEXT NOT NULL,
     ordinal INTEGER NOT NULL,
     key TEXT NOT NULL,
     phase TEXT NOT NULL,
@@ -62,27 +60,38 @@ CREATE TABLE ablate_slot (
     token INTEGER DEFAULT '0' NOT NULL,
     failures INTEGER DEFAULT '0' NOT NULL,
     losses INTEGER DEFAULT '0' NOT NULL,
+    reached INTEGER DEFAULT '0' NOT NULL,
     reason TEXT,
     not_before TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     stale BOOLEAN DEFAULT true NOT NULL,
     trial_id INTEGER,
+    rungs JSON,
+    stopped_epoch INTEGER,
+    asked TEXT,
+    reused_from JSON,
     PRIMARY KEY (id),
     UNIQUE (study_id, key),
     UNIQUE (study_id, ordinal),
     FOREIGN KEY(study_id) REFERENCES ablate_study (id) ON DELETE CASCADE
 );
+CREATE INDEX ablate_slot_asked ON ablate_slot (asked) WHERE state = 'done';
 CREATE INDEX ablate_slot_stale ON ablate_slot (study_id, ordinal) WHERE stale;
 CREATE INDEX ablate_slot_unfinished ON ablate_slot (study_id, chain, generation) WHERE state IN ('waiting', 'leased');
 CREATE INDEX ablate_slot_waiting ON ablate_slot (study_id, priority, ordinal) WHERE state = 'waiting';
 COMMENT ON COLUMN ablate_slot.ordinal IS 'place in the plan, and number of its Optuna trial';
 COMMENT ON COLUMN ablate_slot.token IS 'fencing token: leases given';
 COMMENT ON COLUMN ablate_slot.failures IS 'attempts that count against max_attempts';
-COMMENT ON COLUMN ablate_slot.losses IS 'attempts lost with their machine';
+COMMENT ON COLUMN ablate_slot.losses IS 'attempts lost since it last came further';
+COMMENT ON COLUMN ablate_slot.reached IS 'how far the furthest attempt had come';
 COMMENT ON COLUMN ablate_slot.not_before IS 'back-off after a failed attempt';
 COMMENT ON COLUMN ablate_slot.stale IS 'its Optuna trial must follow';
+COMMENT ON COLUMN ablate_slot.rungs IS 'what it must score, by epoch, to be trained to its end';
+COMMENT ON COLUMN ablate_slot.stopped_epoch IS 'of fine-tuning, after which it was stopped early';
+COMMENT ON COLUMN ablate_slot.asked IS 'digest of what was asked for: params, seed, data and encoder by name';
+COMMENT ON COLUMN ablate_slot.reused_from IS 'study and slot that the result was taken from';
 CREATE TABLE ablate_artifact (
     id BIGSERIAL NOT NULL,
-    study_id INTEGER NOT NULL,
+    study_id TEXT NOT NULL,
     slot_id BIGINT,
     name TEXT NOT NULL,
     content BYTEA NOT NULL,
@@ -96,6 +105,7 @@ COMMENT ON COLUMN ablate_artifact.slot_id IS 'null: of the whole study';
 CREATE TABLE ablate_attempt (
     slot_id BIGINT NOT NULL,
     token INTEGER NOT NULL,
+    nonce TEXT NOT NULL,
     agent_id TEXT NOT NULL,
     host TEXT NOT NULL,
     device TEXT NOT NULL,
@@ -104,23 +114,22 @@ CREATE TABLE ablate_attempt (
     outcome TEXT,
     message TEXT,
     PRIMARY KEY (slot_id, token),
-    FOREIGN KEY(slot_id) REFERENCES ablate_slot (id) ON DELETE CASCADE
+    FOREIGN KEY(slot_id) REFERENCES ablate_slot (id) ON DELETE CASCADE,
+    UNIQUE (nonce)
 );
+COMMENT ON COLUMN ablate_attempt.nonce IS 'tells it from every other attempt in any store';
 COMMENT ON COLUMN ablate_attempt.outcome IS 'null while it goes on';
 CREATE TABLE ablate_lease (
     slot_id BIGINT NOT NULL,
-    study_id INTEGER NOT NULL,
+    study_id TEXT NOT NULL,
     token INTEGER NOT NULL,
-    nonce TEXT NOT NULL,
     agent_id TEXT NOT NULL,
     lease_s DOUBLE PRECISION NOT NULL,
     deadline TIMESTAMP WITH TIME ZONE NOT NULL,
     progress JSON,
     PRIMARY KEY (slot_id),
-    FOREIGN KEY(slot_id) REFERENCES ablate_slot (id) ON DELETE CASCADE,
-    UNIQUE (nonce)
+    FOREIGN KEY(slot_id) REFERENCES ablate_slot (id) ON DELETE CASCADE
 );
-COMMENT ON COLUMN ablate_lease.nonce IS 'tells a claim that was retried from a second one';
 CREATE TABLE ablate_result (
     slot_id BIGINT NOT NULL,
     token INTEGER NOT NULL,
@@ -131,12 +140,14 @@ CREATE TABLE ablate_result (
     seconds JSON NOT NULL,
     digests JSON NOT NULL,
     facts JSON NOT NULL,
+    fingerprint TEXT,
     PRIMARY KEY (slot_id),
     FOREIGN KEY(slot_id) REFERENCES ablate_slot (id) ON DELETE CASCADE
 );
 COMMENT ON COLUMN ablate_result.epochs IS 'a list for each column';
 COMMENT ON COLUMN ablate_result.class_scores IS 'a list for each column';
 COMMENT ON COLUMN ablate_result.facts IS 'the rest of the document';
+COMMENT ON COLUMN ablate_result.fingerprint IS 'digest of all that decided the scores';
 CREATE TABLE ablate_test_read (
     slot_id BIGINT NOT NULL,
     token INTEGER NOT NULL,
