@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,7 +65,7 @@ def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
         if name not in store.studies():
             continue
         known = store.study(name).spec
-        alike = known["data"] == spec.data.model_dump() and known["encoder"] == spec.encoder.model_dump()
+        alike = known["data"] == spec.data.model_dump() and known["encoder"] == asdict(spec.encoder)
         if alike and not (tables := store.tables(name)).scores.empty:
             return tables
     return None
@@ -72,7 +73,6 @@ def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
 
 def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
     """Seconds for a record's pass through training, from one short trial on one thread."""
-    from ablate.model.encoder import EncoderSpec
     from ablate.study.estimate import EVALUATION
     from ablate.train.machine import Machine
     from ablate.train.params import Params
@@ -83,7 +83,7 @@ def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
     console.print("timing a pilot trial …")
     begun = time.monotonic()
     outcome = post_train(
-        EncoderSpec(spec.encoder.name, spec.encoder.weights),
+        spec.encoder,
         task,
         params,
         seed=0,

@@ -79,9 +79,8 @@ def request_for(spec: Spec, cohort: Path) -> PilotRequest:
     if sizes is not None:
         params["batch_size"] = max(map(int, sizes.extremes))
     params |= {"probe_epochs": 0, "ft_epochs": max(1, int(params.get("ft_epochs", 1)))}
-    encoder = spec.encoder
     return PilotRequest(
-        encoder={"name": encoder.name, "weights": encoder.weights, "precision": encoder.precision},
+        encoder=spec.encoder,
         cohort=cohort,
         task=spec.data.task,
         params=params,

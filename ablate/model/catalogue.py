@@ -4,7 +4,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ablate import digest
 from ablate.errors import CheckpointError, SpecError
@@ -13,19 +13,24 @@ WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = ("embedded", "synthetic")  # names of weights that come with the package
 FOUNDER_CLASSES = 150  # of ECGFounder's own head, in its checkpoints
 ENTRY_POINTS = "ablate.encoders"
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Which encoder, with which weights.
+    """Which encoder, with which weights, and in which precision it is fine-tuned.
 
     Args:
         name: a name of ``CATALOGUE``, or of an entry point in the group ``ablate.encoders``.
         weights: ``embedded``, ``synthetic``, ``random``, or the path of a checkpoint.
+        precision: of fine-tuning's forward pass; the probe and its features are always fp32.
     """
 
-    name: str = "net1d_small"
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # a study file's [encoder] is one
+
+    name: str
     weights: str = "embedded"
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)

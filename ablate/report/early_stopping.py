@@ -11,7 +11,7 @@ from ablate.report import frame, wording
 from ablate.report.markup import Column, Content, paragraph, table, tag
 from ablate.stats.hypothesis_test import rank_correlation
 from ablate.store.study_tables import StudyTables
-from ablate.study.early_stopping import EarlyStopping, given
+from ablate.train.early_stopping import EarlyStopping, given
 from ablate.train.params import Params
 
 

@@ -5,6 +5,7 @@ Where something is wrong, the error names the file, the key, the value, what was
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _explain(error: ValidationError) -> str:
     """The first thing that is wrong, as one line: key, value, what was expected, what to do."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         *path, last = first["loc"]
         return f"{key}: unknown key{nearest(str(last), _known_keys(path))}; remove or rename it"
     if first["type"] == "missing":
@@ -97,6 +98,8 @@ def _known_keys(path: Sequence[Any]) -> list[str]:
     model: Any = Spec
     for part in path:
         annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
+        if is_dataclass(annotation):
+            return [field.name for field in fields(annotation)]
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation

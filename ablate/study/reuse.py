@@ -6,7 +6,7 @@ trainer, which compares what was really there: records, weights, code, hardware 
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +14,6 @@ from ablate import digest
 from ablate.store.slot import Past, Slot, SlotState, Twin
 from ablate.store.store import Store
 from ablate.study.confirmation import confirm_params, seal_document
-from ablate.study.early_stopping import reaches
 from ablate.study.plan import CONFIRM, SEARCH
 from ablate.study.plan import chain as plan_chain
 from ablate.study.search import propose, rungs
@@ -44,14 +43,14 @@ def asked(spec: Spec, slot: Slot, params: Mapping[str, Any]) -> str:
             "seed": slot.seed,
             "params": Params.from_dict(params).document(),
             "data": spec.data.model_dump(mode="json"),
-            "encoder": spec.encoder.model_dump(mode="json"),
+            "encoder": asdict(spec.encoder),
         }
     )
 
 
 def is_usable(twin: Twin, *, rungs: Rungs | None) -> bool:
     """Whether the study itself would have trained it to its end."""
-    return rungs is None or reaches(rungs, twin.past)
+    return rungs is None or rungs.let_pass(twin.past.curve(rungs.score))
 
 
 def offer(store: Store, spec: Spec, *, code: str, phases: Collection[str] = (SEARCH, CONFIRM)) -> Offer:

@@ -15,9 +15,8 @@ from ablate import seeds
 from ablate.distribution import to_distribution
 from ablate.domain import Domain, Scalar
 from ablate.store.slot import Past, Slot
-from ablate.study.early_stopping import thresholds
 from ablate.study.spec import Spec
-from ablate.train.early_stopping import Rungs
+from ablate.train.early_stopping import Rungs, thresholds
 from ablate.train.params import Params
 
 History = Sequence[Past]
@@ -55,7 +54,8 @@ def rungs(spec: Spec, slot: Slot, history: History) -> Rungs | None:
     early, n_epochs = spec.search.early_stopping, spec.ft_epochs(slot.arm, slot.context)
     if early is None or n_epochs is None:
         return None
-    return thresholds(early, history, select=spec.objectives.select, n_epochs=n_epochs)
+    select = spec.objectives.select
+    return thresholds(early, (past.curve(select) for past in history), select=select, n_epochs=n_epochs)
 
 
 def settled(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:

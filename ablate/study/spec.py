@@ -20,10 +20,11 @@ from pydantic import (
 from ablate import digest
 from ablate.domain import Domain, Scalar
 from ablate.ecg.task import TASKS
+from ablate.model.catalogue import EncoderSpec
 from ablate.study.design import Design
-from ablate.study.early_stopping import EarlyStopping, given
 from ablate.study.space import Domains, known_domain, restrict
 from ablate.study.wording import nearest
+from ablate.train.early_stopping import EarlyStopping, given
 from ablate.train.params import Params
 
 
@@ -48,14 +49,6 @@ class DataSpec(_Frozen):
         if (self.n_records is None) == (self.source == "synthetic"):
             raise ValueError("n_records: belongs to source = 'synthetic', and is needed there")
         return self
-
-
-class EncoderChoice(_Frozen):
-    """Which pre-trained encoder, and in which precision it is trained."""
-
-    name: str
-    weights: str = "embedded"
-    precision: Literal["fp32", "bf16"] = "fp32"
 
 
 class Budget(_Frozen):
@@ -138,7 +131,7 @@ class Spec(_Frozen):
     notes: str = ""
     seed: int = Field(default=0, ge=0)
     data: DataSpec
-    encoder: EncoderChoice
+    encoder: EncoderSpec
     fixed: Domains = Field(default_factory=dict)
     space: Domains
     arms: dict[str, Domains] = Field(default_factory=dict)

@@ -8,14 +8,12 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from ablate.errors import OutOfMemory, SpecError
+from ablate.model.catalogue import Precision
 from ablate.train.device_error import is_short_of_memory
-
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)

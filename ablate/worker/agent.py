@@ -113,7 +113,7 @@ class Agent:
             self._begin(assignment, micro_batch=max(1, whole >> n_short) if n_short else None)
 
     def _begin(self, assignment: Assignment, *, micro_batch: int | None) -> None:
-        slot, encoder = assignment.claim.slot, self._spec.encoder
+        slot = assignment.claim.slot
         self._trial = _Trial(assignment, next(self._tickets), micro_batch)
         self._trainer.send(
             TrialRequest(
@@ -123,7 +123,7 @@ class Agent:
                 params=assignment.params,
                 cohort=self._cohort,
                 task=self._spec.data.task,
-                encoder={"name": encoder.name, "weights": encoder.weights, "precision": encoder.precision},
+                encoder=self._spec.encoder,
                 permit=assignment.permit,
                 rungs=assignment.rungs,
                 known=frozenset(assignment.twins),

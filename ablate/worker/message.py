@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.ecg.seal import Permit
+from ablate.model.catalogue import EncoderSpec
 from ablate.outcome import Outcome, Progress
 from ablate.train.early_stopping import Rungs
 
@@ -20,7 +21,6 @@ class TrialRequest:
 
     Attributes:
         cohort: folder of the prepared arrays.
-        encoder: name, weights and precision, as in the spec.
         permit: to open the test fold; None in the search.
         rungs: where the trial ends early; None trains it to the end.
         known: fingerprints of trials that need not be trained again.
@@ -35,7 +35,7 @@ class TrialRequest:
     params: Mapping[str, Any]
     cohort: Path
     task: str
-    encoder: Mapping[str, str]
+    encoder: EncoderSpec
     permit: Permit | None = None
     rungs: Rungs | None = None
     known: frozenset[str] = frozenset()

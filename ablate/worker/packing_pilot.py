@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ablate.ecg.preparation import open_cohort
 from ablate.ecg.seal import forbid_sealed_reads
 from ablate.ecg.split import load_task
 from ablate.errors import AblateError, OutOfMemory, TrialError
-from ablate.model.encoder import EncoderSpec
-from ablate.train.machine import Machine, Precision, device_memory
+from ablate.model.catalogue import EncoderSpec
+from ablate.train.machine import Machine, device_memory
 from ablate.train.params import Params
 from ablate.train.routine import post_train
 from ablate.worker.fork_server import ForkServer
@@ -32,12 +32,11 @@ class PilotRequest:
     """What is trained.
 
     Attributes:
-        encoder: name, weights and precision, as in the spec.
         cohort: folder of the prepared arrays.
         params: of the trials; they fine-tune.
     """
 
-    encoder: Mapping[str, str]
+    encoder: EncoderSpec
     cohort: Path
     task: str
     params: Mapping[str, Any]
@@ -75,9 +74,8 @@ def main(*, connection: Connection, fork_server: ForkServer, request: PilotReque
     """Train until whoever measures hangs up."""
     fork_server.close()
     forbid_sealed_reads()
-    precision = cast(Precision, request.encoder["precision"])
     try:
-        _train(connection, request, Machine(device=device, n_threads=n_threads, precision=precision))
+        _train(connection, request, Machine(device=device, n_threads=n_threads, precision=request.encoder.precision))
     except OSError:  # they hung up
         os._exit(0)
     except AblateError as error:
@@ -101,10 +99,9 @@ def _train(connection: Connection, request: PilotRequest, machine: Machine) -> N
         return False
 
     data = load_task(open_cohort(request.cohort), request.task)
-    spec = EncoderSpec(request.encoder["name"], request.encoder["weights"])
     for seed in itertools.count():
         try:
-            post_train(spec, data, Params.from_dict(request.params), seed=seed, machine=machine, stop=count)
+            post_train(request.encoder, data, Params.from_dict(request.params), seed=seed, machine=machine, stop=count)
         except OutOfMemory:
             raise
         except TrialError:  # it diverged, which is as fast

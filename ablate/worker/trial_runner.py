@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +11,9 @@ import torch
 from ablate import settings
 from ablate.ecg.cohort import Cohort, open_cohort
 from ablate.ecg.split import TaskData, load_task
-from ablate.model.encoder import EncoderSpec
 from ablate.outcome import Outcome, Progress
 from ablate.store.result import to_npz
-from ablate.train.machine import Machine, Precision
+from ablate.train.machine import Machine
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, fingerprint, post_train
 from ablate.worker.message import TrialRequest
@@ -47,7 +46,7 @@ class TrialRunner:
             CheckpointError: the encoder cannot be used.
         """
         return post_train(
-            _encoder(request),
+            request.encoder,
             self._task(request),
             Params.from_dict(request.params),
             seed=request.seed,
@@ -83,12 +82,11 @@ class TrialRunner:
             return None
         data = self._task(replace(request, permit=None))
         params, machine = Params.from_dict(request.params), self._machine_for(request)
-        found = fingerprint(_encoder(request), data, params, seed=request.seed, machine=machine)
+        found = fingerprint(request.encoder, data, params, seed=request.seed, machine=machine)
         return found if found in request.known else None
 
     def _machine_for(self, request: TrialRequest) -> Machine:
-        precision = cast(Precision, request.encoder["precision"])
-        return replace(self._machine, precision=precision, micro_batch=request.micro_batch)
+        return replace(self._machine, precision=request.encoder.precision, micro_batch=request.micro_batch)
 
     def _cohort(self, folder: Path) -> Cohort:
         if folder not in self._cohorts:
@@ -103,10 +101,6 @@ class TrialRunner:
             _make_room(self._tasks)
             self._tasks[key] = load_task(self._cohort(request.cohort), request.task, permit=request.permit)
         return self._tasks[key]
-
-
-def _encoder(request: TrialRequest) -> EncoderSpec:
-    return EncoderSpec(request.encoder["name"], request.encoder["weights"])
 
 
 def _make_room(kept: dict[Any, Any]) -> None:

@@ -55,7 +55,7 @@ def test_levels_are_measured_kept_in_the_store_and_not_measured_again(spec, coho
 
 def test_a_trainer_that_cannot_train_says_why_in_one_line(spec, cohort, tmp_path):
     request = request_for(spec, cohort)
-    encoder = {**request.encoder, "weights": str(tmp_path / "no.pth")}
+    encoder = replace(request.encoder, weights=str(tmp_path / "no.pth"))
     with pytest.raises(LaunchError, match=r"no\.pth") as caught:
         measure(replace(request, encoder=encoder), device="cpu", gpu="cpu", n_most=1)
     assert "\n" not in str(caught.value)

@@ -106,7 +106,7 @@ def test_the_test_fold_stays_closed_while_a_trial_is_recognised(tmp_path, monkey
     folder = prepare(Synthetic(n_records=200, seed=1), cache_dir=tmp_path)
     request = TrialRequest(
         ticket=1, key="confirm/ft/-/0", seed=4, params={"data_fraction": 0.3, "ft_epochs": 1}, cohort=folder,
-        task="superdiagnostic", encoder={"name": "net1d_small", "weights": "random", "precision": "fp32"},
+        task="superdiagnostic", encoder=EncoderSpec("net1d_small", "random"),
         permit=Permit(study="s", slot="confirm/ft/-/0"),
     )  # fmt: skip
     desk = trial_runner.TrialRunner(device="cpu", n_threads=1)

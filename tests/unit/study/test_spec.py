@@ -43,6 +43,8 @@ def test_prose_may_be_mended_without_making_another_study() -> None:
     [
         ("budget.replicats=3", ["budget.replicats", "unknown key", "'replicates'"]),
         ("surprise=1", ["surprise", "unknown key"]),
+        ("encoder.wieghts='random'", ["encoder.wieghts", "unknown key", "'weights'"]),
+        ("encoder.precision='fp8'", ["encoder.precision", "'fp8'", "bf16"]),
         ("budget.replicates='ten'", ["budget.replicates", "'ten'", "integer"]),
         ("arms.ft.ft_lr=0.5", ["arms.ft.ft_lr", "0.5", "outside the space"]),
         ("arms.ft.layer_decay=0.9", ["arms.ft.layer_decay", "not in [space]"]),

@@ -7,21 +7,21 @@ import pytest
 
 from ablate.errors import SpecError
 from ablate.store.slot import Past
-from ablate.study.early_stopping import EarlyStopping, thresholds
 from ablate.study.file import load_spec
 from ablate.study.spec import Spec
+from ablate.train.early_stopping import EarlyStopping, thresholds
 
 ENOUGH = ["budget.search_trials=8", "budget.generation=4"]
 
 
-def past(curve: list[float | None], *, stopped_epoch: int | None = None) -> Past:
-    """A finished trial with nine epochs of probing before those of ``curve``."""
+def past(curve: list[float | None], *, stopped_epoch: int | None = None) -> dict[int, float]:
+    """The curve of a finished trial with nine epochs of probing before those of ``curve``."""
     epochs = {
         "stage": [*["probe"] * 9, *["finetune"] * len(curve)],
         "epoch": [*range(1, 10), *range(1, len(curve) + 1)],
         "val_auroc": [*[0.99] * 9, *curve],
     }
-    return Past(params={}, scores={}, epochs=epochs, stopped_epoch=stopped_epoch)
+    return Past(params={}, scores={}, epochs=epochs, stopped_epoch=stopped_epoch).curve("val_auroc")
 
 
 @pytest.mark.parametrize(
