@@ -5,16 +5,15 @@ context. Why: then the same study gives the same trials with one worker or with 
 another's. The price is that a generation waits for the one before; arms and contexts fill that time.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ablate import seeds
-from ablate.distribution import to_distribution
 from ablate.domain import Domain, Scalar
 from ablate.store.slot import Past, Slot
+from ablate.study.sampler import LATIN, ask
 from ablate.study.spec import Spec
 from ablate.train.early_stopping import Rungs, thresholds
 from ablate.train.params import Params
@@ -33,14 +32,15 @@ def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
     space = spec.arm_space(slot.arm)
     fixed = settled(spec, slot.arm, slot.context)
     searched = {name: domain for name, domain in space.items() if name not in fixed}
-    if spec.search.sampler == "latin":
+    if spec.search.sampler.name == LATIN:
         return fixed | _latin(spec, searched, place=slot.index, n=spec.budget.search_trials)
-    if slot.index == 0:
-        return fixed | start_values(searched)
+    starts = spec.starts(slot.arm) or [{}]
+    if slot.index < len(starts):
+        return fixed | start_values(searched) | starts[slot.index]
     if slot.generation == 0 or not history or not searched:
         place = slot.index % spec.budget.generation
         return fixed | _latin(spec, searched, place=place, n=spec.budget.generation, cube=slot.generation)
-    return fixed | _tpe(spec, slot, searched, history)
+    return fixed | _proposed(spec, slot, searched, history, n_started=max(spec.budget.generation, len(starts)))
 
 
 def rungs(spec: Spec, slot: Slot, history: History) -> Rungs | None:
@@ -91,26 +91,26 @@ def _latin(spec: Spec, searched: Mapping[str, Domain], *, place: int, n: int, cu
     return params
 
 
-def _tpe(spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: History) -> dict[str, Scalar]:
-    """Optuna's tree-structured Parzen estimator over the history of this arm and context alone.
+def _proposed(
+    spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: History, *, n_started: int
+) -> dict[str, Scalar]:
+    """What the sampler makes of the history of this arm and context alone.
 
-    Trials that were stopped early count as worse than all that were not, and the worse the earlier they were stopped.
+    TPE draws anew for each slot; other samplers are asked for their whole generation, since several would propose the
+    same point again and again.
     """
-    import optuna  # noqa: PLC0415  (0.5 s that reading a spec need not wait for)
-
-    distributions = {name: to_distribution(domain) for name, domain in searched.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=0, multivariate=True, seed=seeds.derive(spec.seed, "tpe", slot.key) % 2**32
-        )
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    memory = optuna.create_study(direction="maximize", sampler=sampler)
-    for past in history:
-        params = {name: past.params[name] for name in searched}
-        score = past.scores[spec.objectives.select]
-        told: dict[str, Any] = {"value": score}
-        if past.stopped_epoch is not None:
-            told = {"state": optuna.trial.TrialState.PRUNED, "intermediate_values": {past.stopped_epoch: score}}
-        memory.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, **told))
-    return dict(memory.ask(distributions).params)
+    sampler, place = spec.search.sampler, slot.index % spec.budget.generation
+    if sampler.name == "tpe":
+        stream, place = slot.key, 0
+    else:
+        stream = slot.chain if sampler.has_state else f"{slot.chain}/{slot.generation}"
+    return ask(
+        sampler,
+        searched,
+        history,
+        select=spec.objectives.select,
+        n_before=slot.generation * spec.budget.generation,
+        n_started=n_started,
+        place=place,
+        seed=seeds.derive(spec.seed, sampler.name, stream),
+    )

@@ -12,16 +12,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 
 from ablate import digest
-from ablate.domain import Domain, Scalar
+from ablate.domain import Domain, Scalar, is_number
 from ablate.ecg.task import TASKS
 from ablate.model.catalogue import EncoderSpec
 from ablate.study.design import Design
+from ablate.study.sampler import LATIN, Sampler, parse_sampler
 from ablate.study.space import Domains, known_domain, restrict
 from ablate.study.wording import nearest
 from ablate.train.early_stopping import EarlyStopping, given
@@ -66,22 +68,36 @@ class Budget(_Frozen):
     max_attempts: int = Field(default=3, ge=1, le=10)
 
 
-class Search(_Frozen):
-    """How trials are proposed: ``tpe`` maximises the selection objective, ``latin`` covers the space evenly.
+class Start(_Frozen):
+    """Params that are known to be good, tried first; what they leave out has its usual start value.
 
     Attributes:
+        arms: whose search starts so; all where left out, each with those of the params that it searches.
+    """
+
+    params: dict[str, Scalar]
+    arms: tuple[str, ...] | None = Field(default=None, strict=False)
+
+
+class Search(_Frozen):
+    """How trials are proposed: ``latin`` covers the space evenly, others maximise the selection objective.
+
+    Attributes:
+        sampler: ``tpe``, ``latin``, or any other of Optuna's by its name, as a table with arguments.
+        start: params to begin with.
         early_stopping: ``true`` or a table ends trials that fall behind earlier ones of their arm and context; never
             in the confirmation.
     """
 
-    sampler: Literal["tpe", "latin"] = "tpe"
+    sampler: Annotated[Sampler, BeforeValidator(parse_sampler), PlainSerializer(Sampler.document)] = Sampler()
+    start: tuple[Start, ...] = Field(default=(), strict=False)
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(given)] = None
 
     @model_serializer(mode="wrap")
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without early stopping as before there was any: a study that the store holds keeps its digest."""
+        """Without what is left out as before there was any: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
-        return {key: value for key, value in document.items() if key != "early_stopping" or value is not None}
+        return {key: value for key, value in document.items() if key == "sampler" or value}
 
 
 class Objectives(_Frozen):
@@ -147,6 +163,16 @@ class Spec(_Frozen):
         """What the sampler may choose from in ``arm``, fixed values of the arm included."""
         return restrict(self.space, self.arms[arm])
 
+    def starts(self, arm: str) -> list[dict[str, Scalar]]:
+        """Params with which the search of ``arm`` begins, by what it searches."""
+        searched = {name: domain for name, domain in self.arm_space(arm).items() if domain.point is None}
+        return [
+            {name: searched[name].typed(value) if is_number(value) else value  # type: ignore[arg-type]
+             for name, value in start.params.items() if name in searched}
+            for start in self.search.start
+            if start.arms is None or arm in start.arms
+        ]  # fmt: skip
+
     def document(self) -> dict[str, Any]:
         """As stored: plain JSON values, every default written out."""
         return self.model_dump(mode="json")
@@ -200,7 +226,7 @@ def _check_space(spec: Spec) -> None:
     twice = set(spec.space) & set(spec.fixed)
     if twice:
         raise ValueError(f"fixed.{min(twice)}: is in [space] too; keep one of them")
-    if "data_fraction" in spec.space and (spec.search.sampler != "latin" or spec.budget.replicates):
+    if "data_fraction" in spec.space and (spec.search.sampler.name != LATIN or spec.budget.replicates):
         raise ValueError(
             "space.data_fraction: may be covered but not maximised over; "
             "set search.sampler = 'latin' and budget.replicates = 0, or move it to [context]"
@@ -273,6 +299,32 @@ def _check_early_stopping(spec: Spec) -> None:
             )
 
 
+def _check_starts(spec: Spec) -> None:
+    for place, start in enumerate(spec.search.start):
+        for arm in start.arms or ():
+            if arm not in spec.arms:
+                raise ValueError(f"search.start.{place}.arms: no arm {arm!r}{nearest(arm, list(spec.arms))}")
+        for name, value in start.params.items():
+            if name not in spec.space:
+                raise ValueError(
+                    f"search.start.{place}.params.{name}: is not in [space]{nearest(name, list(spec.space))}"
+                )
+            for arm in start.arms or spec.arms:
+                domain = spec.arm_space(arm).get(name)
+                if domain is not None and value not in domain and (start.arms or domain.point is None):
+                    raise ValueError(
+                        f"search.start.{place}.params.{name}: {value!r} is outside the space of arm {arm}, {domain}; "
+                        "change it, or name the arms that it is meant for in `arms`"
+                    )
+    n_most = spec.budget.search_trials
+    for arm in spec.arms:
+        if len(spec.starts(arm)) > n_most:
+            raise ValueError(
+                f"search.start: {len(spec.starts(arm))} for arm {arm}, but search_trials = {n_most}; "
+                "search more, or remove some"
+            )
+
+
 def _check_contrasts(spec: Spec) -> None:
     names = [contrast.name for contrast in spec.contrasts]
     if len(set(names)) != len(names):
@@ -290,5 +342,6 @@ _CHECKS = (
     _check_path,
     _check_budget,
     _check_early_stopping,
+    _check_starts,
     _check_contrasts,
 )

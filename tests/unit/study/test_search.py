@@ -83,6 +83,31 @@ def test_the_first_trial_is_the_recipe_as_it_stands() -> None:
     assert first["drop_path_rate"] == 0.0
 
 
+def test_params_that_are_known_to_be_good_come_first_in_the_arms_that_search_them() -> None:
+    starts = "search.start=[{params={ft_lr=2e-3, probe_epochs=30}}, {params={drop_path_rate=0.2}, arms=['lp_sd']}]"
+    spec = load_spec("sd_vs_lp", overrides=[starts, "context.data_fraction=[0.1]"])
+    first = {arm: [propose(spec, slot, []) for slot in slots_of(spec, arm)[:2]] for arm in spec.arms}
+    assert [first["ft"][0][name] for name in ("ft_lr", "probe_epochs", "drop_path_rate")] == [2e-3, 0, 0.0]
+    assert [first["lp_sd"][0][name] for name in ("ft_lr", "probe_epochs")] == [2e-3, 30]
+    assert [first["lp_sd"][1][name] for name in ("ft_lr", "drop_path_rate")] == [Params().ft_lr, 0.2]
+    assert first["sd"][1]["drop_path_rate"] != 0.2
+
+
+@pytest.mark.parametrize("sampler", ["gp", "qmc", "random"])
+def test_any_sampler_proposes_from_finished_generations_alone(sampler: str) -> None:
+    spec = load_spec("sd_vs_lp", overrides=[f"search.sampler={sampler!r}", "budget={search_trials=12, generation=4}"])
+    slots = [slot for slot in slots_of(spec, "lp_sd") if slot.context == {"data_fraction": 0.1}]
+    seen: list[Past] = []
+    for generation in range(3):
+        members = [slot for slot in slots if slot.generation == generation]
+        found = [propose(spec, slot, seen) for slot in members]
+        assert found[::-1] == [propose(spec, slot, seen) for slot in reversed(members)]
+        assert len({str(params) for params in found}) == len(members)
+        seen += [
+            dataclasses.replace(past(params), index=slot.index) for params, slot in zip(found, members, strict=True)
+        ]
+
+
 def test_an_arm_of_which_every_early_trial_failed_is_still_searched() -> None:
     late = [propose(SPEC, slot, []) for slot in slots_of(SPEC, "lp_sd") if slot.generation == 1]
     assert len({str(params) for params in late}) == len(late)

@@ -6,6 +6,7 @@ import pytest
 
 from ablate.errors import SpecError
 from ablate.study.file import load_spec
+from ablate.study.spec import Spec
 
 SHIPPED = sorted(path.stem for path in Path("studies").glob("*.toml"))
 
@@ -62,6 +63,16 @@ def test_prose_may_be_mended_without_making_another_study() -> None:
         ("contrasts=[{name='x', arm='sd', baseline='nobody'}]", ["contrasts.x", "'nobody'"]),
         ("contrasts=[{name='x', combination={sd=1.0, ft=1.0}}]", ["sum to 0"]),
         ("space.data_fraction={low=0.1, high=1.0}", ["data_fraction", "[context]"]),
+        ("search.sampler='tppe'", ["search.sampler", "'tppe'", "did you mean 'tpe'"]),
+        (
+            "search.sampler={name='gp', deterministic=true}",
+            ["search.sampler", "did you mean 'deterministic_objective'"],
+        ),
+        ("search.start=[{params={ft_lr=0.5}}]", ["search.start.0.params.ft_lr", "0.5", "arm ft"]),
+        ("search.start=[{params={drop_path_rate=0.01}}]", ["search.start.0.params.drop_path_rate", "arm sd", "arms"]),
+        ("search.start=[{params={ft_rl=0.5}}]", ["search.start.0.params.ft_rl", "did you mean 'ft_lr'"]),
+        ("search.start=[{params={ft_lr=1e-3}, arms=['dropped']}]", ["search.start.0.arms", "'dropped'"]),
+        ("search.start=[{params={probe_epochs=9}, arms=['ft']}]", ["search.start.0.params.probe_epochs", "arm ft"]),
     ],
 )
 def test_a_mistake_gets_one_line_with_file_key_and_value(override: str, words: list[str]) -> None:
@@ -72,6 +83,20 @@ def test_a_mistake_gets_one_line_with_file_key_and_value(override: str, words: l
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_more_starts_than_trials_are_refused() -> None:
+    starts = "search.start=[{params={ft_lr=1e-3}}, {params={ft_lr=2e-3}}]"
+    with pytest.raises(SpecError, match=r"search\.start: 2 for arm ft, but search_trials = 1"):
+        load_spec("sd_vs_lp", overrides=[starts, "budget.search_trials=1"])
+
+
+def test_the_usual_sampler_leaves_the_digest_as_it_was_and_another_changes_it() -> None:
+    plain = load_spec("sd_vs_lp")
+    assert plain.document()["search"] == {"sampler": "tpe"}
+    other = load_spec("sd_vs_lp", overrides=["search.sampler={name='gp'}", "search.start=[{params={ft_lr=1e-3}}]"])
+    assert other.document()["search"] == {"sampler": "gp", "start": [{"params": {"ft_lr": 1e-3}, "arms": None}]}
+    assert Spec.from_document(other.document()) == other
 
 
 def test_data_fraction_is_covered_but_never_maximised_over() -> None:
