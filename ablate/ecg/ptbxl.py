@@ -5,9 +5,10 @@ version 1.0.3 on PhysioNet.
 """
 
 import ast
-import csv
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from jaxtyping import Float32
 from ablate import digest
 from ablate.ecg.record import read_record
 from ablate.ecg.source import RATES_HZ, Records, check_folds
+from ablate.ecg.table import Table, read_table
 from ablate.ecg.task import read_statements, task_classes
 from ablate.errors import DataError
 
@@ -26,6 +28,7 @@ DATABASE, STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
 
 _FOLDER = {100: "records100", 500: "records500"}
 _FILENAME = {100: "filename_lr", 500: "filename_hr"}
+_NUMPY_NUMBER = re.compile(r"\b(?:np|numpy)\.\w+\(([^()]*)\)")  # how numpy 2 writes a number into a cell
 _COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold", *_FILENAME.values())
 
 
@@ -58,7 +61,7 @@ class PtbXl:
         """Of the two tables, and of names, sizes and times of all files that are read for ``fs_hz``."""
         hasher = hashlib.sha256(self.identity().encode())
         for entry in _files(self.folder / _FOLDER[self.stored_hz(fs_hz)]):
-            status = entry.stat()
+            status = _status(entry)
             hasher.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
         return hasher.hexdigest()
 
@@ -105,38 +108,38 @@ class PtbXl:
         return read_record(self.folder / stem, fs_hz=fs_hz)
 
     @cached_property
-    def _table(self) -> list[dict[str, str]]:
-        path = self.folder / DATABASE
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                rows = [{name: row[name] or "" for name in _COLUMNS} for row in reader]
-        except KeyError as error:
-            raise DataError(f"{path}: column {error} is missing; expected the table of PTB-XL v1.0.3") from error
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}: cannot be read as a table ({error}); {self._remedy()}") from error
-        if not rows:
-            raise DataError(f"{path}: lists no records; {self._remedy()}")
-        return rows
+    def _table(self) -> Table:
+        table = read_table(self.folder / DATABASE, columns=_COLUMNS, remedy=self._remedy())
+        if not table.rows:
+            raise DataError(f"{table.path}: lists no records; {self._remedy()}")
+        return table
 
     @cached_property
     def _stems(self) -> Mapping[int, Mapping[int, str]]:
-        identifiers = self._numbers("ecg_id").tolist()
-        return {
-            rate: {ecg_id: self._stem(row, name) for row, ecg_id in enumerate(identifiers)}
-            for rate, name in _FILENAME.items()
-        }
+        return {rate: self._stems_of(column) for rate, column in _FILENAME.items()}
+
+    def _stems_of(self, column: str) -> Mapping[int, str]:
+        """ecg_id -> path of its files at one rate; no two records share theirs."""
+        stems: dict[int, str] = {}
+        owner: dict[str, int] = {}
+        for row, ecg_id in enumerate(self._numbers("ecg_id").tolist()):
+            stem = self._stem(row, column)
+            other = owner.setdefault(os.path.normpath(stem), ecg_id)
+            if other != ecg_id:
+                raise self._complaint(row, column, stem, f"a file of its own, this one is that of ecg_id {other}")
+            stems[ecg_id] = stem
+        return stems
 
     def _stem(self, row: int, column: str) -> str:
-        stem = self._table[row][column]
+        stem = self._table.rows[row][column]
         if not stem or "\0" in stem or Path(stem).is_absolute() or ".." in Path(stem).parts:
             raise self._complaint(row, column, stem, "a path within the folder, without suffix")
         return stem
 
     def _numbers(self, column: str) -> np.ndarray:
         """Whole numbers, which PTB-XL partly writes with a decimal point."""
-        values = np.empty(len(self._table), np.int64)
-        for row, cells in enumerate(self._table):
+        values = np.empty(len(self._table.rows), np.int64)
+        for row, cells in enumerate(self._table.rows):
             try:
                 number = float(cells[column])
                 values[row] = int(number)
@@ -147,10 +150,10 @@ class PtbXl:
         return values
 
     def _statement_codes(self) -> Iterator[tuple[str, ...]]:
-        for row, cells in enumerate(self._table):
+        for row, cells in enumerate(self._table.rows):
             text = cells["scp_codes"]
             try:
-                given = ast.literal_eval(text)
+                given = ast.literal_eval(_NUMPY_NUMBER.sub(r"\1", text))
             except (ValueError, SyntaxError) as error:
                 raise self._complaint(row, "scp_codes", text, "a dictionary of statement to likelihood") from error
             if not isinstance(given, dict) or not all(isinstance(code, str) for code in given):
@@ -158,7 +161,7 @@ class PtbXl:
             yield tuple(given)
 
     def _complaint(self, row: int, column: str, value: str, expected: str) -> DataError:
-        where = f"{self.folder / DATABASE}: ecg_id {self._table[row]['ecg_id'] or '?'} (line {row + 2})"
+        where = f"{self._table.path}: ecg_id {self._table.rows[row]['ecg_id'] or '?'} (line {self._table.lines[row]})"
         return DataError(f"{where} has {column} = {value[:60]!r}; expected {expected}; {self._remedy()}")
 
     def _remedy(self) -> str:
@@ -179,7 +182,14 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror}); restore it or set its permissions") from error
     for entry in entries:
-        if entry.is_dir():
+        if stat.S_ISDIR(_status(entry).st_mode):
             yield from _files(Path(entry.path))
         else:
             yield entry
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
+    try:
+        return entry.stat()
+    except OSError as error:
+        raise DataError(f"{entry.path}: cannot be looked at ({error.strerror}); is it a link to nothing?") from error

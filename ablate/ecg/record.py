@@ -1,27 +1,51 @@
-"""One WFDB record from its two files, checked against its header; wfdb reads whatever is not of PTB-XL's plain form.
+"""One WFDB record from its two files, checked against its header; wfdb reads whatever is not of a plain form.
 
-PTB-XL stores every record in one way: format 16, one .dat file, samples interleaved. Reading that way here and
-checking first values and checksums is several times faster than wfdb, which is asked for anything else.
+PTB-XL stores every record in one way: format 16, one signal file, samples interleaved; copies of it in other challenges
+differ by a few bytes before the samples, by units and by names. Reading that way here and checking first values and
+checksums is several times faster than wfdb, which is asked for anything else.
+
+What a file says is held to what an electrocardiogram can be: a gain that is missing, zero, negative or below one step
+for each millivolt, a lead beyond 30 mV, or a record that nowhere moves by a hundredth of one, is damage.
 """
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int16
 
+from ablate.ecg.regular_file import check_regular, read_regular
 from ablate.ecg.source import DURATION_S, LEADS
 from ablate.errors import DataError
 
-_RECORD = re.compile(rb"(\S+) (\d{1,9}) (\d{1,9}) (\d{1,9})\s*")
+LARGEST_MV, SMALLEST_MV = 30.0, 0.01  # PTB-XL's largest value is 20 mV; none of its records moves by less than 0.1
+LEAST_GAIN, MOST_GAIN = 1.0, 1e12  # steps for each millivolt
+
+_RECORD = re.compile(r"(\S+) (\d{1,9}) (\d{1,9}) (\d{1,9})\s*", re.ASCII)
 _SIGNAL = re.compile(
-    rb"(\S+) 16 (\d{1,9}(?:\.\d{1,20})?)(?:\((-?\d{1,9})\))?/mV \d+ -?\d+ (-?\d{1,9}) (-?\d{1,9}) 0 (\S+)\s*"
+    r"(\S+) 16(?:x1)?(?:\+(\d{1,9}))? ([-+.0-9eE]{1,30})(?:\((-?\d{1,9})\))?/(\S+)"
+    r" \d+ -?\d+ (-?\d{1,9}) (-?\d{1,9}) 0 (\S+)\s*",
+    re.ASCII,
 )
+_GAIN = re.compile(r"([-+.0-9eE]+)(?:\(-?\d+\))?(?:/(\S+))?")
+_MILLIVOLTS = {
+    "mv": 1.0,
+    "uv": 1e-3,
+    "\u00b5v": 1e-3,
+    "\u03bcv": 1e-3,
+    "nv": 1e-6,
+    "v": 1e3,
+}  # two letters are called mu
+_SUFFIXES = (".dat", ".mat")  # of the signal file
 _INVALID = -32768  # format 16's word for "no value here"
 _UPPER = [lead.upper() for lead in LEADS]
 _AS_THEY_ARE = list(range(len(LEADS)))
+_MOST_HEADER_BYTES, _MOST_SIGNAL_BYTES = 1 << 20, 64 << 20
+_AGAIN = "fetch the file again, or read the files of the other rate with --from"
+_LEAVE_OUT = "correct it, or leave the record out with --skip-damaged"
 
 
 @dataclass(frozen=True)
@@ -32,6 +56,8 @@ class _Header:
     fs_hz: int
     n_samples: int
     leads: tuple[str, ...]
+    file: str
+    offset: int
     gain: np.ndarray
     baseline: np.ndarray
     first: np.ndarray
@@ -39,55 +65,80 @@ class _Header:
 
 
 def read_record(stem: Path, *, fs_hz: int) -> Float32[np.ndarray, "lead sample"]:
-    """Millivolts of the record in ``stem``.hea and its .dat file, leads in the order of ``LEADS``.
+    """Millivolts of the record in ``stem``.hea and its signal file, leads in the order of ``LEADS``.
 
     Args:
-        stem: path without suffix.
+        stem: path without suffix; dots in it are part of the name.
         fs_hz: rate that the header must name; it must have ten seconds of samples.
 
     Raises:
-        DataError: a file is missing or truncated, the header disagrees with the samples or with what is expected, or
-            a sample is invalid.
+        DataError: a file is missing, truncated or no regular file, the header disagrees with the samples or with what
+            is expected, a sample is invalid, or the record is not what an electrocardiogram can be.
     """
-    path = stem.with_suffix(".hea")
-    header = _parse_plain(_read_bytes(path), stem.name)
+    path = stem.with_name(f"{stem.name}.hea")
+    content = read_regular(path, most_bytes=_MOST_HEADER_BYTES, remedy=_AGAIN)
+    header = _parse_plain(path, content, stem.name)
     if header is None:
-        return _read_by_wfdb(path, fs_hz)
-    order = _check_header(path, header.name, header.fs_hz, header.n_samples, header.leads, expected_hz=fs_hz)
-    samples = _read_samples(stem.with_suffix(".dat"), header)
-    signal: Float32[np.ndarray, "lead sample"] = (samples - header.baseline) / header.gain
-    return signal if order == _AS_THEY_ARE else signal[order]
+        order, signal = _read_by_wfdb(path, content, fs_hz)
+    else:
+        order = _check_header(path, header.name, header.fs_hz, header.n_samples, header.leads, expected_hz=fs_hz)
+        samples = _read_samples(path.with_name(header.file), header)
+        signal = (samples - header.baseline) / header.gain
+    _check_plausible(path, signal)
+    return signal if order == _AS_THEY_ARE else np.ascontiguousarray(signal[order])
 
 
-def _parse_plain(content: bytes, name: str) -> _Header | None:
-    """The header, or None where it is not exactly of PTB-XL's form."""
-    if not content.isascii():
+def _parse_plain(path: Path, content: bytes, name: str) -> _Header | None:
+    """The header, or None where it is not exactly of the plain form."""
+    first, *others = _lines(content) or [""]
+    record, signals = _RECORD.fullmatch(first), [_SIGNAL.fullmatch(line) for line in others]
+    plain = [match for match in signals if match is not None]
+    files = {(match[1], int(match[2] or 0)) for match in plain}
+    if record is None or not len(plain) == len(signals) == int(record[2]) or len(files) != 1:
         return None
-    lines = [line for line in content.splitlines() if not line.startswith(b"#") and line.strip()]
-    record = _RECORD.fullmatch(lines[0]) if lines else None
-    signals = [_SIGNAL.fullmatch(line) for line in lines[1:]]
-    if record is None or len(signals) != int(record[2]) or not signals:
+    file, offset = files.pop()
+    if file not in [f"{name}{suffix}" for suffix in _SUFFIXES]:
         return None
-    plain = [match for match in signals if match is not None and match[1] == f"{name}.dat".encode()]
-    if len(plain) != len(signals) or any(float(match[2]) == 0 for match in plain):
-        return None
+    gains = [_steps_per_mv(path, match[8], match[3], match[5]) for match in plain]
     return _Header(
-        name=record[1].decode(),
+        name=record[1],
         fs_hz=int(record[3]),
         n_samples=int(record[4]),
-        leads=tuple(match[6].decode() for match in plain),
-        gain=np.array([[float(match[2])] for match in plain], np.float32),
-        baseline=np.array([[int(match[3] or 0)] for match in plain], np.float32),
-        first=np.array([int(match[4]) for match in plain]),
-        checksums=np.array([int(match[5]) % 65536 for match in plain]),
+        leads=tuple(match[8] for match in plain),
+        file=file,
+        offset=offset,
+        gain=np.array(gains, np.float32)[:, None],
+        baseline=np.array([[int(match[4] or 0)] for match in plain], np.float32),
+        first=np.array([int(match[6]) for match in plain]),
+        checksums=np.array([int(match[7]) % 65536 for match in plain]),
     )
+
+
+def _steps_per_mv(path: Path, lead: str, gain: str, unit: str) -> float:
+    """Steps of the converter for each millivolt, by the header's gain and unit.
+
+    Raises:
+        DataError: the unit is no voltage, or the gain is none that an electrocardiograph has.
+    """
+    if unit.lower() not in _MILLIVOLTS:
+        raise DataError(f"{path}: unit of lead {lead} is {unit!r}; expected mV, uV, nV or V")
+    try:
+        steps = float(gain) / _MILLIVOLTS[unit.lower()]
+    except ValueError:
+        steps = float("nan")
+    if not LEAST_GAIN <= steps <= MOST_GAIN:
+        raise DataError(
+            f"{path}: gain of lead {lead} is {gain}/{unit}; expected {LEAST_GAIN:g} to {MOST_GAIN:g} steps for each "
+            f"millivolt (0 says that nobody knows it); {_LEAVE_OUT}"
+        )
+    return steps
 
 
 def _check_header(
     path: Path, name: str, fs_hz: float, n_samples: int, leads: tuple[str, ...], *, expected_hz: int
 ) -> list[int]:  # fmt: skip
     """Positions of ``LEADS`` among the record's own leads, once all else is as expected."""
-    if name != path.stem:
+    if name.removesuffix(".mat") != path.stem:
         raise DataError(f"{path}: names record {name!r}; expected {path.stem!r}; fetch the file again")
     if fs_hz != expected_hz:
         raise DataError(f"{path}: sampling rate is {fs_hz:g} Hz; expected {expected_hz} Hz")
@@ -102,11 +153,12 @@ def _check_header(
 
 
 def _read_samples(path: Path, header: _Header) -> Int16[np.ndarray, "lead sample"]:
-    content = _read_bytes(path)
-    n_bytes = 2 * header.n_samples * len(header.leads)
+    n_bytes = header.offset + 2 * header.n_samples * len(header.leads)
+    content = read_regular(path, most_bytes=_MOST_SIGNAL_BYTES, remedy=_AGAIN)
     if len(content) != n_bytes:
         raise DataError(f"{path}: has {len(content)} bytes, its header needs {n_bytes}; fetch the file again")
-    samples = np.ascontiguousarray(np.frombuffer(content, "<i2").reshape(header.n_samples, len(header.leads)).T)
+    interleaved = np.frombuffer(content, "<i2", offset=header.offset).reshape(header.n_samples, len(header.leads))
+    samples = np.ascontiguousarray(interleaved.T)
     _check_samples(path, samples, header.first, header.checksums)
     return samples
 
@@ -121,32 +173,65 @@ def _check_samples(path: Path, samples: np.ndarray, first: np.ndarray, checksums
         raise DataError(f"{path}: sample {at} of signal {lead} is invalid (NaN); leave it out with --skip-damaged")
 
 
-def _read_by_wfdb(path: Path, fs_hz: int) -> Float32[np.ndarray, "lead sample"]:
+def _check_plausible(path: Path, signal: Float32[np.ndarray, "lead sample"]) -> None:
+    """See that amplitudes are those of a heart; a record that is flat altogether is for the caller to judge."""
+    lead = int(np.argmax(np.abs(signal).max(axis=1)))
+    largest, travel = float(np.abs(signal[lead]).max()), float(np.ptp(signal, axis=1).max())
+    if largest > LARGEST_MV:
+        complaint = f"signal {lead} reaches {largest:.3g} mV; expected at most {LARGEST_MV:g}"
+    elif 0 < travel < SMALLEST_MV:
+        complaint = f"no signal moves by more than {travel:.3g} mV; expected at least {SMALLEST_MV:g}"
+    else:
+        return
+    raise DataError(f"{path}: {complaint}; are gain and unit right? {_LEAVE_OUT}")
+
+
+def _read_by_wfdb(path: Path, content: bytes, fs_hz: int) -> tuple[list[int], Float32[np.ndarray, "lead sample"]]:
+    """Order of the leads and millivolts of a record in any of WFDB's formats."""
+    steps_per_mv = [_check_signal(path, line.split()) for line in _lines(content)[1:]]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # wfdb 4.3 uses what pandas will remove
             import wfdb  # noqa: PLC0415  (a second to import, and PTB-XL itself never needs it)
 
-            record = wfdb.rdrecord(str(path.with_suffix("")), physical=False)
+            record = wfdb.rdrecord(str(path).removesuffix(".hea"), physical=False)
+            record.adc_gain = steps_per_mv
             checksums, signal = record.calc_checksum(), record.dac()
     except Exception as error:  # wfdb raises whatever its parsing stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: wfdb cannot read this record ({reason}); fetch both files again") from error
     leads = tuple(map(str, record.sig_name or ()))
     order = _check_header(path, record.record_name, record.fs, record.sig_len, leads, expected_hz=fs_hz)
-    if set(record.units) != {"mV"}:
-        raise DataError(f"{path}: units are {' '.join(record.units)}; expected mV in every lead")
     if None not in record.checksum and checksums != [value % 65536 for value in record.checksum]:
         raise DataError(f"{path}: checksum is not that of the samples; fetch both files again")
     if not np.isfinite(signal).all():
         at, lead = (int(index[0]) for index in np.nonzero(~np.isfinite(signal)))
         raise DataError(f"{path}: sample {at} of signal {lead} is invalid (NaN); leave it out with --skip-damaged")
-    return np.ascontiguousarray(signal.T[order], np.float32)
+    return order, np.ascontiguousarray(signal.T, np.float32)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _lines(content: bytes) -> list[str]:
+    """Lines of a header without its comments: the record's own, then one for each signal."""
+    lines = [_decode(line).strip() for line in content.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _decode(line: bytes) -> str:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        remedy = "fetch the file again, or read the files of the other rate with --from"
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _check_signal(path: Path, words: Sequence[str]) -> float:
+    """Steps for each millivolt by a signal's line, whose file must be a regular one beside the header.
+
+    wfdb would open whatever is named, and take 200 where no gain is.
+    """
+    if len(words) < 3 or (gain := _GAIN.fullmatch(words[2])) is None:
+        raise DataError(f"{path}: has a signal without gain, {' '.join(words)[:60]!r}; expected steps/mV; {_LEAVE_OUT}")
+    steps = _steps_per_mv(path, words[-1], gain[1], gain[2] or "mV")
+    if "/" in words[0]:
+        raise DataError(f"{path}: names signal file {words[0]!r}; expected a file beside the header")
+    check_regular(path.with_name(words[0]), most_bytes=_MOST_SIGNAL_BYTES, remedy=_AGAIN)
+    return steps

@@ -1,6 +1,5 @@
 """Tasks: which statements of a record are its labels, and under which class each of them counts."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool
 
+from ablate.ecg.table import read_table
 from ablate.errors import DataError
 
 Task = Literal["all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"]
@@ -38,16 +38,9 @@ def read_statements(path: Path) -> tuple[Statement, ...]:
     Raises:
         DataError: the file is missing, lacks a column, repeats a code, or leaves a diagnostic statement without class.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or []
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as PTB-XL's table of statements ({error})") from error
-    if missing := [name for name in _COLUMNS if name not in names]:
-        raise DataError(f"{path}: column {missing[0]!r} is missing; expected scp_statements.csv of PTB-XL v1.0.3")
-    statements = sorted((_statement(path, row, row[names[0]]) for row in rows), key=lambda each: each.code)
+    table = read_table(path, columns=_COLUMNS, remedy="expected scp_statements.csv of PTB-XL v1.0.3")
+    code = table.headings[0]
+    statements = sorted((_statement(path, row, row[code]) for row in table.rows), key=lambda each: each.code)
     for one, other in pairwise(statements):
         if one.code == other.code:
             raise DataError(f"{path}: statement {one.code!r} is listed twice; keep one of the two lines")
@@ -81,7 +74,7 @@ def class_labels(
 
 def _statement(path: Path, row: Mapping[str, str], code: str) -> Statement:
     diagnostic, form, rhythm = (_flag(path, row, code, name) for name in ("diagnostic", "form", "rhythm"))
-    superclass, subclass = row["diagnostic_class"] or "", row["diagnostic_subclass"] or ""
+    superclass, subclass = row["diagnostic_class"], row["diagnostic_subclass"]
     if not code:
         raise DataError(f"{path}: a line has no statement code; expected it in the first column")
     if diagnostic and not (superclass and subclass):
@@ -90,7 +83,7 @@ def _statement(path: Path, row: Mapping[str, str], code: str) -> Statement:
 
 
 def _flag(path: Path, row: Mapping[str, str], code: str, name: str) -> bool:
-    text = (row[name] or "").strip()
+    text = row[name]
     try:
         return bool(text) and float(text) != 0
     except ValueError as error:

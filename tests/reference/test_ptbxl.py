@@ -81,7 +81,7 @@ def test_plain_reading_is_what_wfdb_reads(source, fs_hz, column):
     import_wfdb_quietly()
     from wfdb import rdrecord
 
-    stems = [source.folder / row[column] for row in source._table[:: 350 if fs_hz == 100 else 1]]
+    stems = [source.folder / row[column] for row in source._table.rows[:: 350 if fs_hz == 100 else 1]]
     there = [stem for stem in stems if stem.with_suffix(".dat").exists()][:60]
     assert len(there) >= 50
     for stem in there:
@@ -89,7 +89,9 @@ def test_plain_reading_is_what_wfdb_reads(source, fs_hz, column):
             warnings.simplefilter("ignore")
             expected = rdrecord(str(stem)).p_signal.T.astype(np.float32)
         assert np.array_equal(read_record(stem, fs_hz=fs_hz), expected)
-        assert np.array_equal(_read_by_wfdb(stem.with_suffix(".hea"), fs_hz), expected)
+        header = stem.with_suffix(".hea")
+        order, signal = _read_by_wfdb(header, header.read_bytes(), fs_hz)
+        assert np.array_equal(signal[order], expected)
 
 
 def test_a_tenth_loses_few_classes_and_keeps_the_rates(cohort):

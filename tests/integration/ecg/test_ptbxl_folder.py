@@ -180,7 +180,10 @@ RECORDS = {
     ),
     r"lr.hea: leads are .* expected I II III": lambda folder: _edit_header(folder, " V6", " X6"),
     r"lr.hea: leads are I II III; expected": lambda folder: _rewrite(folder, SIGNAL[:3], leads=LEADS[:3]),
-    r"lr.hea: units are .*uV.* expected mV": lambda folder: _edit_header(folder, "/mV", "/uV"),
+    r"lr.hea: unit of lead I is 'mmHg'; expected mV": lambda folder: _edit_header(folder, "/mV", "/mmHg"),
+    r"lr.hea: no signal moves by more than 0.00211 mV; expected at least 0.01": lambda folder: _edit_header(
+        folder, "1000.0(0)/mV", "1000.0(0)/uV"
+    ),
     r"lr.hea: wfdb cannot read this record": lambda folder: _edit_header(folder, "00004_lr 12 100", "00004_lr twelve"),
     r"sample 17 of signal 3 is invalid \(NaN\)": lambda folder: _rewrite(folder, _with_gap(SIGNAL)),
     r"lr.hea: sample 17 of signal 3 is invalid \(NaN\)": lambda folder: _rewrite(folder, _with_gap(SIGNAL), fmt="32"),
