@@ -23,7 +23,7 @@ FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --create-home ablate && install --directory --owner=ablate --mode=0700 /data
 COPY --from=build /opt/ablate /opt/ablate
 ENV PATH=/opt/ablate/bin:$PATH ABLATE_HOME=/data PYTHONUNBUFFERED=1
-USER ablate
+USER 10001:10001
 WORKDIR /home/ablate
 VOLUME /data
 ENTRYPOINT ["ablate"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate import settings
-from ablate.cli.option import JsonOption, QuietOption
+from ablate.cli.option import JsonOption, QuietOption, SkipOption
 from ablate.cli.output import console, emit, emit_facts, emit_json, stderr
 from ablate.errors import DataError, SpecError
 
@@ -25,7 +25,6 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Of the synthetic cohort
 RateOption = Annotated[int, typer.Option("--fs", help="Samples a second of the arrays: 100 or 500.")]
 FromOption = Annotated[int | None, typer.Option("--from", help="Rate of the files to read, where it is another.")]
 FilterOption = Annotated[str, typer.Option("--preprocessing", help="none or ecgfounder.")]
-SkipOption = Annotated[bool, typer.Option("--skip-damaged", help="Leave damaged records out and keep the reasons.")]
 
 
 @app.command()
@@ -193,10 +192,10 @@ def _brief(counts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(source: "Source", records: Any, ecg_id: int, fs_hz: int, out: Path) -> None:
-    from ablate.ecg.ecg_plot import paper_facts, paper_figure, write_paper
+    from ablate.ecg.ecg_plot import plot_facts, plot_figure, write_figure
 
-    facts = paper_facts(source, records, ecg_id=ecg_id, fs_hz=fs_hz)
-    write_paper(paper_figure(facts), out)
+    facts = plot_facts(source, records, ecg_id=ecg_id, fs_hz=fs_hz)
+    write_figure(plot_figure(facts), out)
     console.print(f"{facts.title}\ndrawn in {out}", highlight=False, soft_wrap=True)
 
 

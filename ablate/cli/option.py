@@ -16,6 +16,7 @@ StorageOption = Annotated[
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of PTB-XL; ABLATE_DATA.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value; makes another study with its own name.")]
+SkipOption = Annotated[bool, typer.Option("--skip-damaged", help="Leave damaged records out; they are counted.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the outcome only.")]
 

@@ -14,6 +14,7 @@ from ablate.cli.option import (
     JsonOption,
     QuietOption,
     SetOption,
+    SkipOption,
     StorageOption,
     StudyOption,
     open_store,
@@ -54,6 +55,7 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Agents; by default see `ablate packing`.")] = None,
     data: DataOption = None,
     set_: SetOption = None,
+    skip_damaged: SkipOption = False,
     storage: StorageOption = None,
     phase: PhaseOption = None,
     device: DeviceOption = None,
@@ -77,7 +79,7 @@ def run(
     elsewhere = engine(launcher, named=named, pairs=option or ())
     use_data(data)
     phases = _phases(phase)
-    spec = load_spec(study, overrides=set_ or ())
+    spec = load_spec(study, overrides=[*(set_ or ()), *(["data.skip_damaged=true"] if skip_damaged else ())])
     # A launcher before all else: its imports go on while Postgres starts and records are prepared.
     with LocalLauncher() if elsewhere is None else contextlib.nullcontext() as here:
         store = open_store(storage)

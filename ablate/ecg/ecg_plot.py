@@ -34,7 +34,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class PaperFacts:
+class PlotFacts:
     """A record as it goes on paper: three rows of four leads, 2.5 s each, and ten seconds of lead II below."""
 
     title: str
@@ -44,7 +44,7 @@ class PaperFacts:
     high_mv: float
 
 
-def paper_facts(source: Source, records: Records, *, ecg_id: int, fs_hz: int = 100) -> PaperFacts:
+def plot_facts(source: Source, records: Records, *, ecg_id: int, fs_hz: int = 100) -> PlotFacts:
     """Read one record and lay it out.
 
     Raises:
@@ -57,7 +57,7 @@ def paper_facts(source: Source, records: Records, *, ecg_id: int, fs_hz: int = 1
     signal = source.read(ecg_id, rate)
     given = [code for code, has in zip(records.codes, records.statements[rows[0]], strict=True) if has]
     strips = _strips(signal, rate)
-    return PaperFacts(
+    return PlotFacts(
         title=f"{source.name} {ecg_id}, {rate} Hz, fold {records.fold[rows[0]]}: {' '.join(given)}",
         strips=strips,
         duration_s=signal.shape[1] / rate,
@@ -78,7 +78,7 @@ def _strips(signal: Float[np.ndarray, "lead sample"], fs_hz: int) -> tuple[Strip
     return tuple(strips)
 
 
-def paper_figure(facts: PaperFacts) -> "go.Figure":
+def plot_figure(facts: PlotFacts) -> "go.Figure":
     """The record on its grid; both axes are in proportion, so that a square of the grid is a square."""
     import plotly.graph_objects as go  # noqa: PLC0415  (slow to import, and only plotting needs it)
 
@@ -112,7 +112,7 @@ def paper_figure(facts: PaperFacts) -> "go.Figure":
     )  # fmt: skip
 
 
-def write_paper(figure: "go.Figure", file: Path) -> None:
+def write_figure(figure: "go.Figure", file: Path) -> None:
     """Write the figure as a page that opens offline (.html) or, where kaleido is installed, as a picture (.png, .svg).
 
     Raises:

@@ -13,7 +13,7 @@ from ablate import atomic, digest, settings
 from ablate.ecg import cohort
 from ablate.ecg.cohort import Cohort, open_cohort
 from ablate.ecg.preprocessing import VERSION, check_preprocessing
-from ablate.ecg.row_filler import Damage, Filler, Outcome, Recipe, Rows, fill_all
+from ablate.ecg.row_filler import Damage, Filler, Preparation, ReadRecords, Rows, fill_all
 from ablate.ecg.source import LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
 from ablate.errors import DataError
 
@@ -61,7 +61,7 @@ def prepare(
         return folder
     with atomic.lock(folder):
         if not _is_whole(folder):
-            _build(folder, source, Recipe(fs_hz, preprocessing, damaged), n_processes, progress)
+            _build(folder, source, Preparation(fs_hz, preprocessing, damaged), n_processes, progress)
     return folder
 
 
@@ -87,22 +87,22 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _build(folder: Path, source: Source, recipe: Recipe, n_processes: int, progress: Progress | None) -> None:
+def _build(folder: Path, source: Source, how: Preparation, n_processes: int, progress: Progress | None) -> None:
     records = _sealed_last(source.records())
     check_folds(source.name, records.ecg_id, records.patient_id, records.fold)
     _clear_remains(folder)
     with atomic.folder(folder) as scratch:
-        rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *recipe.shape))
-        outcome = Outcome({}, {}, {})
-        for part in fill_all(Filler(rows, source, recipe), records.ecg_id.tolist(), n_processes=n_processes):
-            outcome.add(part)
+        rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *how.shape))
+        read = ReadRecords({}, {}, {})
+        for part in fill_all(Filler(rows, source, how), records.ecg_id.tolist(), n_processes=n_processes):
+            read.add(part)
             if progress is not None:
-                progress(len(outcome.digests) + len(outcome.skipped), len(records.ecg_id))
-        kept = _kept(source, records, outcome)
+                progress(len(read.digests) + len(read.skipped), len(records.ecg_id))
+        kept = _kept(source, records, read)
         if not kept.all():
             rows.keep(np.flatnonzero(kept))
         _write_labels(scratch, records, kept)
-        cohort.write_meta(scratch, _meta(scratch, source, records, recipe, outcome))
+        cohort.write_meta(scratch, _meta(scratch, source, records, how, read))
 
 
 def _clear_remains(folder: Path) -> None:
@@ -111,10 +111,10 @@ def _clear_remains(folder: Path) -> None:
         shutil.rmtree(remains, ignore_errors=True)
 
 
-def _kept(source: Source, records: Records, outcome: Outcome) -> Bool[np.ndarray, "record"]:
-    kept = ~np.isin(records.ecg_id, list(outcome.skipped))
+def _kept(source: Source, records: Records, read: ReadRecords) -> Bool[np.ndarray, "record"]:
+    kept = ~np.isin(records.ecg_id, list(read.skipped))
     if not kept.any():
-        first = next(iter(outcome.skipped.values()))
+        first = next(iter(read.skipped.values()))
         raise DataError(f"{source.name}: every record is damaged; the first: {first}")
     return kept
 
@@ -138,22 +138,23 @@ def _write_labels(scratch: Path, records: Records, kept: Bool[np.ndarray, "recor
     )
     np.save(scratch / cohort.STATEMENTS, statements & ~sealed[:, None])
     np.save(scratch / cohort.SEALED, statements[sealed])
+    (scratch / cohort.SEALED).chmod(0o600)
 
 
-def _meta(scratch: Path, source: Source, records: Records, recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
-    stored_hz = source.stored_hz(recipe.fs_hz)
-    content = hashlib.sha256(b"".join(outcome.digests[key] for key in sorted(outcome.digests))).hexdigest()
-    choices = [VERSION, recipe.fs_hz, stored_hz, recipe.preprocessing, sorted(outcome.skipped)]
+def _meta(scratch: Path, source: Source, records: Records, how: Preparation, read: ReadRecords) -> dict[str, Any]:
+    stored_hz = source.stored_hz(how.fs_hz)
+    content = hashlib.sha256(b"".join(read.digests[key] for key in sorted(read.digests))).hexdigest()
+    choices = [VERSION, how.fs_hz, stored_hz, how.preprocessing, sorted(read.skipped)]
     return {
         "source": source.name,
-        "fs_hz": recipe.fs_hz,
+        "fs_hz": how.fs_hz,
         "leads": LEADS,
-        "preprocessing": recipe.preprocessing,
-        "resampled_from_hz": None if stored_hz == recipe.fs_hz else stored_hz,
+        "preprocessing": how.preprocessing,
+        "resampled_from_hz": None if stored_hz == how.fs_hz else stored_hz,
         "codes": records.codes,
         "classes": records.classes,
         "digest": digest.of_json([source.identity(), content if source.reads_files else "", choices]),
-        "skipped": {str(key): reason for key, reason in sorted(outcome.skipped.items())},
-        "flat_leads": {str(key): leads for key, leads in sorted(outcome.flat_leads.items())},
+        "skipped": {str(key): reason for key, reason in sorted(read.skipped.items())},
+        "flat_leads": {str(key): leads for key, leads in sorted(read.flat_leads.items())},
         "files": cohort.describe_files(scratch),
     }

@@ -26,7 +26,7 @@ _FILTERING = ("scipy.signal", "scipy.ndimage")  # imported once by the fork serv
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Preparation:
     """What is done to every record."""
 
     fs_hz: int
@@ -40,14 +40,14 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReadRecords:
     """What came of some records beside their rows, by ecg_id; ``digests`` are of what was read."""
 
     digests: dict[int, bytes]
     skipped: dict[int, str]
     flat_leads: dict[int, tuple[str, ...]]
 
-    def add(self, other: "Outcome") -> None:
+    def add(self, other: "ReadRecords") -> None:
         """Take in what came of other records."""
         self.digests.update(other.digests)
         self.skipped.update(other.skipped)
@@ -96,36 +96,36 @@ class Filler:
 
     rows: Rows
     source: Source
-    recipe: Recipe
+    how: Preparation
 
-    def fill(self, ecg_ids: Sequence[int], first_row: int) -> Outcome:
+    def fill(self, ecg_ids: Sequence[int], first_row: int) -> ReadRecords:
         """Read these records and write them from ``first_row`` on.
 
         Raises:
             DataError: a record is damaged, and damage is not to be skipped.
         """
-        chunk = np.zeros((len(ecg_ids), *self.recipe.shape), np.float16)
-        outcome = Outcome({}, {}, {})
+        chunk = np.zeros((len(ecg_ids), *self.how.shape), np.float16)
+        read = ReadRecords({}, {}, {})
         for row, ecg_id in zip(chunk, ecg_ids, strict=True):
             try:
-                self._fill_row(row, ecg_id, outcome)
+                self._fill_row(row, ecg_id, read)
             except DataError as error:
-                if self.recipe.damaged == "raise":
+                if self.how.damaged == "raise":
                     raise
-                outcome.skipped[ecg_id] = str(error)
+                read.skipped[ecg_id] = str(error)
         self.rows.write(first_row, chunk)
-        return outcome
+        return read
 
-    def _fill_row(self, row: Float16[np.ndarray, "lead sample"], ecg_id: int, outcome: Outcome) -> None:
-        fs_hz, stored_hz = self.recipe.fs_hz, self.source.stored_hz(self.recipe.fs_hz)
+    def _fill_row(self, row: Float16[np.ndarray, "lead sample"], ecg_id: int, read: ReadRecords) -> None:
+        fs_hz, stored_hz = self.how.fs_hz, self.source.stored_hz(self.how.fs_hz)
         signal = self.source.read(ecg_id, stored_hz)
         if flat := _flat_leads(self.source.name, ecg_id, signal):
-            outcome.flat_leads[ecg_id] = flat
-        row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=fs_hz, preprocessing=self.recipe.preprocessing)
-        outcome.digests[ecg_id] = hashlib.sha256(signal.tobytes()).digest() if self.source.reads_files else b""
+            read.flat_leads[ecg_id] = flat
+        row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=fs_hz, preprocessing=self.how.preprocessing)
+        read.digests[ecg_id] = hashlib.sha256(signal.tobytes()).digest() if self.source.reads_files else b""
 
 
-def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Iterator[Outcome]:
+def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Iterator[ReadRecords]:
     """Fill the rows of all records, chunk by chunk, and tell what came of each chunk.
 
     Raises:
@@ -138,7 +138,7 @@ def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Ite
         return
     # A fork server, since the caller may have threads, which a plain fork would leave in the middle of things.
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, *(() if filler.recipe.preprocessing == "none" else _FILTERING)])
+    context.set_forkserver_preload([__name__, *(() if filler.how.preprocessing == "none" else _FILTERING)])
     with ProcessPoolExecutor(n_processes, context, initializer=_remember, initargs=(filler,)) as pool:
         going = [pool.submit(_fill_remembered, ecg_ids[at : at + N_RECORDS], at) for at in starts]
         try:
@@ -164,11 +164,11 @@ def _end_with_caller() -> None:
         os._exit(1)
 
 
-def _fill_remembered(ecg_ids: Sequence[int], first_row: int) -> Outcome:
+def _fill_remembered(ecg_ids: Sequence[int], first_row: int) -> ReadRecords:
     return _remembered.fill(ecg_ids, first_row)
 
 
-def _result(future: Future[Outcome]) -> Outcome:
+def _result(future: Future[ReadRecords]) -> ReadRecords:
     try:
         return future.result()
     except BrokenProcessPool as error:

@@ -25,6 +25,7 @@ class TaskData:
         classes: in alphabetical order; the whole set of the task, also those that no record here has.
         train_rows: rows of ``signals``; so are ``val_rows`` and ``test_rows``.
         digest: of cohort, task and classes.
+        n_skipped: damaged records of the whole cohort that were left out.
     """
 
     classes: tuple[str, ...]
@@ -40,6 +41,7 @@ class TaskData:
     val_patients: Int[np.ndarray, "val"]
     test_patients: Int[np.ndarray, "test"]
     digest: str
+    n_skipped: int = 0
 
 
 def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> TaskData:
@@ -73,6 +75,7 @@ def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> Tas
         val_patients=cohort.patient_id[val],
         test_patients=cohort.patient_id[test],
         digest=digest.of_json([cohort.digest, task, dict(mapping)]),
+        n_skipped=len(cohort.skipped),
     )
 
 

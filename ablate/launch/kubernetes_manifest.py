@@ -41,6 +41,7 @@ class KubernetesOptions:
         home_claim: volume claim that becomes ``ABLATE_HOME``, shared by pods; None is an empty folder in each.
         data_claim: volume claim with PTB-XL, mounted read-only.
         memory: of each agent, as Kubernetes writes it.
+        user: number of the account that agents run as, never 0; the volumes are made writable for it.
     """
 
     image: str
@@ -54,6 +55,7 @@ class KubernetesOptions:
     home_claim: str | None = None
     data_claim: str | None = None
     device: str | None = None
+    user: int = 10001  # of the project's own image
 
     def __post_init__(self) -> None:
         if self.gpus_per_worker not in (0, 1):
@@ -61,6 +63,8 @@ class KubernetesOptions:
                 f"--gpus-per-worker {self.gpus_per_worker:g}: Kubernetes gives whole GPUs, expected 0 or 1; where the "
                 "cluster shares them, ask for 1 of its shares, such as --option gpu_resource=nvidia.com/gpu.shared"
             )
+        if self.user < 1:
+            raise LaunchError(f"--option user={self.user}: expected the number of an account that is not root")
         if not self.image:
             raise LaunchError("--option image=…: expected a container image with ablate in it")
 
@@ -137,7 +141,13 @@ def _pod(agent_options: AgentOptions, options: KubernetesOptions) -> Manifest:
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": _GRACE_S,
         "automountServiceAccountToken": False,
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": options.user,
+            "runAsGroup": options.user,
+            "fsGroup": options.user,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": [_container(agent_options, options)],
         "volumes": volumes,
     }
@@ -158,7 +168,11 @@ def _container(agent_options: AgentOptions, options: KubernetesOptions) -> Manif
         "command": ["ablate", "worker", *_arguments(agent_options, options)],
         "env": environment,
         "resources": {"requests": wants | gpus, "limits": {"memory": options.memory} | gpus},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
         "volumeMounts": mounts,
     }
 

@@ -19,6 +19,7 @@ class DeviationFacts:
     retried: int
     reused: Mapping[str, int]  # study that results were taken from -> slots
     lost: tuple[str, ...]  # classes that some training subset left without a positive
+    skipped: int  # damaged records that were left out
 
 
 def deviation_facts(tables: StudyTables) -> DeviationFacts:
@@ -33,7 +34,14 @@ def deviation_facts(tables: StudyTables) -> DeviationFacts:
     unfinished = {str(phase): int(count) for phase, count in going["phase"].value_counts().sort_index().items()}
     retried = int(((slots["attempts"] > 1) & (slots["state"] == frame.DONE)).sum())
     cancelled = tuple(slots.loc[slots["state"] == frame.CANCELLED, "key"].astype(str))
-    return DeviationFacts(rows, cancelled, unfinished, retried, frame.sources(tables), _lost_classes(tables))
+    return DeviationFacts(
+        rows, cancelled, unfinished, retried, frame.sources(tables), _lost_classes(tables), _skipped(tables)
+    )
+
+
+def _skipped(tables: StudyTables) -> int:
+    counts = tables.scores["n_skipped"].dropna() if "n_skipped" in tables.scores else ()
+    return int(max(counts, default=0))
 
 
 def _lost_classes(tables: StudyTables) -> tuple[str, ...]:
@@ -61,6 +69,8 @@ def deviation_section(tables: StudyTables) -> Section:
     ]
     if facts.cancelled:
         lines.append(f"Cancelled: {wording.listing(list(facts.cancelled))}.")
+    if facts.skipped:
+        lines.append(f"{wording.whole(facts.skipped)} damaged records were left out (`ablate data info` names them).")
     if facts.lost:
         lines.append(
             f"Classes without a positive in some training subset, kept and flagged: "

@@ -24,7 +24,7 @@ def trial_facts(tables: StudyTables) -> TrialFacts:
     slots = frame.slots(tables).set_index("slot_id", drop=False).rename_axis("slot")
     slots["context"] = slots["context"].map(wording.context_key)
     scores = tables.scores.reindex(slots.index)
-    scores = scores[[name for name in scores if name not in slots and name != "lost_classes"]]
+    scores = scores[[name for name in scores if name not in slots and name not in ("lost_classes", "n_skipped")]]
     params = tables.params.reindex(slots.index).add_prefix("param_")
     spent = tables.seconds.groupby("slot_id")["seconds"].sum().reindex(slots.index).rename("seconds")
     joined = slots.join(scores).join(spent).join(params)

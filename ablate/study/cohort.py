@@ -44,4 +44,5 @@ def prepare_cohort(
         preprocessing=spec.data.preprocessing,
         n_processes=n_processes,
         progress=progress,
+        damaged="skip" if spec.data.skip_damaged else "raise",
     )

@@ -35,7 +35,11 @@ class _Frozen(BaseModel):
 
 
 class DataSpec(_Frozen):
-    """Which records and labels."""
+    """Which records and labels.
+
+    Attributes:
+        skip_damaged: leave out records that are damaged, and count them in the report; otherwise they are an error.
+    """
 
     source: Literal["synthetic", "ptbxl"]
     task: str
@@ -43,6 +47,13 @@ class DataSpec(_Frozen):
     preprocessing: Literal["none", "ecgfounder"] = "none"
     n_records: int | None = Field(default=None, ge=200, le=100_000)
     seed: int = Field(default=1, ge=0)
+    skip_damaged: bool = False
+
+    @model_serializer(mode="wrap")
+    def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where nothing is skipped as before anything could be: a study that the store holds keeps its digest."""
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if key != "skip_damaged" or value}
 
     @model_validator(mode="after")
     def _check(self) -> "DataSpec":

@@ -178,6 +178,7 @@ def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str
         seconds=dict(trial.seconds),
         peak_memory_bytes=peak.n_bytes(),
         n_train=len(trial.train_rows),
+        n_skipped=trial.data.n_skipped,
         lost_classes=trial.lost_classes,
         digests={
             "data": trial.data.digest,

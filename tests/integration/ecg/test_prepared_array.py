@@ -10,8 +10,11 @@ import pytest
 from ablate.ecg.preparation import open_cohort, prepare, prepared_folder
 from ablate.ecg.preprocessing import ecgfounder_filter, resample, z_score
 from ablate.ecg.ptbxl import PtbXl
+from ablate.ecg.split import load_task
 from ablate.ecg.synthetic import Synthetic
 from ablate.errors import DataError
+from ablate.study.cohort import prepare_cohort
+from ablate.study.file import load_spec
 
 
 def _whole(folder):
@@ -177,6 +180,21 @@ def test_damaged_records_can_be_left_out_with_their_reasons(ptbxl, tmp_path):
     assert np.array_equal(cohort.signals, whole.signals[kept])
     assert np.array_equal(cohort.statements, whole.statements[kept])
     assert cohort.digest != whole.digest
+    assert (load_task(whole, "rhythm").n_skipped, load_task(cohort, "rhythm").n_skipped) == (0, 2)
+
+
+def test_a_study_leaves_damaged_records_out_where_its_file_says_so(ptbxl, tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
+    (ptbxl / "records100/00000/00033_lr.dat").unlink()
+    with pytest.raises(DataError, match=r"00033_lr.dat: cannot be read"):
+        prepare_cohort(load_spec("sd_vs_lp_ptbxl"), data_dir=ptbxl)
+    skipping = load_spec("sd_vs_lp_ptbxl", overrides=["data.skip_damaged=true"])
+    assert set(open_cohort(prepare_cohort(skipping, data_dir=ptbxl)).skipped) == {33}
+
+
+def test_nobody_else_may_read_the_test_folds_labels(pristine, tmp_path):
+    folder = prepare(PtbXl(pristine), cache_dir=tmp_path)
+    assert (folder / "sealed.npy").stat().st_mode & 0o777 == 0o600
 
 
 def test_flat_leads_are_kept_and_noted_flat_records_are_damaged(ptbxl, tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ablate.ecg.ecg_plot import paper_facts, paper_figure, write_paper
+from ablate.ecg.ecg_plot import plot_facts, plot_figure, write_figure
 from ablate.ecg.synthetic import Synthetic
 from ablate.errors import DataError
 
@@ -9,7 +9,7 @@ SOURCE = Synthetic(20, 2)
 
 
 def _facts(ecg_id=4):
-    return paper_facts(SOURCE, SOURCE.records(), ecg_id=ecg_id)
+    return plot_facts(SOURCE, SOURCE.records(), ecg_id=ecg_id)
 
 
 def test_strips_are_the_record_lead_by_lead():
@@ -30,7 +30,7 @@ def test_title_names_the_statements():
 
 
 def test_a_millimetre_is_40_ms_and_a_tenth_of_a_millivolt_and_squares_are_square():
-    layout = paper_figure(_facts()).layout
+    layout = plot_figure(_facts()).layout
     assert layout.xaxis.minor.dtick == pytest.approx(0.04)
     assert layout.xaxis.dtick == pytest.approx(0.2)
     assert layout.yaxis.minor.dtick == pytest.approx(0.1)
@@ -40,7 +40,7 @@ def test_a_millimetre_is_40_ms_and_a_tenth_of_a_millivolt_and_squares_are_square
 
 
 def test_page_opens_offline(tmp_path):
-    write_paper(paper_figure(_facts()), tmp_path / "record.html")
+    write_figure(plot_figure(_facts()), tmp_path / "record.html")
     page = (tmp_path / "record.html").read_text()
     assert "Plotly.newPlot" in page
     assert '<script src="http' not in page
@@ -48,6 +48,6 @@ def test_page_opens_offline(tmp_path):
 
 def test_another_suffix_and_another_record_are_errors(tmp_path):
     with pytest.raises(DataError, match=r"suffix '.bmp' is not possible"):
-        write_paper(paper_figure(_facts()), tmp_path / "record.bmp")
+        write_figure(plot_figure(_facts()), tmp_path / "record.bmp")
     with pytest.raises(DataError, match="there is no record 21"):
         _facts(21)

@@ -96,7 +96,7 @@ def test_image_is_slim_pinned_and_not_root():
     assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base) for base in bases)
     assert re.fullmatch(r"postgres:\d+\.\d+-\w+", compose()["services"]["postgres"]["image"])
     last_stage = lines[max(index for index, line in enumerate(lines) if line.startswith("FROM")) :]
-    assert "USER ablate" in last_stage
+    assert "USER 10001:10001" in last_stage  # by number, so that a cluster can see that it is not root
     assert 'ENTRYPOINT ["ablate"]' in last_stage
     installs = [line for line in lines if "pip install" in line and not line.startswith("#")]
     assert installs

@@ -42,6 +42,20 @@ def test_an_index_for_each_agent_with_a_gpu_and_the_address_from_a_secret() -> N
     assert {mount["mountPath"] for mount in agent["volumeMounts"]} >= {environment["ABLATE_DATA"]["value"], "/ablate"}
 
 
+def test_agents_are_never_root_and_write_to_their_volumes_only() -> None:
+    document = manifest(AGENT, n_agents=1, options=OPTIONS)
+    pod = document["spec"]["template"]["spec"]["securityContext"]
+    assert pod["runAsNonRoot"] is True
+    assert pod["runAsUser"] == pod["fsGroup"] == 10001
+    assert container(document)["securityContext"]["readOnlyRootFilesystem"] is True
+    written = {mount["mountPath"] for mount in container(document)["volumeMounts"] if not mount.get("readOnly")}
+    assert written == {"/ablate", "/tmp"}
+    other = manifest(AGENT, n_agents=1, options=KubernetesOptions(image="i", user=500))
+    assert other["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 500
+    with pytest.raises(LaunchError, match="user=0: expected the number of an account that is not root"):
+        KubernetesOptions(image="i", user=0)
+
+
 def test_without_gpus_none_is_asked_for() -> None:
     agent = container(manifest(AGENT, n_agents=1, options=KubernetesOptions(image="i")))
     assert list(agent["resources"]["limits"]) == ["memory"]

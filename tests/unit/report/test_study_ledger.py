@@ -5,7 +5,7 @@ import pytest
 from ablate.report.budget import budget_facts, budget_section
 from ablate.report.class_difference import class_facts
 from ablate.report.curve import curve_facts
-from ablate.report.deviation import deviation_facts
+from ablate.report.deviation import deviation_facts, deviation_section
 from ablate.report.paper_claim import caveats, claim_facts, post_trained
 from ablate.report.seal import gap_facts, seal_facts
 from ablate.report.section import render
@@ -74,6 +74,12 @@ def test_unfinished_slots_are_counted(going: StudyTables) -> None:
 def test_lost_classes_are_named(finished: StudyTables) -> None:
     lost = [["WPW", "PVC"]] + [[]] * (len(finished.scores) - 1)
     assert deviation_facts(replace(finished, scores=finished.scores.assign(lost_classes=lost))).lost == ("PVC", "WPW")
+
+
+def test_damaged_records_that_were_left_out_are_counted(finished: StudyTables) -> None:
+    skipping = replace(finished, scores=finished.scores.assign(n_skipped=3))
+    assert "3 damaged records were left out" in render(deviation_section(skipping))
+    assert "damaged" not in render(deviation_section(finished))
 
 
 def test_digests_by_phase(finished: StudyTables, mixed: StudyTables) -> None:

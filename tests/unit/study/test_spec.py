@@ -34,6 +34,15 @@ def test_an_override_makes_another_study_with_a_name_of_its_own() -> None:
     assert load_spec("sd_vs_lp", overrides=["budget.replicates=3"]).name == changed.name
 
 
+def test_a_key_that_says_nothing_new_leaves_the_digest() -> None:
+    plain = load_spec("sd_vs_lp")
+    assert "skip_damaged" not in plain.document()["data"]
+    said = load_spec("sd_vs_lp", overrides=["data.skip_damaged=false"])
+    assert said.model_copy(update={"name": plain.name}).digest() == plain.digest()
+    skipping = load_spec("sd_vs_lp", overrides=["data.skip_damaged=true"])
+    assert Spec.from_document(skipping.document()).data.skip_damaged
+
+
 def test_prose_may_be_mended_without_making_another_study() -> None:
     changed = load_spec("sd_vs_lp", overrides=["question='Is it?'"])
     assert changed.model_copy(update={"name": "sd_vs_lp"}).digest() == load_spec("sd_vs_lp").digest()
