@@ -39,7 +39,7 @@ def test_child_has_torch_but_no_thread_or_handler_of_the_fork_server(fork_server
 
 def test_child_keeps_the_memory_that_it_frees(fork_server):
     held, kept = fork_server.fork("forked_child:free").connection.recv()
-    assert held > 3 * (16 << 20)
+    assert held >= 3 * (16 << 20)
     assert kept == pytest.approx(held, rel=0.1)  # else the kernel has it back, and gives it anew page by page
 
 
