@@ -1,7 +1,5 @@
 """``ablate stop``, ``retry``, ``cancel`` and ``seal``: steer a study from any machine."""
 
-from typing import Annotated
-
 import typer
 
 from ablate.cli.option import JsonOption, StorageOption, StudyOption, open_store, study_name
@@ -23,13 +21,9 @@ def stop(study: StudyOption, storage: StorageOption = None) -> None:
     console.print(f"{study_name(study)}: agents are asked to stop; they checkpoint first")
 
 
-def retry(
-    study: StudyOption,
-    storage: StorageOption = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Failed slots; the default.")] = True,
-) -> None:
+def retry(study: StudyOption, storage: StorageOption = None) -> None:
     """Give failed and cancelled slots new attempts."""
-    n = open_store(storage).retry_failed(study_name(study)) if failed else 0
+    n = open_store(storage).retry_failed(study_name(study))
     console.print(f"{study_name(study)}: {n} slots wait for another attempt")
 
 

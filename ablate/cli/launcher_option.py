@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
@@ -11,18 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from ablate.errors import LaunchError
 
 if TYPE_CHECKING:
-    from ablate.launch.launcher import AgentStatus
+    from ablate.launch.launcher import Launcher
     from ablate.worker.agent_options import AgentOptions
 
 LOCAL = "local"
 KUBERNETES = "kubernetes"
-_ENGINES = {  # where each engine's options are, and its ``launch``
-    "ray": ("ablate.launch.ray_cluster:RayOptions", "ablate.launch.ray:launch"),
-    "slurm": ("ablate.launch.slurm:SlurmOptions", "ablate.launch.slurm:launch"),
-    KUBERNETES: ("ablate.launch.kubernetes_manifest:KubernetesOptions", "ablate.launch.kubernetes:launch"),
+_ENGINES = {  # where each engine's options are, and its launcher
+    "ray": ("ablate.launch.ray_cluster:RayOptions", "ablate.launch.ray:RayLauncher"),
+    "slurm": ("ablate.launch.slurm:SlurmOptions", "ablate.launch.slurm:SlurmLauncher"),
+    KUBERNETES: ("ablate.launch.kubernetes_manifest:KubernetesOptions", "ablate.launch.kubernetes:KubernetesLauncher"),
 }
-
-Tick = Callable[[Sequence["AgentStatus"]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +30,14 @@ class Engine:
     name: str
     options: Any
 
-    def launch(self, agent_options: "AgentOptions", *, n_agents: int, on_tick: Tick) -> "list[AgentStatus]":
-        """Place the agents and wait for the last.
+    def launcher(self) -> "Launcher":
+        """What places agents there.
 
         Raises:
-            LaunchError: the engine is missing, unreachable or too small.
+            LaunchError: the engine is missing or unreachable.
         """
-        found: list[AgentStatus] = _named(_ENGINES[self.name][1])(
-            agent_options, n_agents=n_agents, options=self.options, on_tick=on_tick
-        )
-        return found
+        launcher: Launcher = _named(_ENGINES[self.name][1])(self.options)
+        return launcher
 
     def manifest(self, agent_options: "AgentOptions", *, n_agents: int) -> str:
         """What ``kubectl apply`` takes."""

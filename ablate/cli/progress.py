@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ablate.cli.output import console
+from ablate.cli.output import console, stderr
 from ablate.errors import StoreError, StoreUnavailable
 from ablate.store.slot import SlotState
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from ablate.store.store import Store
     from ablate.store.study import AgentRow, Counts
 
-Tick = Callable[[Sequence["AgentStatus"]], None]
-
+STOPPING = "stopping: trials are checkpointed; Ctrl-C again stops at once"
 LOOK_S = 1.0  # between two looks into the store
 LINE_S = 60.0  # at most so often a plain line, unless a slot was filled
 _PATIENCE_S = 0.5  # of a look: the display must not stand still
@@ -87,23 +86,42 @@ class Watch:
         return counts.unfinished() * (time.monotonic() - self._begun) / n_filled
 
 
+class Display:
+    """Shows how agents get on, until they are asked to stop."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look, self._looked_at, self._is_stopping = look, -LOOK_S, False
+
+    def tick(self, _: Sequence["AgentStatus"]) -> None:
+        """Call it several times a second; a store that refuses now does not end the agents' work."""
+        if time.monotonic() - self._looked_at >= LOOK_S and not self._is_stopping:
+            self._looked_at = time.monotonic()
+            with contextlib.suppress(StoreError):
+                self._look()
+
+    def stop(self) -> None:
+        """Say at once that Ctrl-C was heard, and count down no more."""
+        self._is_stopping = True
+        stderr.print(STOPPING, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextlib.contextmanager
-def progress(store: "Store", study: str, *, quiet: bool = False) -> Iterator[Tick]:
-    """Something to call several times a second while agents work; it shows how they get on.
+def progress(store: "Store", study: str, *, quiet: bool = False) -> Iterator[Display]:
+    """What shows how agents get on while they work: a table on a terminal, else lines on standard error.
 
     Raises:
         StoreError: there is no such study.
     """
     if quiet:
-        yield lambda _: None
+        yield Display(lambda: None)
         return
     watch = Watch(store, study)
     if console.is_terminal:
         with Live(console=console, transient=True, auto_refresh=False) as live:
-            yield _spaced(lambda: live.update(picture(study, watch.look()), refresh=True))
+            yield Display(lambda: live.update(picture(study, watch.look()), refresh=True))
     else:
         printer = _LinePrinter(study)
-        yield _spaced(lambda: printer.show(watch.look()))
+        yield Display(lambda: printer.show(watch.look()))
 
 
 def picture(study: str, standing: Standing) -> RenderableType:
@@ -174,21 +192,7 @@ class _LinePrinter:
         ended = (standing.counts.of(SlotState.DONE), standing.counts.of(SlotState.FAILED))
         if ended != self._shown or time.monotonic() - self._at >= LINE_S:
             self._shown, self._at = ended, time.monotonic()
-            console.print(f"{self._study}: {summary(standing)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _spaced(look: Callable[[], None]) -> Tick:
-    """At most one look in ``LOOK_S``; a store that refuses now does not end the agents' work."""
-    last = -LOOK_S
-
-    def tick(_: Sequence["AgentStatus"]) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LOOK_S:
-            last = time.monotonic()
-            with contextlib.suppress(StoreError):
-                look()
-
-    return tick
+            stderr.print(f"{self._study}: {summary(standing)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _is_present(row: "AgentRow") -> bool:

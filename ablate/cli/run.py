@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +29,7 @@ from ablate.errors import SpecError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ablate.launch.launcher import AgentStatus
+    from ablate.launch.launcher import AgentStatus, Launcher
     from ablate.store.store import Store
     from ablate.study.spec import Spec
     from ablate.worker.agent_options import AgentOptions
@@ -72,7 +73,9 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Fill every slot of a study; run it again to go on where it stopped."""
-    from ablate.launch.local import LocalLauncher, launch
+    from ablate.launch.device import deal
+    from ablate.launch.launcher import launch
+    from ablate.launch.local import LocalLauncher
     from ablate.study.file import load_spec
 
     named = {"gpus_per_worker": gpus_per_worker, "address": ray_address, "shared_dir": shared_dir}
@@ -101,11 +104,15 @@ def run(
             if elsewhere is None:
                 cohort = prepare_records(spec, quiet=quiet or as_json)
                 n_agents = workers or _n_agents_here(store, spec, cohort, device, quiet=quiet or as_json)
-            with progress(store, spec.name, quiet=quiet or as_json) as on_tick:
-                if elsewhere is not None:
-                    statuses = elsewhere.launch(agent_options, n_agents=n_agents, on_tick=on_tick)
-                else:
-                    statuses = launch(agent_options, n_agents=n_agents, device=device, launcher=here, on_tick=on_tick)
+            placer: Launcher = elsewhere.launcher() if elsewhere is not None else here or LocalLauncher()
+            devices = deal(n_agents, device=device) if here else [agent_options.device] * n_agents
+            with progress(store, spec.name, quiet=quiet or as_json) as display:
+                statuses = launch(
+                    placer,
+                    [replace(agent_options, device=each) for each in devices],
+                    on_tick=display.tick,
+                    on_stop=display.stop,
+                )
         except KeyboardInterrupt:
             _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
             raise typer.Exit(_INTERRUPTED) from None

@@ -28,7 +28,7 @@ def status(study: StudyOption, storage: StorageOption = None, as_json: JsonOptio
     machines, agents = _machines(rows), [_agent(row) for row in rows if row.ended_at is None]
     versions = sorted({str(row.facts.get("version")) for row in rows})
     slots = store.slots(name)
-    failed = [_failure(slot) for slot in slots if slot.reason and slot.state is not SlotState.DONE]
+    failed = [_failure(slot) for slot in slots if slot.state is SlotState.FAILED]
     row = store.study(name)
     if as_json:
         facts = {"study": name, "sealed_at": row.sealed_at, "phases": phases, "machines": machines, "agents": agents}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablate.errors import LaunchError
 from ablate.launch.kubernetes_manifest import KubernetesOptions, manifest, require_reachable
-from ablate.launch.launcher import AgentStatus, attend
+from ablate.launch.launcher import AgentStatus
 from ablate.worker.agent_options import AgentOptions
 
 _LOOK_S = 5.0
@@ -83,22 +83,6 @@ class KubernetesLauncher:
         except urllib3.exceptions.HTTPError as error:
             host = self._client.Configuration.get_default_copy().host
             raise LaunchError(f"--launcher kubernetes: {host} does not answer; check `kubectl cluster-info`") from error
-
-
-def launch(
-    agent_options: AgentOptions,
-    *,
-    n_agents: int,
-    options: KubernetesOptions,
-    on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
-) -> list[AgentStatus]:
-    """Apply the manifest and wait until the Job is done. See ``attend``.
-
-    Raises:
-        LaunchError: the cluster does not answer, or refuses.
-        KeyboardInterrupt: Ctrl-C was pressed, and the Job is deleted.
-    """
-    return attend(KubernetesLauncher(options), [agent_options] * n_agents, on_tick=on_tick)
 
 
 def _status(before: AgentStatus, index: int, found: Any) -> AgentStatus:

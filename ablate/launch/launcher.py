@@ -38,7 +38,7 @@ class Launcher(Protocol):
     """Starts agents, watches them, stops them."""
 
     def start(self, options: Sequence[AgentOptions]) -> None:
-        """Start an agent for each agent options.
+        """Start an agent with each of ``options``.
 
         Raises:
             LaunchError: they cannot be started as asked.
@@ -58,21 +58,23 @@ class Launcher(Protocol):
         ...
 
 
-def attend(
+def launch(
     launcher: Launcher,
     options: Sequence[AgentOptions],
     *,
     on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> list[AgentStatus]:
-    """Start an agent for each agent options and wait for the last; the launcher is closed at the end.
+    """Let agents fill the slots of a study, one for each of ``options``, and wait for the last; closes the launcher.
 
     Ctrl-C or SIGTERM once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed
     either way.
 
     Args:
         launcher: where the agents work.
-        options: one for each agent.
+        options: of each agent.
         on_tick: called several times a second.
+        on_stop: called at once when Ctrl-C is pressed for the first time.
 
     Raises:
         LaunchError: agents cannot be started.
@@ -90,6 +92,8 @@ def attend(
                     break
             except KeyboardInterrupt:
                 n_interrupts += 1
+                if n_interrupts == 1:
+                    on_stop()
                 launcher.stop(at_once=n_interrupts > 1)
     if n_interrupts:
         raise KeyboardInterrupt

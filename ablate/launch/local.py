@@ -2,14 +2,13 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Self
 
 from ablate.errors import LaunchError
-from ablate.launch.device import deal
-from ablate.launch.launcher import AgentStatus, attend
+from ablate.launch.launcher import AgentStatus
 from ablate.worker.agent_options import AgentOptions
 from ablate.worker.fork_server import Child, ForkServer
 
@@ -44,13 +43,13 @@ class LocalLauncher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, duties: Sequence[AgentOptions]) -> None:
-        """Start an agent for each agent options.
+    def start(self, options: Sequence[AgentOptions]) -> None:
+        """Start an agent with each of ``options``.
 
         Raises:
             LaunchError: the fork server has died.
         """
-        for agent_options in duties:
+        for agent_options in options:
             seat = _Seat(agent_options)
             self._seats.append(seat)
             self._occupy(seat)
@@ -109,30 +108,3 @@ class LocalLauncher:
         was_killed = seat.exit_status is None or seat.exit_status < 0
         if was_killed and not self._is_stopping and seat.n_starts < _MOST_STARTS:
             self._occupy(seat)
-
-
-def launch(
-    agent_options: AgentOptions,
-    *,
-    n_agents: int,
-    device: str | None = None,
-    launcher: LocalLauncher | None = None,
-    on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
-) -> list[AgentStatus]:
-    """Let ``n_agents`` agents fill the slots of a study, and wait for the last.
-
-    Ctrl-C once: agents checkpoint their trials and end. Twice: they are killed; the study can be resumed either way.
-
-    Args:
-        agent options: of every agent; its device is dealt here.
-        device: for all agents; None deals CUDA devices by turns, if there are any.
-        launcher: made beforehand, so that its imports are done by now.
-        on_tick: called several times a second.
-
-    Raises:
-        LaunchError: agents cannot be started.
-        KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
-    """
-    dealt = deal(n_agents, device=device)
-    duties = [replace(agent_options, device=each, seat=dealt[:i].count(each)) for i, each in enumerate(dealt)]
-    return attend(launcher or LocalLauncher(n_threads=agent_options.n_threads), duties, on_tick=on_tick)

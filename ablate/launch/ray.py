@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ablate import settings
 from ablate.errors import AblateError
 from ablate.launch import address
 from ablate.launch.agent_group import AgentEnvironment, AgentGroup, data_folder
-from ablate.launch.launcher import AgentStatus, attend
+from ablate.launch.launcher import AgentStatus
 from ablate.launch.ray_cluster import Node, RayOptions, connect, import_ray, look_at, require_room, usable_nodes
 from ablate.launch.shared_folder import Token
 from ablate.worker.agent_options import AgentOptions
@@ -84,7 +84,7 @@ class RayLauncher:
         self._call_at = 0.0
 
     def start(self, options: Sequence[AgentOptions]) -> None:
-        """Start an actor for each agent options, once the cluster has been found fit for them.
+        """Start an actor with each of ``options``, once the cluster has been found fit for them.
 
         Raises:
             LaunchError: too few GPUs, a storage or folder that nodes do not reach, or nodes that differ.
@@ -212,19 +212,3 @@ class RayLauncher:
     def _give_up(self, seat: _Seat) -> None:
         self._ray.kill(seat.actor)
         seat.is_alive = False
-
-
-def launch(
-    agent_options: AgentOptions,
-    *,
-    n_agents: int,
-    options: RayOptions,
-    on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
-) -> list[AgentStatus]:
-    """Let ``n_agents`` agents on a Ray cluster fill the slots of a study, and wait for the last. See ``attend``.
-
-    Raises:
-        LaunchError: the cluster cannot do what is asked.
-        KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
-    """
-    return attend(RayLauncher(options), [agent_options] * n_agents, on_tick=on_tick)

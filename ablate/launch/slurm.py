@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ablate import settings
 from ablate.errors import LaunchError
 from ablate.launch import address, slurm_queue
 from ablate.launch.agent_group import AgentEnvironment, data_folder
-from ablate.launch.launcher import AgentStatus, attend
+from ablate.launch.launcher import AgentStatus
 from ablate.launch.shared_folder import Token
 from ablate.launch.slurm_task import SlurmTask, import_submitit
 from ablate.worker.agent_options import AgentOptions
@@ -206,22 +206,6 @@ class SlurmLauncher:
         complaint = said[1] if said else str(error).strip().splitlines()[-1]
         exit_status = LaunchError.exit_status
         return [AgentStatus(place="", is_alive=False, exit_status=exit_status, complaint=complaint)] * n_agents
-
-
-def launch(
-    agent_options: AgentOptions,
-    *,
-    n_agents: int,
-    options: SlurmOptions,
-    on_tick: Callable[[Sequence[AgentStatus]], None] = lambda _: None,
-) -> list[AgentStatus]:
-    """Let ``n_agents`` agents in a Slurm queue fill the slots of a study, and wait for the last. See ``attend``.
-
-    Raises:
-        LaunchError: Slurm cannot do what is asked.
-        KeyboardInterrupt: Ctrl-C was pressed, and every agent has ended.
-    """
-    return attend(SlurmLauncher(options), [agent_options] * n_agents, on_tick=on_tick)
 
 
 @contextlib.contextmanager

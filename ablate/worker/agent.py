@@ -3,8 +3,9 @@
 Two threads: this one serves the trainer and never waits for the store; the store thread serves the store and never
 waits for the trainer. The agent stops on SIGINT, SIGTERM and SIGUSR1 (Slurm and clouds send them before they take the
 machine), when somebody stops the study, and when the launcher that started it vanishes: the trial is checkpointed and
-its slot given back. So it does where several agents share a GPU that has no memory left, unless it has the first seat.
-A second Ctrl-C ends it at once; its leases run out, and others fill the slots.
+its slot given back. So it does where several agents share a GPU that has no memory left, unless it has the first seat,
+and where a GPU fails its trainer twice in a row. A second Ctrl-C ends it at once; its leases run out, and others fill
+the slots.
 """
 
 import logging
@@ -16,12 +17,24 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from ablate import errors
-from ablate.errors import AblateError, OutOfMemory, TrialError
+from ablate.errors import AblateError, LaunchError, OutOfMemory, TrialError
 from ablate.study.spec import Spec
+from ablate.train.params import Params
 from ablate.worker.agent_options import AgentOptions, Ending
 from ablate.worker.assignment import Assignment
 from ablate.worker.checkpoint_folder import CheckpointFolder
-from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
+from ablate.worker.message import (
+    Failed,
+    Filled,
+    FromTrainer,
+    Halt,
+    Halted,
+    Progressed,
+    Ready,
+    Recognised,
+    TrialRequest,
+    Unusable,
+)
 from ablate.worker.outbox import Fail, Release, Reuse
 from ablate.worker.spool import SpooledResult
 from ablate.worker.store_thread import StoreThread
@@ -35,10 +48,12 @@ _AHEAD_S = 0.3  # before the end of a trial the next slot is claimed
 _HALT_S = 60.0  # for an epoch's end after Halt; then the trainer is killed
 _CLOSE_S = 10.0  # for the store to hear the last words; they are in the spool otherwise
 _OUTCOMES = {"Diverged": "diverged", "OutOfMemory": "out_of_memory"}
+_DEVICE_LOST = "device_lost"  # an outcome without blame
+_MOST_DEVICE_LOSSES = 2  # in a row, the second in a fresh process: this GPU is broken
 
 
 @dataclass
-class _Trial:
+class _RunningTrial:
     """The trial that the trainer works on."""
 
     assignment: Assignment
@@ -53,8 +68,9 @@ class Agent:
 
     def __init__(
         self,
-        agent_options: AgentOptions,
+        options: AgentOptions,
         *,
+        seat: int = 0,
         spec: Spec,
         cohort: Path,
         store_thread: StoreThread,
@@ -63,13 +79,17 @@ class Agent:
         wakeup: Wakeup,
         lifeline: Connection | None,
     ) -> None:
-        self._agent_options, self._spec, self._cohort = agent_options, spec, cohort
+        """Nothing is done before ``serve``; ``seat`` is the agent's number among those that share its device."""
+        self._options, self._seat, self._spec, self._cohort = options, seat, spec, cohort
         self._store_thread, self._trainer, self._checkpoint_folder = store_thread, trainer, checkpoint_folder
         self._wakeup, self._lifeline = wakeup, lifeline
         self._tickets = count(1)
-        self._trial: _Trial | None = None
+        self._trial: _RunningTrial | None = None
         self._is_stopping = self._makes_room = False
         self._error: AblateError | None = None
+        self._n_device_losses = 0  # in a row
+        self._fits: int | None = None  # records in memory at once, of the last trial that had to be cut up
+        self._too_large: dict[int, int] = {}  # the same, by slot: the least that did not fit
 
     def serve(self) -> Ending:
         """Fill slots until none is left or somebody wants the agent to stop.
@@ -108,13 +128,22 @@ class Agent:
         if assignment is None:
             self._store_thread.want()
         else:
-            n_short = assignment.claim.outcomes.count("out_of_memory")
-            whole = int(assignment.params.get("batch_size", 1))
-            self._begin(assignment, micro_batch=max(1, whole >> n_short) if n_short else None)
+            self._begin(assignment)
 
-    def _begin(self, assignment: Assignment, *, micro_batch: int | None) -> None:
-        slot = assignment.claim.slot
-        self._trial = _Trial(assignment, next(self._tickets), micro_batch)
+    def _micro_batch(self, assignment: Assignment) -> int | None:
+        """The largest part of the trial's batch that is not known to be too large; None for all of it."""
+        whole = _batch_size(assignment)
+        n_short = assignment.claim.outcomes.count("out_of_memory")  # of any agent
+        too_large = self._too_large.get(assignment.claim.slot.id, 2 * whole)
+        most = min(whole >> n_short, too_large // 2, self._fits or whole)
+        size = whole
+        while size > max(1, most):
+            size //= 2
+        return None if size == whole else size
+
+    def _begin(self, assignment: Assignment) -> None:
+        slot, micro_batch = assignment.claim.slot, self._micro_batch(assignment)
+        self._trial = _RunningTrial(assignment, next(self._tickets), micro_batch)
         self._trainer.send(
             TrialRequest(
                 ticket=self._trial.ticket,
@@ -168,6 +197,9 @@ class Agent:
 
     def _on(self, message: FromTrainer) -> None:
         trial = self._trial
+        if isinstance(message, Unusable):
+            self._leave(LaunchError(message.message))
+            return
         if isinstance(message, Ready) or trial is None or message.ticket != trial.ticket:
             return
         claim = trial.assignment.claim
@@ -177,7 +209,7 @@ class Agent:
                 if message.last:
                     trial.want_at = time.monotonic() + max(0.0, message.progress.seconds - _AHEAD_S)
             case Filled():
-                self._trial = None
+                self._note_success(trial)
                 self._hand_out()  # first, so that the trainer does not wait for the disk
                 self._store_thread.tell(SpooledResult(claim, message.outcome, message.test_fold))
             case Recognised():
@@ -187,12 +219,40 @@ class Agent:
             case Halted():
                 self._end(Release(claim, "halted; its checkpoint is kept"))
             case Failed(at_fault="machine"):
-                self._error = getattr(errors, message.kind)(message.message)
-                self._is_stopping = True
-                self._end(Release(claim, message.message))
+                self._leave(getattr(errors, message.kind)(message.message))
+            case Failed(at_fault="device"):
+                self._on_device_loss(message.message)
             case Failed():
                 error = OutOfMemory(message.message) if message.kind == "OutOfMemory" else TrialError(message.message)
                 self._on_failure(error, counted_as=_OUTCOMES.get(message.kind, "crashed"))
+
+    def _note_success(self, trial: _RunningTrial) -> None:
+        self._trial = None
+        self._n_device_losses = 0
+        self._too_large.pop(trial.assignment.claim.slot.id, None)
+        if trial.micro_batch is not None:
+            self._fits = trial.micro_batch
+
+    def _leave(self, error: AblateError) -> None:
+        """No trial can be done here: give the slot back and end with ``error``."""
+        self._error, self._is_stopping = error, True
+        if self._trial is not None:
+            self._end(Release(self._trial.assignment.claim, str(error)))
+
+    def _on_device_loss(self, said: str) -> None:
+        """The trainer's hold on its GPU is dead: one fresh process may try again, then the GPU is left alone."""
+        device = self._options.device
+        self._n_device_losses += 1
+        self._trainer.kill()
+        if self._trial is not None:
+            self._end(Fail(self._trial.assignment.claim, _DEVICE_LOST, f"{device}: {said}"))
+        if self._n_device_losses >= _MOST_DEVICE_LOSSES:
+            self._leave(
+                LaunchError(
+                    f"--device {device}: failed a trial, and the next one in a fresh process too ({said}); the agent "
+                    "leaves it alone, see `nvidia-smi` and the kernel's log for an Xid error"
+                )
+            )
 
     def _on_failure(self, error: TrialError, *, counted_as: str) -> None:
         """Short of memory: make room, or at once again with half the micro-batch; else it is the store's to decide."""
@@ -200,18 +260,18 @@ class Agent:
         if trial is None:
             return
         _log.warning("%s: %s", trial.assignment.claim.slot.key, error)
-        if (
-            isinstance(error, OutOfMemory)
-            and self._agent_options.seat
-            and self._agent_options.device.startswith("cuda")
-        ):
+        if isinstance(error, OutOfMemory) and self._seat and self._options.device.startswith("cuda"):
             self._makes_room = self._is_stopping = True
-            self._end(Release(trial.assignment.claim, f"{error}; made room for others on {self._agent_options.device}"))
+            self._end(Release(trial.assignment.claim, f"{error}; made room for others on {self._options.device}"))
             return
-        half = (trial.micro_batch or int(trial.assignment.params.get("batch_size", 1))) // 2
-        if isinstance(error, OutOfMemory) and half and not self._is_stopping:
+        size = trial.micro_batch or _batch_size(trial.assignment)
+        if isinstance(error, OutOfMemory):
+            self._too_large[trial.assignment.claim.slot.id] = size
+        if isinstance(error, OutOfMemory) and self._is_stopping:
+            self._end(Release(trial.assignment.claim, str(error)))
+        elif isinstance(error, OutOfMemory) and size > 1:
             self._trainer.start()
-            self._begin(trial.assignment, micro_batch=half)
+            self._begin(trial.assignment)
         else:
             kind = "out_of_memory" if isinstance(error, OutOfMemory) else counted_as
             self._end(Fail(trial.assignment.claim, kind, str(error)))
@@ -234,7 +294,11 @@ class Agent:
         if trial.halt_until is not None and now > trial.halt_until:
             self._trainer.kill()
             self._end(Release(trial.assignment.claim, "the trainer did not halt and was killed"))
-        elif now - self._trainer.heard_at > self._agent_options.hang_s:
+        elif now - self._trainer.heard_at > self._options.hang_s:
             self._trainer.kill()
-            hung = f"no progress for {self._agent_options.hang_s:g} s; the trainer was killed"
+            hung = f"no progress for {self._options.hang_s:g} s; the trainer was killed"
             self._end(Fail(trial.assignment.claim, "hung", hung))
+
+
+def _batch_size(assignment: Assignment) -> int:
+    return int(assignment.params.get("batch_size", Params().batch_size))

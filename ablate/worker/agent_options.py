@@ -18,8 +18,6 @@ class AgentOptions:
         storage: address of the store, without a password where it can be had from the environment or ~/.pgpass.
         data_dir: folder of PTB-XL on that machine; None is what ``ABLATE_DATA`` names there.
         device: "cpu", "cuda" or "cuda:N" (the N-th of the devices that this process may see).
-        seat: number among the agents of one launch that share the device. When it runs out of memory, those from seat
-            1 on make room; seat 0 stays and takes smaller micro-batches.
         n_threads: of torch in the trainer; as many one-thread trainers as there are cores is the fastest.
         lease_s: a slot whose agent was silent for so long is given to another.
         renew_s: how often the agent says that it is alive; None is a third of the lease.
@@ -32,7 +30,6 @@ class AgentOptions:
     storage: str
     data_dir: str | None = None
     device: str = "cpu"
-    seat: int = 0
     n_threads: int = 1
     phases: tuple[str, ...] = (SEARCH, CONFIRM)
     lease_s: float = LEASE_S

@@ -60,12 +60,21 @@ class Ready:
         version: the same for people, with the commit.
         environment: Python, libraries and processor, for people.
         gpu: what its maker calls the device; empty where the processor computes.
+        gpu_id: tells it from all others, also on other machines.
     """
 
     code: str
     version: str
     environment: str
     gpu: str = ""
+    gpu_id: str = ""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Trainer to agent, instead of ``Ready``: no process can use the device; this one ends."""
+
+    message: str
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,8 @@ class Failed:
 
     Attributes:
         kind: name of the exception.
-        at_fault: "trial" when its params or its luck are to blame, "machine" when no trial would work here.
+        at_fault: "trial" when its params or its luck are to blame, "machine" when no trial would work here, "device"
+            when this process cannot use its GPU any more; it ends.
     """
 
     ticket: int
@@ -120,4 +130,4 @@ class Failed:
     at_fault: str = "trial"
 
 
-FromTrainer = Ready | Progressed | Filled | Recognised | Halted | Failed
+FromTrainer = Ready | Unusable | Progressed | Filled | Recognised | Halted | Failed

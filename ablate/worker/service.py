@@ -18,10 +18,10 @@ from ablate.study.cohort import prepare_cohort
 from ablate.study.spec import Spec
 from ablate.worker.agent import Agent
 from ablate.worker.agent_options import AgentOptions, Ending
-from ablate.worker.checkpoint_folder import UNFINISHED, CheckpointFolder
+from ablate.worker.checkpoint_folder import CheckpointFolder
 from ablate.worker.fork_server import ForkServer
 from ablate.worker.message import Ready
-from ablate.worker.outbox import Outbox
+from ablate.worker.seat import seat_at
 from ablate.worker.spool import Spool
 from ablate.worker.store_thread import StoreThread
 from ablate.worker.trainer_process import TrainerProcess
@@ -82,40 +82,22 @@ def serve(
                 checkpoint_folder=checkpoint_folder,
                 wake=wakeup.ring,
             )
-            agent = Agent(
-                agent_options,
-                spec=spec,
-                cohort=cohort,
-                store_thread=store_thread,
-                trainer=trainer,
-                checkpoint_folder=checkpoint_folder,
-                wakeup=wakeup,
-                lifeline=lifeline,
-            )
-            return agent.serve()
+            with seat_at(ready.gpu_id) as seat:
+                agent = Agent(
+                    agent_options,
+                    seat=seat,
+                    spec=spec,
+                    cohort=cohort,
+                    store_thread=store_thread,
+                    trainer=trainer,
+                    checkpoint_folder=checkpoint_folder,
+                    wakeup=wakeup,
+                    lifeline=lifeline,
+                )
+                return agent.serve()
         finally:
             trainer.close()
             store.disconnect()
-
-
-def sweep(store: Store, study: str) -> int:
-    """Tell what agents of this machine could not tell before they died, and remove checkpoints nobody needs any more.
-
-    Agents do so too; this is for a machine where none will start again.
-
-    Returns:
-        How many results the store took.
-
-    Raises:
-        StoreUnavailable: the store is away; nothing is lost.
-    """
-    row = store.study(study)
-    with _spool(row, agent=f"sweep-{os.getpid()}") as spool:
-        n_taken = Outbox(store, spool).adopt()
-    checkpoint_folder = _checkpoint_folder(row)
-    if not checkpoint_folder.is_empty:
-        checkpoint_folder.tidy({slot.id for slot in store.slots(study) if slot.state in UNFINISHED})
-    return n_taken
 
 
 def _spool(row: StudyRow, *, agent: str) -> Spool:

@@ -52,7 +52,7 @@ class StoreThread:
 
     def __init__(
         self,
-        agent_options: AgentOptions,
+        options: AgentOptions,
         *,
         store: Store,
         spec: Spec,
@@ -62,8 +62,8 @@ class StoreThread:
         wake: Callable[[], None],
     ) -> None:
         """Nothing is done before ``start``; ``wake`` is called from the thread when the agent should look."""
-        self._agent_options, self._store, self._spec, self._agent, self._checkpoint_folder, self._wake = (
-            agent_options,
+        self._options, self._store, self._spec, self._agent, self._checkpoint_folder, self._wake = (
+            options,
             store,
             spec,
             agent,
@@ -130,6 +130,7 @@ class StoreThread:
         n_failures = 0
         try:
             while not (self._closing.is_set() and self._is_idle()):
+                self._called.clear()  # before the round: whoever calls during it ends the rest after it
                 try:
                     pause_s = self._round()
                     n_failures = 0
@@ -137,7 +138,8 @@ class StoreThread:
                     n_failures += 1
                     _log.warning("%s", error)
                     pause_s = min(_OUTAGE_PAUSE_S, 0.1 * 2**n_failures) * random.uniform(0.5, 1)  # noqa: S311
-                self._rest(pause_s)
+                if n_failures or not self._closing.is_set():
+                    self._rest(pause_s)
             with contextlib.suppress(StoreUnavailable):
                 self._store.retire(self._agent)
         except BaseException as error:
@@ -150,7 +152,6 @@ class StoreThread:
             self._store.disconnect()
             pause_s -= _KEPT_S
         self._called.wait(pause_s)
-        self._called.clear()
 
     def _is_idle(self) -> bool:
         return not self._outbox and self._taken.empty()
@@ -184,7 +185,7 @@ class StoreThread:
                 continue
             try:
                 self.stop_requested |= self._store.renew(held.claim, held.progress)
-                held.renew_at = time.monotonic() + self._agent_options.renewal_s
+                held.renew_at = time.monotonic() + self._options.renewal_s
             except LeaseLost as error:
                 _log.warning("%s", error)
                 held.is_lost, held.renew_at = True, math.inf
@@ -193,14 +194,14 @@ class StoreThread:
 
     def _claim(self) -> None:
         claim = self._store.claim(
-            self._spec.name, self._agent, lease_s=self._agent_options.lease_s, phases=self._agent_options.phases
+            self._spec.name, self._agent, lease_s=self._options.lease_s, phases=self._options.phases
         )
         if claim is None:
             self._wait_or_end()
             return
-        self._held[claim.slot.id] = _Held(claim, time.monotonic() + self._agent_options.renewal_s)
+        self._held[claim.slot.id] = _Held(claim, time.monotonic() + self._options.renewal_s)
         try:
-            assignment = assign(self._store, self._spec, claim, reuse=self._agent_options.reuse)
+            assignment = assign(self._store, self._spec, claim, reuse=self._options.reuse)
         except LeaseLost:
             del self._held[claim.slot.id]
             return
@@ -218,7 +219,7 @@ class StoreThread:
         """Nothing can be claimed: the search may be over, all may be done, or others work on what is left."""
         if self._store.study(self._spec.name).stop_requested:
             self.stop_requested = True
-        elif CONFIRM in self._agent_options.phases and advance(self._store, self._spec):
+        elif CONFIRM in self._options.phases and advance(self._store, self._spec):
             return  # confirming slots can be claimed now
         elif not self._held and not self._outbox and not self._n_unfinished():
             self.is_over = True
@@ -229,10 +230,10 @@ class StoreThread:
 
     def _n_unfinished(self) -> int:
         counts = self._store.counts(self._spec.name)
-        return sum(counts.unfinished(phase=phase) for phase in self._agent_options.phases)
+        return sum(counts.unfinished(phase=phase) for phase in self._options.phases)
 
     def _mend(self) -> None:
-        self._mend_at = time.monotonic() + min(_MEND_S, self._agent_options.lease_s / 2)
+        self._mend_at = time.monotonic() + min(_MEND_S, self._options.lease_s / 2)
         self._outbox.adopt()
         self._store.reconcile(self._spec.name)
         if time.monotonic() >= self._tidy_at or self.is_over:

@@ -20,12 +20,24 @@ from pathlib import Path
 import torch
 
 from ablate.ecg.seal import forbid_sealed_reads
-from ablate.errors import AblateError, TrialError
+from ablate.errors import AblateError, LaunchError, TrialError
 from ablate.outcome import Progress
 from ablate.train import provenance
+from ablate.train.device_error import is_dead_context
 from ablate.train.trial import Stopped
 from ablate.worker.fork_server import ForkServer
-from ablate.worker.message import Failed, Filled, FromTrainer, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
+from ablate.worker.message import (
+    Failed,
+    Filled,
+    FromTrainer,
+    Halt,
+    Halted,
+    Progressed,
+    Ready,
+    Recognised,
+    TrialRequest,
+    Unusable,
+)
 from ablate.worker.trial_runner import TrialRunner
 
 
@@ -55,17 +67,25 @@ class Trainer:
         self._preempted = threading.Event()
 
     def serve(self) -> None:
-        """Answer every request with ``Filled``, ``Recognised``, ``Halted`` or ``Failed``; never returns."""
+        """Answer every request with ``Filled``, ``Recognised``, ``Halted`` or ``Failed``; ends when the GPU is lost."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent decides what Ctrl-C means
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, lambda *_: self._preempted.set())
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
+        try:
+            gpu, gpu_id = self._trial_runner.gpu()
+        except LaunchError as error:
+            self._send(Unusable(str(error)))
+            return
         code, version, environment = provenance.CODE_DIGEST, provenance.code_version(), provenance.environment()
-        self._send(Ready(code, version, environment, self._trial_runner.gpu))
+        self._send(Ready(code, version, environment, gpu, gpu_id))
         while True:
             since = time.monotonic()
             request = self._requests.get()
-            self._send(self._fill(request, idle_s=time.monotonic() - since))
+            reply = self._fill(request, idle_s=time.monotonic() - since)
+            self._send(reply)
+            if isinstance(reply, Failed) and reply.at_fault == "device":
+                return  # whatever this process asked of its GPU would fail
 
     def _listen(self) -> None:
         try:
@@ -98,6 +118,9 @@ class Trainer:
         except AblateError as error:
             return Failed(request.ticket, type(error).__name__, str(error), at_fault="machine")
         except Exception as error:
+            if is_dead_context(error):
+                said = " ".join(str(error).strip().partition("\n")[0].split())
+                return Failed(request.ticket, type(error).__name__, said, at_fault="device")
             traceback.print_exc(file=sys.stderr)
             return Failed(request.ticket, type(error).__name__, _where(error))
         finally:

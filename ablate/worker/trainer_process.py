@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablate.errors import LaunchError, OutOfMemory, TrainerLost, TrialError
 from ablate.worker.fork_server import Child, ForkServer
-from ablate.worker.message import FromTrainer, Halt, Ready, TrialRequest
+from ablate.worker.message import FromTrainer, Halt, Ready, TrialRequest, Unusable
 
 ENTRY = "ablate.worker.trainer:main"
 _STILLBORN = 3  # trainers in a row that died before they were ready: this machine cannot have one
@@ -106,6 +106,8 @@ class TrainerProcess:
                 for message in self.messages():
                     if isinstance(message, Ready):
                         return message
+                    if isinstance(message, Unusable):
+                        raise LaunchError(message.message)
         except TrialError as error:
             raise LaunchError(f"{error} at its start; see the lines above") from error
         raise LaunchError(f"the trainer was not ready after {timeout_s:g} s; is this machine overloaded?")

@@ -11,8 +11,10 @@ import torch
 from ablate import settings
 from ablate.ecg.cohort import Cohort, open_cohort
 from ablate.ecg.split import TaskData, load_task
+from ablate.errors import LaunchError, SpecError
 from ablate.outcome import Outcome, Progress
 from ablate.store.result import to_npz
+from ablate.train.device_error import is_short_of_memory
 from ablate.train.machine import Machine
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, fingerprint, post_train
@@ -30,11 +32,21 @@ class TrialRunner:
         self._tasks: dict[tuple[Path, str, bool], TaskData] = {}
         self._features = FeatureCache(settings.home() / "features")
 
-    @property
-    def gpu(self) -> str:
-        """What its maker calls the device; empty for the processor."""
+    def gpu(self) -> tuple[str, str]:
+        """What its maker calls the device and what tells it from all others, both empty for the processor.
+
+        Raises:
+            LaunchError: it cannot be used.
+        """
         device = self._machine.device
-        return torch.cuda.get_device_name(device) if device.startswith("cuda") else ""
+        if not device.startswith("cuda"):
+            return "", ""
+        try:
+            properties = torch.cuda.get_device_properties(device)
+            torch.zeros(1, device=device)  # makes the context, which is where a driver or a full GPU refuses
+        except (RuntimeError, AssertionError) as error:
+            raise LaunchError(f"--device {device}: {_why_unusable(error)}") from error
+        return str(properties.name), str(getattr(properties, "uuid", ""))
 
     def fill(self, request: TrialRequest, *, report: Callable[[Progress], None], stop: Callable[[], bool]) -> Outcome:
         """Train as ``request`` says.
@@ -86,7 +98,11 @@ class TrialRunner:
         return found if found in request.known else None
 
     def _machine_for(self, request: TrialRequest) -> Machine:
-        return replace(self._machine, precision=request.encoder.precision, micro_batch=request.micro_batch)
+        device, precision = self._machine.device, request.encoder.precision
+        if precision == "bf16" and device.startswith("cuda") and not torch.cuda.is_bf16_supported(False):
+            name = torch.cuda.get_device_name(device)
+            raise SpecError(f"encoder.precision = bf16: {device} ({name}) does not compute in it; use fp32")
+        return replace(self._machine, precision=precision, micro_batch=request.micro_batch)
 
     def _cohort(self, folder: Path) -> Cohort:
         if folder not in self._cohorts:
@@ -101,6 +117,16 @@ class TrialRunner:
             _make_room(self._tasks)
             self._tasks[key] = load_task(self._cohort(request.cohort), request.task, permit=request.permit)
         return self._tasks[key]
+
+
+def _why_unusable(error: Exception) -> str:
+    """One line: what is wrong with the GPU, and what to do."""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} was built for the processor; install its build for CUDA, or use cpu"
+    if is_short_of_memory(error):
+        return "its memory is full of somebody else's work; wait, or choose another GPU (`nvidia-smi` says whose)"
+    said = " ".join(str(error).strip().partition("\n")[0].split())
+    return f"cannot be used ({said}); `ablate doctor` and `nvidia-smi` say more"
 
 
 def _make_room(kept: dict[Any, Any]) -> None:

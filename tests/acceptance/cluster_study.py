@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ablate.launch.launcher import AgentStatus
-from ablate.launch.local import launch
+from ablate.launch.launcher import AgentStatus, launch
+from ablate.launch.local import LocalLauncher
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
 from ablate.store.study_tables import StudyTables
@@ -76,7 +76,7 @@ def fill_here(url: str, spec: Spec, *, n_agents: int = 2) -> None:
     store.create_schema()
     register(store, spec)
     store.disconnect()
-    launch(AgentOptions(study=spec.name, storage=url), n_agents=n_agents, device="cpu")
+    launch(LocalLauncher(), [AgentOptions(study=spec.name, storage=url)] * n_agents)
 
 
 class Faults:

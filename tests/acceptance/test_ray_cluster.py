@@ -10,7 +10,7 @@ import pytest
 from cluster_study import N_SLOTS, Faults, assert_equal, assert_filled, fill_here, register, write_study
 
 from ablate.errors import LaunchError
-from ablate.launch.launcher import AgentStatus
+from ablate.launch.launcher import AgentStatus, launch
 from ablate.store.store import Store
 from ablate.worker.agent_options import AgentOptions
 
@@ -41,18 +41,18 @@ def cluster() -> Iterator[Any]:
 
 
 def test_more_gpus_than_the_cluster_has_are_refused(cluster: Any, store_url: str) -> None:
-    from ablate.launch.ray import RayOptions, launch
+    from ablate.launch.ray import RayLauncher, RayOptions
 
     options = RayOptions(address=cluster.address, gpus_per_worker=0.5)
     with pytest.raises(LaunchError, match=r"has 6 GPUs and 12 CPUs, room for 12 such workers; use --workers 12"):
-        launch(AgentOptions(study="s", storage=store_url), n_agents=13, options=options)
+        launch(RayLauncher(options), [AgentOptions(study="s", storage=store_url)] * 13)
     assert not ray.is_initialized()
 
 
 def test_cluster_loses_node_and_actor_midway(
     cluster: Any, store: Store, store_url: str, empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablate.launch.ray import RayOptions, launch
+    from ablate.launch.ray import RayLauncher, RayOptions
 
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
     spec = write_study(tmp_path)
@@ -73,9 +73,8 @@ def test_cluster_loses_node_and_actor_midway(
         faults(statuses)
 
     statuses = launch(
-        AgentOptions(study=spec.name, storage=store_url, lease_s=6.0),
-        n_agents=N_AGENTS,
-        options=RayOptions(address=cluster.address, gpus_per_worker=0.5, device="cpu"),
+        RayLauncher(RayOptions(address=cluster.address, gpus_per_worker=0.5, device="cpu")),
+        [AgentOptions(study=spec.name, storage=store_url, lease_s=6.0)] * N_AGENTS,
         on_tick=on_tick,
     )
 

@@ -9,7 +9,7 @@ from cluster_study import Faults, assert_equal, assert_filled, fill_here, regist
 from slurm_cluster import SlurmCluster
 
 from ablate.errors import LaunchError
-from ablate.launch.launcher import AgentStatus
+from ablate.launch.launcher import AgentStatus, launch
 from ablate.store.store import Store
 from ablate.worker.agent_options import AgentOptions
 
@@ -43,7 +43,7 @@ def submitting(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_element_told_to_go_checkpoints_and_is_requeued(
     store: Store, store_url: str, empty_url: str, tmp_path: Path
 ) -> None:
-    from ablate.launch.slurm import SlurmOptions, launch
+    from ablate.launch.slurm import SlurmLauncher, SlurmOptions
 
     spec = write_study(tmp_path, ft_epochs=2, search_trials=5, replicates=2)
     register(store, spec)
@@ -55,9 +55,8 @@ def test_element_told_to_go_checkpoints_and_is_requeued(
         faults(statuses)
 
     statuses = launch(
-        AgentOptions(study=spec.name, storage=store_url),
-        n_agents=3,
-        options=SlurmOptions(gpus_per_worker=0.5, device="cpu", time_limit_min=60),
+        SlurmLauncher(SlurmOptions(gpus_per_worker=0.5, device="cpu", time_limit_min=60)),
+        [AgentOptions(study=spec.name, storage=store_url)] * 3,
         on_tick=on_tick,
     )
 
@@ -98,10 +97,10 @@ def test_password_lies_in_no_file(store: Store, store_url: str, tmp_path: Path) 
     ],
 )
 def test_wrong_options_are_one_line(options: dict[str, str], said: str, store_url: str) -> None:
-    from ablate.launch.slurm import SlurmOptions, launch
+    from ablate.launch.slurm import SlurmLauncher, SlurmOptions
 
     with pytest.raises(LaunchError, match=said) as caught:
-        launch(AgentOptions(study="s", storage=store_url), n_agents=1, options=SlurmOptions(**options))
+        launch(SlurmLauncher(SlurmOptions(**options)), [AgentOptions(study="s", storage=store_url)])
     assert "\n" not in str(caught.value)
 
 

@@ -61,7 +61,7 @@ class Workplace:
         self.checkpoint_folder = CheckpointFolder(home / "checkpoints")
         self.wakeups = []
 
-    def agent(self, trainer="filling", *, store=None, lifeline=None, **agent_options):
+    def agent(self, trainer="filling", *, store=None, lifeline=None, seat=0, **agent_options):
         """An agent with the scripted trainer ``trainer``; ``serve`` it."""
         agent_options = AgentOptions(
             study=self.name, storage="unused", lease_s=agent_options.pop("lease_s", 2.0), **agent_options
@@ -81,6 +81,7 @@ class Workplace:
         process = TrainerProcess(Lent(self.fork_server), device="cpu", n_threads=1, entry=f"scripted_trainer:{trainer}")
         return Agent(
             agent_options,
+            seat=seat,
             spec=self.spec,
             cohort=self.home / "cohort",
             store_thread=store_thread,

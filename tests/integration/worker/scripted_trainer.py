@@ -6,7 +6,7 @@ import time
 
 from sample_outcome import progress, result
 
-from ablate.worker.message import Failed, Filled, Halt, Halted, Progressed, Ready, Recognised, TrialRequest
+from ablate.worker.message import Failed, Filled, Halt, Halted, Progressed, Ready, Recognised, TrialRequest, Unusable
 
 
 def told(epoch=1):
@@ -57,9 +57,35 @@ def _first_attempt(request):
     return is_first
 
 
+def _note_size(request):
+    """Keep what was asked for beside the folder of checkpoints."""
+    with (request.checkpoint.parents[1] / "sizes").open("a") as file:
+        print(request.micro_batch or request.params["batch_size"], file=file)
+
+
 def _short_of_memory(request, _):
+    _note_size(request)
     fits = request.micro_batch is not None and request.micro_batch <= 8
     return filled(request) if fits else Failed(request.ticket, "OutOfMemory", f"{request.micro_batch} do not fit")
+
+
+def _without_memory(request, _):
+    _note_size(request)
+    return Failed(request.ticket, "OutOfMemory", "nothing fits")
+
+
+def _losing_its_gpu(request, connection):
+    """Answers that its GPU is gone, and ends, as a trainer does."""
+    connection.send(Failed(request.ticket, "AcceleratorError", "CUDA error: unspecified launch failure", "device"))
+    raise EOFError
+
+
+def _losing_its_gpu_once(request, connection):
+    mark = request.checkpoint.parents[1] / "lost"
+    if mark.exists():
+        return filled(request)
+    mark.touch()
+    return _losing_its_gpu(request, connection)
 
 
 def _dying(request, _):
@@ -100,7 +126,9 @@ def _talkative(request, connection):
 recognising = answering(_recognising)
 filling = answering(lambda request, _: filled(request))
 short_of_memory = answering(_short_of_memory)
-without_memory = answering(lambda request, _: Failed(request.ticket, "OutOfMemory", "nothing fits"))
+without_memory = answering(_without_memory)
+losing_its_gpu = answering(_losing_its_gpu)
+losing_its_gpu_once = answering(_losing_its_gpu_once)
 diverging = answering(lambda request, _: _diverged(request))
 unlucky = answering(lambda request, _: _diverged(request) if request.key.endswith("/0") else filled(request))
 dying = answering(_dying)
@@ -109,6 +137,10 @@ slow = answering(_slow)
 talkative = answering(_talkative)
 waiting = answering(lambda *_: None)
 without_data = answering(lambda request, _: Failed(request.ticket, "DataError", "signals.npy: damaged", "machine"))
+
+
+def unusable(*, connection, fork_server, device, n_threads):
+    connection.send(Unusable("--device cuda:0: cannot be used (no driver)"))
 
 
 def stillborn(*, connection, fork_server, device, n_threads):

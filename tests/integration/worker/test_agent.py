@@ -21,6 +21,11 @@ def wait_for(is_true, *, timeout_s=30):
         threading.Event().wait(0.02)
 
 
+def sizes(workplace):
+    """How many records each request wanted in memory at once."""
+    return [int(line) for line in (workplace.home / "sizes").read_text().split()]
+
+
 def test_every_slot_is_filled_once_and_the_study_is_sealed_on_the_way(workplace):
     assert workplace.agent().serve() is Ending.OVER
     assert set(workplace.states().values()) == {"done"}
@@ -64,6 +69,7 @@ def test_too_large_a_batch_is_halved_until_it_fits_without_blame(workplace):
     assert [outcome for outcome, _ in workplace.attempts()] == ["done"] * 6
     facts = workplace.store.database.rows("SELECT facts FROM ablate_result")
     assert {row.facts["micro_batch"] for row in facts} == {8}
+    assert sizes(workplace) == [64, 32, 16, *[8] * 6]  # what is known to fail is not tried again
 
 
 def test_agent_makes_room_on_a_full_gpu_unless_it_has_the_first_seat(workplace):
@@ -80,6 +86,36 @@ def test_what_never_fits_fails_for_its_own_fault(make_workplace):
     workplace.agent("without_memory").serve()
     assert set(workplace.states().values()) == {"failed"}
     assert {outcome for outcome, _ in workplace.attempts()} == {"out_of_memory"}
+
+
+def test_another_attempt_does_not_try_again_what_is_known_to_fail(make_workplace):
+    workplace = make_workplace(max_attempts=2, search_trials=0, replicates=1)
+    workplace.agent("without_memory").serve()
+    assert [outcome for outcome, _ in workplace.attempts()] == ["out_of_memory"] * 4
+    assert sizes(workplace) == [64, 32, 16, 8, 4, 2, 1] * 2 + [1] * 2
+
+
+def test_lost_gpu_costs_its_slot_no_attempt_and_a_fresh_process_goes_on(make_workplace):
+    workplace = make_workplace(max_attempts=1, search_trials=1, replicates=0)
+    assert workplace.agent("losing_its_gpu_once").serve() is Ending.OVER
+    assert [outcome for outcome, _ in workplace.attempts()].count("device_lost") == 1
+    assert set(workplace.states().values()) == {"done"}
+
+
+def test_gpu_that_is_lost_in_a_fresh_process_too_is_left_alone_with_one_line(workplace):
+    with pytest.raises(LaunchError, match=r"--device cpu: failed .* in a fresh process too") as end:
+        workplace.agent("losing_its_gpu").serve()
+    assert "\n" not in str(end.value)
+    assert [outcome for outcome, _ in workplace.attempts()].count("device_lost") == 2
+    assert set(workplace.states().values()) == {"waiting"}
+    assert {slot.failures for slot in workplace.store.slots("s")} == {0}
+
+
+def test_device_that_cannot_be_used_is_one_line_and_blames_no_slot(workplace):
+    with pytest.raises(LaunchError, match=r"^--device cuda:0: cannot be used \(no driver\)$"):
+        workplace.agent("unusable").serve()
+    assert set(workplace.states().values()) == {"waiting"}
+    assert {slot.failures for slot in workplace.store.slots("s")} == {0}
 
 
 def test_divergence_fails_its_slot_and_the_study_goes_on(make_workplace):
@@ -149,6 +185,7 @@ def test_stopped_study_gets_its_slots_back(workplace, in_background):
     wait_for(lambda: "leased" in workplace.states().values())
     workplace.store.request_stop("s")
     assert ending.result(30) is Ending.STOPPED
+    assert [row.ended_at for row in workplace.store.agents("s")] != [None]  # nobody is at work any more
     assert set(workplace.states().values()) == {"waiting"}
     workplace.store.clear_stop("s")
     assert workplace.agent().serve() is Ending.OVER

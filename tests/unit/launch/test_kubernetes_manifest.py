@@ -12,6 +12,7 @@ import yaml
 
 from ablate.errors import LaunchError
 from ablate.launch.kubernetes_manifest import KubernetesOptions, as_yaml, manifest, require_reachable
+from ablate.launch.launcher import launch
 from ablate.worker.agent_options import AgentOptions
 
 STORAGE = "postgresql://ablate:hush-hush@db.example/ablate"
@@ -167,9 +168,9 @@ def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_apply_creates_the_job_and_says_how_each_index_ended(api_server: list[tuple[str, str, Any]]) -> None:
-    from ablate.launch.kubernetes import launch
+    from ablate.launch.kubernetes import KubernetesLauncher
 
-    statuses = launch(AGENT, n_agents=4, options=OPTIONS)
+    statuses = launch(KubernetesLauncher(OPTIONS), [AGENT] * 4)
     assert [status.exit_status for status in statuses] == [0, LaunchError.exit_status, 0, 0]
     verb, path, body = api_server[0]
     assert (verb, path) == ("POST", "/apis/batch/v1/namespaces/default/jobs")
@@ -192,10 +193,10 @@ def test_stop_deletes_the_job_with_its_pods(api_server: list[tuple[str, str, Any
 def test_refusal_and_silence_are_one_line(
     api_server: list[tuple[str, str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablate.launch.kubernetes import launch
+    from ablate.launch.kubernetes import KubernetesLauncher
 
     with pytest.raises(LaunchError, match=r"jobs\.batch is forbidden"):
-        launch(AGENT, n_agents=1, options=KubernetesOptions(image="i", namespace="forbidden"))
+        launch(KubernetesLauncher(KubernetesOptions(image="i", namespace="forbidden")), [AGENT])
     configure(tmp_path, monkeypatch, 1)
     with pytest.raises(LaunchError, match="does not answer"):
-        launch(AGENT, n_agents=1, options=OPTIONS)
+        launch(KubernetesLauncher(OPTIONS), [AGENT])
