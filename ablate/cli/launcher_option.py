@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 KUBERNETES = "kubernetes"
-_ENGINES = {  # where each engine's options are, and its launcher
-    "ray": ("ablate.launch.ray_cluster:RayOptions", "ablate.launch.ray:RayLauncher"),
-    "slurm": ("ablate.launch.slurm:SlurmOptions", "ablate.launch.slurm:SlurmLauncher"),
-    KUBERNETES: ("ablate.launch.kubernetes_manifest:KubernetesOptions", "ablate.launch.kubernetes:KubernetesLauncher"),
+_ENGINES = {  # in ablate.launch: where each engine's options are, and its launcher
+    "ray": ("ray.cluster:RayOptions", "ray.launcher:RayLauncher"),
+    "slurm": ("slurm.launcher:SlurmOptions", "slurm.launcher:SlurmLauncher"),
+    KUBERNETES: ("kubernetes.manifest:KubernetesOptions", "kubernetes.launcher:KubernetesLauncher"),
 }
 
 
@@ -41,7 +41,7 @@ class Engine:
 
     def manifest(self, agent_options: "AgentOptions", *, n_agents: int) -> str:
         """What ``kubectl apply`` takes."""
-        from ablate.launch.kubernetes_manifest import as_yaml, manifest
+        from ablate.launch.kubernetes.manifest import as_yaml, manifest
 
         return as_yaml(manifest(agent_options, n_agents=n_agents, options=self.options))
 
@@ -91,4 +91,4 @@ def _parsed(name: str, pair: str, types: dict[str, Any]) -> tuple[str, Any]:
 
 def _named(place: str) -> Any:
     module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
+    return getattr(import_module(f"ablate.launch.{module}"), name)

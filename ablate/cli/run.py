@@ -133,8 +133,8 @@ def worker(
     allow_mixed: MixedOption = False,
 ) -> None:
     """Fill slots of a study that somebody has registered; one agent, on any machine that reaches the store."""
+    from ablate.worker.agent_start import serve
     from ablate.worker.fork_server import ForkServer
-    from ablate.worker.service import serve
 
     use_data(data)
     agent_options = _agent_options(

@@ -12,7 +12,7 @@ from ablate.launch.launcher import AgentStatus
 from ablate.worker.agent_options import AgentOptions
 from ablate.worker.fork_server import Child, ForkServer
 
-ENTRY = "ablate.worker.service:main"
+ENTRY = "ablate.worker.agent_start:main"
 _MOST_STARTS = 50  # of one agent; somebody kills it again and again, or this machine is broken
 
 

@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 from ablate.errors import LaunchError
 
-PRELOADED = ("torch", "ablate.worker.trainer", "ablate.worker.service")
+PRELOADED = ("torch", "ablate.worker.trainer", "ablate.worker.agent_start")
 WARM_UP = "ablate.worker.trainer:warm_up"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # glibc gives large blocks back to the kernel when they are freed and gets them again at the next batch: the page faults

@@ -19,7 +19,7 @@ from urllib.error import URLError
 import pytest
 from cluster_study import N_SLOTS, assert_equal, assert_filled, fill_here, register, write_study
 
-from ablate.launch.address import without_password
+from ablate.launch.remote.address import without_password
 from ablate.store.postgres_server import Server
 from ablate.store.slot import SlotState
 from ablate.store.store import Store

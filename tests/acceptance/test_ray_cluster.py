@@ -41,7 +41,7 @@ def cluster() -> Iterator[Any]:
 
 
 def test_more_gpus_than_the_cluster_has_are_refused(cluster: Any, store_url: str) -> None:
-    from ablate.launch.ray import RayLauncher, RayOptions
+    from ablate.launch.ray.launcher import RayLauncher, RayOptions
 
     options = RayOptions(address=cluster.address, gpus_per_worker=0.5)
     with pytest.raises(LaunchError, match=r"has 6 GPUs and 12 CPUs, room for 12 such workers; use --workers 12"):
@@ -52,7 +52,7 @@ def test_more_gpus_than_the_cluster_has_are_refused(cluster: Any, store_url: str
 def test_cluster_loses_node_and_actor_midway(
     cluster: Any, store: Store, store_url: str, empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablate.launch.ray import RayLauncher, RayOptions
+    from ablate.launch.ray.launcher import RayLauncher, RayOptions
 
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
     spec = write_study(tmp_path)

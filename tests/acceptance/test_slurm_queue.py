@@ -43,7 +43,7 @@ def submitting(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_element_told_to_go_checkpoints_and_is_requeued(
     store: Store, store_url: str, empty_url: str, tmp_path: Path
 ) -> None:
-    from ablate.launch.slurm import SlurmLauncher, SlurmOptions
+    from ablate.launch.slurm.launcher import SlurmLauncher, SlurmOptions
 
     spec = write_study(tmp_path, ft_epochs=2, search_trials=5, replicates=2)
     register(store, spec)
@@ -74,7 +74,7 @@ def send_usr1(statuses: Sequence[AgentStatus]) -> None:
 
 
 def test_password_lies_in_no_file(store: Store, store_url: str, tmp_path: Path) -> None:
-    from ablate.launch.slurm import SlurmLauncher, SlurmOptions
+    from ablate.launch.slurm.launcher import SlurmLauncher, SlurmOptions
 
     spec = write_study(tmp_path)
     register(store, spec)
@@ -97,7 +97,7 @@ def test_password_lies_in_no_file(store: Store, store_url: str, tmp_path: Path) 
     ],
 )
 def test_wrong_options_are_one_line(options: dict[str, str], said: str, store_url: str) -> None:
-    from ablate.launch.slurm import SlurmLauncher, SlurmOptions
+    from ablate.launch.slurm.launcher import SlurmLauncher, SlurmOptions
 
     with pytest.raises(LaunchError, match=said) as caught:
         launch(SlurmLauncher(SlurmOptions(**options)), [AgentOptions(study="s", storage=store_url)])
@@ -106,7 +106,7 @@ def test_wrong_options_are_one_line(options: dict[str, str], said: str, store_ur
 
 def test_folder_that_nodes_do_not_see_is_named(store: Store, store_url: str, tmp_path: Path) -> None:
     """The node's folder of the same name is another one: its token differs."""
-    from ablate.launch.slurm import SlurmLauncher, SlurmOptions
+    from ablate.launch.slurm.launcher import SlurmLauncher, SlurmOptions
 
     spec = write_study(tmp_path)
     register(store, spec)

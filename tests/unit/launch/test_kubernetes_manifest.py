@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ablate.errors import LaunchError
-from ablate.launch.kubernetes_manifest import KubernetesOptions, as_yaml, manifest, require_reachable
+from ablate.launch.kubernetes.manifest import KubernetesOptions, as_yaml, manifest, require_reachable
 from ablate.launch.launcher import launch
 from ablate.worker.agent_options import AgentOptions
 
@@ -168,7 +168,7 @@ def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
 @pytest.mark.filterwarnings("default")
 def test_apply_creates_the_job_and_says_how_each_index_ended(api_server: list[tuple[str, str, Any]]) -> None:
-    from ablate.launch.kubernetes import KubernetesLauncher
+    from ablate.launch.kubernetes.launcher import KubernetesLauncher
 
     statuses = launch(KubernetesLauncher(OPTIONS), [AGENT] * 4)
     assert [status.exit_status for status in statuses] == [0, LaunchError.exit_status, 0, 0]
@@ -179,7 +179,7 @@ def test_apply_creates_the_job_and_says_how_each_index_ended(api_server: list[tu
 
 @pytest.mark.filterwarnings("default")
 def test_stop_deletes_the_job_with_its_pods(api_server: list[tuple[str, str, Any]]) -> None:
-    from ablate.launch.kubernetes import KubernetesLauncher
+    from ablate.launch.kubernetes.launcher import KubernetesLauncher
 
     launcher = KubernetesLauncher(OPTIONS)
     launcher.start([AGENT])
@@ -193,7 +193,7 @@ def test_stop_deletes_the_job_with_its_pods(api_server: list[tuple[str, str, Any
 def test_refusal_and_silence_are_one_line(
     api_server: list[tuple[str, str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablate.launch.kubernetes import KubernetesLauncher
+    from ablate.launch.kubernetes.launcher import KubernetesLauncher
 
     with pytest.raises(LaunchError, match=r"jobs\.batch is forbidden"):
         launch(KubernetesLauncher(KubernetesOptions(image="i", namespace="forbidden")), [AGENT])

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ablate.errors import LaunchError
-from ablate.launch.address import is_loopback, others, require_reachable, without_password
-from ablate.launch.compatibility import Site, look_around, require_alike
-from ablate.launch.ray_cluster import RayOptions, connect, import_ray, require_room, usable_nodes
-from ablate.launch.shared_folder import Token
+from ablate.launch.ray.cluster import RayOptions, connect, import_ray, require_room, usable_nodes
+from ablate.launch.remote.address import is_loopback, others, require_reachable, without_password
+from ablate.launch.remote.compatibility import Site, look_around, require_alike
+from ablate.launch.remote.shared_folder import Token
 
 FAR = "203.0.113.7"  # an address for documents, nobody's
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import LaunchError
-from ablate.launch import slurm_queue
-from ablate.launch.slurm import SlurmOptions
-from ablate.launch.slurm_queue import ElementState, SlurmNode, n_gpus, require_gpus
-from ablate.launch.slurm_task import SlurmTask, import_submitit
+from ablate.launch.slurm import queue as slurm_queue
+from ablate.launch.slurm.launcher import SlurmOptions
+from ablate.launch.slurm.queue import ElementState, SlurmNode, n_gpus, require_gpus
+from ablate.launch.slurm.task import SlurmTask, import_submitit
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_time_limit_must_leave_time_to_work() -> None:
 
 def test_element_that_is_told_before_it_began_asks_for_the_same_again() -> None:
     pytest.importorskip("submitit", reason="needs ablate-ecg[slurm]")
-    from ablate.launch.agent_group import AgentEnvironment
+    from ablate.launch.remote.agent_group import AgentEnvironment
 
     again = SlurmTask().checkpoint([], AgentEnvironment())
     assert isinstance(again.function, SlurmTask)

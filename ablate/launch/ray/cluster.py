@@ -12,8 +12,8 @@ from typing import Any
 
 import ablate
 from ablate.errors import LaunchError
-from ablate.launch.compatibility import look_around, require_alike
-from ablate.launch.shared_folder import Token
+from ablate.launch.remote.compatibility import look_around, require_alike
+from ablate.launch.remote.shared_folder import Token
 
 _DEFAULT_PORT = 6379
 _REACH_S = 5.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ablate.errors import LaunchError
-from ablate.launch.kubernetes_manifest import KubernetesOptions, manifest, require_reachable
+from ablate.launch.kubernetes.manifest import KubernetesOptions, manifest, require_reachable
 from ablate.launch.launcher import AgentStatus
 from ablate.worker.agent_options import AgentOptions
 

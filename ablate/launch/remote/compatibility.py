@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from ablate.errors import LaunchError
-from ablate.launch.shared_folder import Token
+from ablate.launch.remote.shared_folder import Token
 
 _MISSING = "none"
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from ablate.errors import DataError, LaunchError, SpecError
-from ablate.launch import address
-from ablate.launch.agent_group import DATA, HOME
+from ablate.launch.remote import address
+from ablate.launch.remote.agent_group import DATA, HOME
 from ablate.study.plan import CONFIRM, SEARCH
 from ablate.worker.agent_options import AgentOptions
 

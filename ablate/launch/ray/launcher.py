@@ -15,11 +15,11 @@ from typing import Any
 
 from ablate import settings
 from ablate.errors import AblateError
-from ablate.launch import address
-from ablate.launch.agent_group import AgentEnvironment, AgentGroup, data_folder
 from ablate.launch.launcher import AgentStatus
-from ablate.launch.ray_cluster import Node, RayOptions, connect, import_ray, look_at, require_room, usable_nodes
-from ablate.launch.shared_folder import Token
+from ablate.launch.ray.cluster import Node, RayOptions, connect, import_ray, look_at, require_room, usable_nodes
+from ablate.launch.remote import address
+from ablate.launch.remote.agent_group import AgentEnvironment, AgentGroup, data_folder
+from ablate.launch.remote.shared_folder import Token
 from ablate.worker.agent_options import AgentOptions
 
 _MOST_RESTARTS = 50

@@ -17,11 +17,12 @@ from typing import Any
 
 from ablate import settings
 from ablate.errors import LaunchError
-from ablate.launch import address, slurm_queue
-from ablate.launch.agent_group import AgentEnvironment, data_folder
 from ablate.launch.launcher import AgentStatus
-from ablate.launch.shared_folder import Token
-from ablate.launch.slurm_task import SlurmTask, import_submitit
+from ablate.launch.remote import address
+from ablate.launch.remote.agent_group import AgentEnvironment, data_folder
+from ablate.launch.remote.shared_folder import Token
+from ablate.launch.slurm import queue as slurm_queue
+from ablate.launch.slurm.task import SlurmTask, import_submitit
 from ablate.worker.agent_options import AgentOptions
 
 _MOST_REQUEUES = 1000  # a trial goes on from its checkpoint, so a requeued element is no second try

@@ -13,7 +13,7 @@ from pathlib import Path
 from ablate.errors import LaunchError
 from ablate.launch.launcher import AgentStatus
 from ablate.launch.local import LocalLauncher
-from ablate.launch.shared_folder import Token
+from ablate.launch.remote.shared_folder import Token
 from ablate.worker.agent_options import AgentOptions
 
 HOME = "ABLATE_HOME"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablate.errors import LaunchError
-from ablate.launch.agent_group import AgentEnvironment, AgentGroup
 from ablate.launch.launcher import AgentStatus
+from ablate.launch.remote.agent_group import AgentEnvironment, AgentGroup
 from ablate.worker.agent_options import AgentOptions
 
 _SIGNAL_VARIABLE = "SUBMITIT_PREEMPT_SIGNAL"

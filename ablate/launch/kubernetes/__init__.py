@@ -1,0 +1,1 @@
+"""Agents as an indexed Kubernetes Job."""
