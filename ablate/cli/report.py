@@ -28,20 +28,21 @@ def report(
     """Write the report page and its tables; while a study is going on, it says how much is missing."""
     from ablate.cli.summary import show_summary, summary_document
     from ablate.report.dashboard import board
+    from ablate.report.evidence import weigh
     from ablate.report.page import write_report
     from ablate.report.summary import summary
     from ablate.store.dashboard import publish
 
     store, name = open_store(storage), study_name(study)
-    tables = store.tables(name)
-    files = write_report(tables, out or settings.home() / "reports" / name, partial=partial, pdf=pdf)
-    shown = board(tables, partial=partial)
+    evidence = weigh(store.tables(name), partial=partial)
+    files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf)
+    shown = board(evidence)
     publish(store, name, note=shown.note, figures=shown.figures)
-    found = summary(tables, partial=partial)
+    outcome = summary(evidence)
     if as_json:
-        emit_json(summary_document(name, found) | {"page": files.page, "tables": list(files.tables)})
+        emit_json(summary_document(name, outcome) | {"page": files.page, "tables": list(files.tables)})
         return
-    show_summary(name, found)
+    show_summary(name, outcome)
     console.print(f"report: {files.page}", markup=False, highlight=False, soft_wrap=True)
 
 

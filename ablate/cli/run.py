@@ -254,15 +254,16 @@ def _complain(statuses: "Sequence[AgentStatus]") -> None:
 def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> None:
     """Say what came out; exit status 1 where slots have failed."""
     from ablate.cli.summary import show_summary, summary_document
+    from ablate.report.evidence import weigh
     from ablate.report.summary import summary
     from ablate.store.slot import SlotState
 
     store.reconcile(spec.name, thorough=True)
     counts = store.counts(spec.name)
     if as_json:
-        emit_json(summary_document(spec.name, summary(store.tables(spec.name))))
+        emit_json(summary_document(spec.name, summary(weigh(store.tables(spec.name)))))
     elif not quiet:
-        show_summary(spec.name, summary(store.tables(spec.name)))
+        show_summary(spec.name, summary(weigh(store.tables(spec.name))))
         reused = f", {counts.taken()} of them reused from other studies" if counts.taken() else ""
         done = f"{counts.of(SlotState.DONE)} of {counts.total()} slots done{reused}"
         _say(f"{done}; page: ablate report --study {spec.name}")

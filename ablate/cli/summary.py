@@ -17,7 +17,7 @@ def show_summary(study: str, found: "Summary") -> None:
     if found.rows:
         emit([_narrow(row) for row in found.rows], title=study)
     for verdict in found.verdicts:
-        where = "" if verdict.context == "{}" else f" at {context_text(verdict.context)}"
+        where = f" at {context_text(verdict.context)}" if verdict.context.factors else ""
         console.print(f"{verdict.outcome}{where}: {verdict.sentence}", markup=False, highlight=False, soft_wrap=True)
     for note in found.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
@@ -41,7 +41,7 @@ def summary_document(study: str, found: "Summary") -> dict[str, Any]:
     verdicts = [
         {
             "contrast": verdict.contrast,
-            "context": verdict.context,
+            "context": verdict.context.values,
             "outcome": verdict.outcome,
             "sentence": verdict.sentence,
         }

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from scipy import stats
 
-from ablate.report import frame, wording
+from ablate.report import wording
 from ablate.report.block import block_pictures
+from ablate.report.context import Context
 from ablate.report.evidence import Evidence
 from ablate.report.markup import Column, paragraph, table, tag
 from ablate.report.section import Section
+from ablate.report.study_record import SCORES, StudyRecord
 from ablate.stats.effect import Effect
-from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ArmScore:
     """
 
     arm: str
-    context: str
+    context: Context
     column: str
     n: int
     mean: float
@@ -49,47 +50,45 @@ class ArmFacts:
 
     phase: str
     arms: tuple[str, ...]
-    contexts: tuple[str, ...]
+    contexts: tuple[Context, ...]
     baseline: str | None
     scores: tuple[ArmScore, ...]
-    planned: Mapping[tuple[str, str], int]
+    planned: Mapping[tuple[str, Context], int]
 
-    def score(self, arm: str, context: str, column: str) -> ArmScore:
+    def score(self, arm: str, context: Context, column: str) -> ArmScore:
         """The one score of ``arm`` in ``context``."""
         return next(s for s in self.scores if (s.arm, s.context, s.column) == (arm, context, column))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Scores that any arm has."""
-        return tuple(c for c in frame.SCORES if any(s.n for s in self.scores if s.column == c))
+        return tuple(c for c in SCORES if any(s.n for s in self.scores if s.column == c))
 
 
-def arm_facts(tables: StudyTables, evidence: Evidence | None = None) -> ArmFacts:
+def arm_facts(study: StudyRecord, evidence: Evidence | None = None) -> ArmFacts:
     """Mean, spread and interval of each arm in each context; with ``evidence``, test intervals over patients too."""
     effects = evidence.effects if evidence else {}
-    confirmed, searched = (frame.finished(tables, phase=phase) for phase in ("confirm", "search"))
+    confirmed, searched = (study.finished(phase) for phase in ("confirm", "search"))
     phase, done = ("search", searched) if len(searched) and not len(confirmed) else ("confirm", confirmed)
     scores = [
         _with_patients(_score(rows[column], arm=arm, context=context, column=column), effects)
-        for context, arm, rows in frame.groups(done, tables)
-        for column in frame.SCORES
+        for context, arm, rows in study.cells(done)
+        for column in SCORES
     ]
-    planned = {(a, c): len(rows) for c, a, rows in frame.groups(frame.slots(tables, phase=phase), tables)}
-    return ArmFacts(
-        phase, tuple(frame.arms(tables)), tuple(frame.contexts(tables)), frame.baseline(tables), tuple(scores), planned
-    )
+    planned = {(a, c): len(rows) for c, a, rows in study.cells(study.phase(phase))}
+    return ArmFacts(phase, study.arms, study.contexts, study.baseline, tuple(scores), planned)
 
 
-def _score(values: pd.Series, *, arm: str, context: str, column: str) -> ArmScore:
-    found = values.dropna().to_numpy(float)
-    n = len(found)
-    mean = float(found.mean()) if n else math.nan
-    sd = float(found.std(ddof=1)) if n > 1 else math.nan
+def _score(values: pd.Series, *, arm: str, context: Context, column: str) -> ArmScore:
+    scores = values.dropna().to_numpy(float)
+    n = len(scores)
+    mean = float(scores.mean()) if n else math.nan
+    sd = float(scores.std(ddof=1)) if n > 1 else math.nan
     score = ArmScore(arm, context, column, n, mean, sd, math.nan, math.nan)
     return replace(score, low=mean - score.seed_half, high=mean + score.seed_half)
 
 
-def _with_patients(score: ArmScore, effects: Mapping[tuple[str, str, str], Effect]) -> ArmScore:
+def _with_patients(score: ArmScore, effects: Mapping[tuple[Context, str, str], Effect]) -> ArmScore:
     """The wider interval, where it was taken over the same replicates."""
     split, _, metric = score.column.partition("_")
     effect = effects.get((score.context, score.arm, metric)) if split == "test" else None
@@ -116,7 +115,7 @@ def arm_rows(facts: ArmFacts) -> tuple[list[Column], list[list[object]]]:
     return columns, rows
 
 
-def arm_section(tables: StudyTables, facts: ArmFacts) -> Section:
+def arm_section(study: StudyRecord, facts: ArmFacts) -> Section:
     """The table of arms and every replicate."""
     columns, rows = arm_rows(facts)
     what = (
@@ -135,7 +134,7 @@ def arm_section(tables: StudyTables, facts: ArmFacts) -> Section:
         return Section("arms", "Arms", (paragraph("No score yet."),))
     note = f"n counts {what}.{both}{alone}{how}"
     body = [table(columns, rows, label="Scores of the arms"), paragraph(note, class_="note")]
-    pictures = block_pictures(tables)
+    pictures = block_pictures(study)
     head = [tag("h3", "Every replicate"), paragraph(_PAIRED, class_="note")] if pictures else []
     return Section("arms", "Arms", (*body, *head, *pictures))
 

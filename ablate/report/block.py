@@ -6,17 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from ablate.report import frame, theme, wording
+from ablate.report import theme, wording
+from ablate.report.context import Context
 from ablate.report.markup import Column
 from ablate.report.section import Picture
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
 
 
 @dataclass(frozen=True)
 class BlockFacts:
     """One score of every replicate: arms across, a line for each block."""
 
-    context: str
+    context: Context
     column: str
     arms: tuple[str, ...]
     baseline: str | None
@@ -24,14 +25,14 @@ class BlockFacts:
     values: tuple[tuple[float, ...], ...]  # by block, then arm; NaN where the slot is not done
 
 
-def block_facts(tables: StudyTables, *, context: str, column: str) -> BlockFacts:
+def block_facts(study: StudyRecord, *, context: Context, column: str) -> BlockFacts:
     """Replicates of a context side by side."""
-    done = frame.finished(tables, phase="confirm")
+    done = study.finished("confirm")
     done = done[done["context"] == context]
-    arms = [arm for arm in frame.arms(tables) if (done["arm"] == arm).any()]
+    arms = [arm for arm in study.arms if (done["arm"] == arm).any()]
     wide = done.pivot_table(index="index", columns="arm", values=column, aggfunc="first").reindex(columns=arms)
     rows = tuple(tuple(float(value) for value in row) for row in wide.to_numpy(float))
-    return BlockFacts(context, column, tuple(arms), frame.baseline(tables), tuple(int(i) for i in wide.index), rows)
+    return BlockFacts(context, column, tuple(arms), study.baseline, tuple(int(i) for i in wide.index), rows)
 
 
 def block_figure(facts: BlockFacts) -> go.Figure:
@@ -65,8 +66,8 @@ def block_figure(facts: BlockFacts) -> go.Figure:
 
 
 def _mean(values: np.ndarray) -> float:
-    found = values[~np.isnan(values)]
-    return float(found.mean()) if len(found) else math.nan
+    scores = values[~np.isnan(values)]
+    return float(scores.mean()) if len(scores) else math.nan
 
 
 def _block_lines(facts: BlockFacts) -> list[go.Scatter]:
@@ -80,13 +81,13 @@ def _block_lines(facts: BlockFacts) -> list[go.Scatter]:
     return [go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", connectgaps=False)]
 
 
-def block_pictures(tables: StudyTables) -> list[Picture]:
+def block_pictures(study: StudyRecord) -> list[Picture]:
     """Paired dots of both objectives in every context, on the test fold where it was scored."""
-    split = "test" if frame.finished(tables, phase="confirm")["test_auroc"].notna().any() else "val"
+    split = "test" if study.finished("confirm")["test_auroc"].notna().any() else "val"
     pictures = []
-    for k, context in enumerate(frame.contexts(tables)):
+    for k, context in enumerate(study.contexts):
         for metric in wording.METRIC_NAMES:
-            blocks = block_facts(tables, context=context, column=f"{split}_{metric}")
+            blocks = block_facts(study, context=context, column=f"{split}_{metric}")
             if blocks.blocks:
                 pictures.append(_block_picture(blocks, k))
     return pictures

@@ -1,15 +1,18 @@
 """What the study cost: the search budget of each arm, and hours useful, shared and lost."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from ablate.report import frame, theme, wording
+from ablate.report import theme, wording
+from ablate.report.context import Context
 from ablate.report.markup import Column, Html, paragraph, table
 from ablate.report.section import Picture, Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
+from ablate.store.slot import SlotState
 
 SHARED_STAGE = "features"  # of the frozen encoder: computed once, used by every trial
 _GIB = 2**30
@@ -21,39 +24,40 @@ class BudgetFacts:
     """Slots and seconds by arm.
 
     Attributes:
-        slots: (phase, arm, context) -> state -> count, "planned" among the states.
+        slots: (phase, arm, context) -> state -> count; ``planned`` their sum.
         seconds: arm -> useful, shared and failed seconds of finished attempts.
         is_equal: whether every arm was given as many search trials in every context.
     """
 
-    slots: Mapping[tuple[str, str, str], Mapping[str, int]]
+    slots: Mapping[tuple[str, str, Context], Mapping[SlotState, int]]
+    planned: Mapping[tuple[str, str, Context], int]
     seconds: Mapping[str, Mapping[str, float]]
     is_equal: bool
     devices: tuple[str, ...]
 
 
-def budget_facts(tables: StudyTables) -> BudgetFacts:
+def budget_facts(study: StudyRecord) -> BudgetFacts:
     """Counts of slots by state and hours by what became of them."""
-    slots = {}
+    slots, planned = {}, {}
     for phase in ("search", "confirm"):
-        for context, arm, rows in frame.groups(frame.slots(tables, phase=phase), tables):
+        for context, arm, rows in study.cells(study.phase(phase)):
             if len(rows):
-                states = {str(name): int(count) for name, count in rows["state"].value_counts().items()}
-                slots[phase, arm, context] = {"planned": len(rows)} | states
-    planned = {counts["planned"] for (phase, _, _), counts in slots.items() if phase == "search"}
-    return BudgetFacts(slots, _seconds(tables), len(planned) <= 1, _devices(tables))
+                slots[phase, arm, context] = Counter(rows["state"])
+                planned[phase, arm, context] = len(rows)
+    searched = {n for (phase, _, _), n in planned.items() if phase == "search"}
+    return BudgetFacts(slots, planned, _seconds(study), len(searched) <= 1, _devices(study))
 
 
-def _seconds(tables: StudyTables) -> dict[str, dict[str, float]]:
-    arm_of = tables.slots.set_index("slot_id")["arm"].astype(str)
-    total = {arm: dict.fromkeys(KINDS, 0.0) for arm in frame.arms(tables)}
-    attempts = tables.attempts[tables.attempts["ended_at"].notna()]
+def _seconds(study: StudyRecord) -> dict[str, dict[str, float]]:
+    arm_of = study.slots["arm"]
+    total = {arm: dict.fromkeys(KINDS, 0.0) for arm in study.arms}
+    attempts = study.tables.attempts[study.tables.attempts["ended_at"].notna()]
     spans = (
         pd.to_datetime(attempts["ended_at"], utc=True) - pd.to_datetime(attempts["started_at"], utc=True)
     ).dt.total_seconds()
     for slot_id, outcome, span in zip(attempts["slot_id"], attempts["outcome"], spans, strict=True):
         total[arm_of[slot_id]]["useful" if str(outcome).lower() == "done" else "failed"] += float(span)
-    shared = tables.seconds[tables.seconds["stage"] == SHARED_STAGE]
+    shared = study.tables.seconds[study.tables.seconds["stage"] == SHARED_STAGE]
     for slot_id, span in zip(shared["slot_id"], shared["seconds"], strict=True):
         moved = min(float(span), total[arm_of[slot_id]]["useful"])
         total[arm_of[slot_id]]["useful"] -= moved
@@ -61,9 +65,9 @@ def _seconds(tables: StudyTables) -> dict[str, dict[str, float]]:
     return total
 
 
-def _devices(tables: StudyTables) -> tuple[str, ...]:
-    known = tables.attempts["device"].dropna().astype(str)
-    return tuple(sorted(set(known) - {""}))
+def _devices(study: StudyRecord) -> tuple[str, ...]:
+    devices = study.tables.attempts["device"].dropna().astype(str)
+    return tuple(sorted(set(devices) - {""}))
 
 
 def budget_figure(facts: BudgetFacts) -> go.Figure:
@@ -88,47 +92,52 @@ def budget_figure(facts: BudgetFacts) -> go.Figure:
     return drawn.update_yaxes(**theme.category(arms, autorange="reversed"))
 
 
-def budget_section(tables: StudyTables) -> Section:
+def budget_section(study: StudyRecord) -> Section:
     """Search budget and hours of each arm."""
-    facts = budget_facts(tables)
+    facts = budget_facts(study)
     fair = (
         "Each arm got the same number of search trials in each context, from the same sampler."
         if facts.is_equal
         else "The arms did not get the same number of search trials: a comparison of tuned arms is not fair."
     )
-    sampler = (tables.spec.get("search") or {}).get("sampler")
-    names = [
-        paragraph(fair, f" Sampler: {sampler}." if sampler else None, class_=None if facts.is_equal else "warning")
-    ]
-    return Section("budget", "Budget and hours", (*names, _slots_table(facts), *_hours(facts), *_packings(tables)))
+    sampler = f" Sampler: {study.spec.search.sampler}."
+    budget = paragraph(fair, sampler, class_=None if facts.is_equal else "warning")
+    return Section("budget", "Budget and hours", (budget, _slots_table(facts), *_hours(facts), *_packings(study)))
+
+
+_STATE_TITLES = {
+    SlotState.LEASED: "going",
+    SlotState.WAITING: "waiting",
+    SlotState.FAILED: "failed",
+    SlotState.CANCELLED: "cancelled",
+}
 
 
 def _slots_table(facts: BudgetFacts) -> Html:
     """A row for each arm and context; columns of states that no slot is in are left out."""
-    others = [
-        name
-        for name in ("LEASED", "WAITING", "FAILED", "CANCELLED")
-        if any(name in counts for counts in facts.slots.values())
-    ]
-    titles = {"LEASED": "going", "WAITING": "waiting", "FAILED": "failed", "CANCELLED": "cancelled"}
+    others = [state for state in _STATE_TITLES if any(state in counts for counts in facts.slots.values())]
     phases = [phase for phase in ("search", "confirm") if any(key[0] == phase for key in facts.slots)]
     columns = [
         Column("arm"),
         Column("data", wording.share_text),
         *(Column(f"{phase}, done", number=True) for phase in phases),
-        *(Column(titles[name], wording.whole, True) for name in others),
+        *(Column(_STATE_TITLES[state], wording.whole, True) for state in others),
     ]
     rows = []
     for arm, context in dict.fromkeys((arm, context) for _, arm, context in facts.slots):
-        counts = [facts.slots.get((phase, arm, context), {}) for phase in phases]
-        done = [f"{of.get('DONE', 0)} of {of['planned']}" if of else wording.NONE for of in counts]
-        rows.append([arm, context, *done, *(sum(of.get(name, 0) for of in counts) for name in others)])
+        keys = [(phase, arm, context) for phase in phases]
+        counts = [facts.slots.get(key, {}) for key in keys]
+        done = [
+            f"{states.get(SlotState.DONE, 0)} of {facts.planned[key]}" if states else wording.NONE
+            for key, states in zip(keys, counts, strict=True)
+        ]
+        rows.append([arm, context, *done, *(sum(states.get(state, 0) for states in counts) for state in others)])
     return table(columns, rows, label="Slots by arm and context")
 
 
-def _packings(tables: StudyTables) -> tuple[Html, ...]:
+def _packings(study: StudyRecord) -> tuple[Html, ...]:
     """How many trainers shared a GPU, and the measurement that says so."""
-    if not tables.packings:
+    if not study.tables.packings:
         return ()
     columns = [
         Column("device"),
@@ -145,10 +154,10 @@ def _packings(tables: StudyTables) -> tuple[Html, ...]:
             f"{level['batches_per_s'] / packing['levels'][0]['batches_per_s']:.2f}",
             f"{level['used_bytes'] / _GIB:.1f} of {level['total_bytes'] / _GIB:.1f}",
         )
-        for packing in tables.packings
+        for packing in study.tables.packings
         for level in packing["levels"]
     ]
-    chosen = "; ".join(f"{one['n_trainers']} on {one['gpu']} ({one['why']})" for one in tables.packings)
+    chosen = "; ".join(f"{one['n_trainers']} on {one['gpu']} ({one['why']})" for one in study.tables.packings)
     said = paragraph(f"Trainers that a device is good for, by a pilot with this study's trials: {chosen}.")
     return said, table(columns, rows, label="Trainers sharing a device")
 

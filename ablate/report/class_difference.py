@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from ablate.report import frame, theme, wording
+from ablate.report import theme, wording
+from ablate.report.context import Context
 from ablate.report.markup import Column, paragraph
 from ablate.report.section import Picture, Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ClassDifference:
 class ClassFacts:
     """Differences of every declared contrast in one context, classes by falling difference of the first contrast."""
 
-    context: str
+    context: Context
     split: str
     contrasts: tuple[str, ...]
     classes: tuple[str, ...]
@@ -35,24 +36,23 @@ class ClassFacts:
     without_score: tuple[str, ...]
 
 
-def class_facts(tables: StudyTables, *, context: str) -> ClassFacts:
+def class_facts(study: StudyRecord, *, context: Context) -> ClassFacts:
     """Per-class AUROC differences, on the test fold where it was scored, else on validation."""
-    done = frame.finished(tables, phase="confirm")
+    done = study.finished("confirm")
     done = done[done["context"] == context]
-    scores = tables.class_scores[tables.class_scores["slot_id"].isin(done.index)]
+    scores = study.tables.class_scores[study.tables.class_scores["slot_id"].isin(done.index)]
     split = "test" if (scores["split"] == "test").any() else "val"
     scores = scores[scores["split"] == split]
     wide = scores.pivot_table(index="slot_id", columns="class_name", values="auroc", dropna=False)
-    named = {str(entry["name"]): frame.weights(entry) for entry in frame.contrasts(tables)}
-    found: list[ClassDifference] = []
-    for name, weights in named.items():
-        found += _differences(name, _blocks(wide, done, weights))
-    known = {d.class_name for d in found}
-    first = {d.class_name: d.difference for d in found if d.contrast == next(iter(named))} if named else {}
-    classes = tuple(sorted(known, key=lambda c: (-first.get(c, -math.inf), c)))
+    differences: list[ClassDifference] = []
+    for contrast in study.contrasts:
+        differences += _differences(contrast.name, _blocks(wide, done, contrast.weights()))
+    scored = {d.class_name for d in differences}
+    first = {d.class_name: d.difference for d in differences if d.contrast == study.contrasts[0].name}
+    classes = tuple(sorted(scored, key=lambda c: (-first.get(c, -math.inf), c)))
     every = {str(name) for name in scores["class_name"]}
-    contrasts = tuple(name for name in named if any(d.contrast == name for d in found))
-    return ClassFacts(context, split, contrasts, classes, tuple(found), tuple(sorted(every - known)))
+    contrasts = tuple(dict.fromkeys(d.contrast for d in differences))
+    return ClassFacts(context, split, contrasts, classes, tuple(differences), tuple(sorted(every - scored)))
 
 
 def _blocks(wide: pd.DataFrame, done: pd.DataFrame, weights: dict[str, float]) -> pd.DataFrame:
@@ -66,14 +66,12 @@ def _blocks(wide: pd.DataFrame, done: pd.DataFrame, weights: dict[str, float]) -
 
 
 def _differences(contrast: str, blocks: pd.DataFrame) -> list[ClassDifference]:
-    found = []
-    for name in blocks:
-        values = blocks[name].dropna()
-        if len(values):
-            found.append(
-                ClassDifference(str(name), contrast, len(values), float(values.mean()), float(values.std(ddof=1)))
-            )
-    return found
+    by_class = {str(name): blocks[name].dropna() for name in blocks}
+    return [
+        ClassDifference(name, contrast, len(values), float(values.mean()), float(values.std(ddof=1)))
+        for name, values in by_class.items()
+        if len(values)
+    ]
 
 
 def class_figure(facts: ClassFacts) -> go.Figure:
@@ -108,9 +106,9 @@ def class_figure(facts: ClassFacts) -> go.Figure:
     return drawn.update_yaxes(**theme.category(list(facts.classes), autorange="reversed"))
 
 
-def class_section(tables: StudyTables) -> Section | None:
+def class_section(study: StudyRecord) -> Section | None:
     """One picture for each context; None without scored classes or contrasts."""
-    facts = [class_facts(tables, context=context) for context in frame.contexts(tables)]
+    facts = [class_facts(study, context=context) for context in study.contexts]
     pictures = [_picture(one, k) for k, one in enumerate(facts) if one.differences]
     if not pictures:
         return None

@@ -1,21 +1,21 @@
 """Contrasts in full: every number behind a verdict, and the same contrasts by other methods."""
 
 from ablate.report import wording
+from ablate.report.context import Context
 from ablate.report.evidence import Evidence
 from ablate.report.markup import Column, Content, Html, details, markup, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.stats.contrast import Contrast
-from ablate.store.study_tables import StudyTables
 
 
-def contrast_section(tables: StudyTables, evidence: Evidence) -> Section | None:
+def contrast_section(evidence: Evidence) -> Section | None:
     """Every number behind the verdicts; None without one."""
     if not evidence.contrasts:
         return None
     rows = [
         (
             c.name,
-            c.context,
+            Context.of(c.context),
             wording.METRIC_NAMES[c.metric],
             _badge(c),
             c.difference,
@@ -87,7 +87,7 @@ def _checks(evidence: Evidence) -> Content:
     rows = [
         (
             c.name,
-            c.context,
+            Context.of(c.context),
             wording.METRIC_NAMES[c.metric],
             wording.interval(c.ci_boot_low, c.ci_boot_high, sign=True),
             c.p_superior,

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from ablate.report import frame, theme, wording
+from ablate.report import theme, wording
+from ablate.report.context import Context
 from ablate.report.markup import Column
 from ablate.report.section import Picture, Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
 
 STAGES = ("probe", "finetune")
 
@@ -22,28 +23,28 @@ class CurveFacts:
         curves: arm -> (epoch, mean, lowest, highest, trials) in order; probing epochs count below 1 and end at 0.
     """
 
-    context: str
+    context: Context
     column: str
     phase: str
     baseline: str | None
     curves: Mapping[str, tuple[tuple[int, float, float, float, int], ...]]
 
 
-def curve_facts(tables: StudyTables, *, context: str, column: str) -> CurveFacts:
+def curve_facts(study: StudyRecord, *, context: Context, column: str) -> CurveFacts:
     """Curves of a context, from the confirmation where it has results, else from the search."""
-    phase = "confirm" if len(frame.finished(tables, phase="confirm")) else "search"
-    done = frame.finished(tables, phase=phase)
+    phase = "confirm" if len(study.finished("confirm")) else "search"
+    done = study.finished(phase)
     done = done[done["context"] == context]
-    epochs = _timeline(tables.epochs[tables.epochs["slot_id"].isin(done.index)], column)
+    epochs = _timeline(study.tables.epochs[study.tables.epochs["slot_id"].isin(done.index)], column)
     epochs["arm"] = epochs["slot_id"].map(done["arm"])
     curves: dict[str, tuple[tuple[int, float, float, float, int], ...]] = {}
-    for arm in frame.arms(tables):
+    for arm in study.arms:
         rows = epochs[epochs["arm"] == arm].groupby("at")[column].agg(["mean", "min", "max", "count"])
         if len(rows):
             curves[arm] = tuple(
                 (int(r[0]), float(r[1]), float(r[2]), float(r[3]), int(r[4])) for r in rows.itertuples()
             )
-    return CurveFacts(context, column, phase, frame.baseline(tables), curves)
+    return CurveFacts(context, column, phase, study.baseline, curves)
 
 
 def _timeline(epochs: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -94,11 +95,11 @@ def curve_figure(facts: CurveFacts) -> go.Figure:
     return drawn
 
 
-def curve_section(tables: StudyTables) -> Section | None:
+def curve_section(study: StudyRecord) -> Section | None:
     """Curves of every context; None before the first epoch."""
     pictures = []
-    for k, context in enumerate(frame.contexts(tables)):
-        facts = curve_facts(tables, context=context, column="val_auroc")
+    for k, context in enumerate(study.contexts):
+        facts = curve_facts(study, context=context, column="val_auroc")
         if facts.curves:
             pictures.append(_picture(facts, k))
     return Section("curves", "Learning curves", tuple(pictures)) if pictures else None

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from ablate.report import arm, block, efficiency, forest, paper_claim, verdict, wording
-from ablate.report.evidence import Evidence, weigh
-from ablate.store.study_tables import StudyTables
+from ablate.report import arm, block, efficiency, forest, verdict, wording
+from ablate.report.caveat import caveats
+from ablate.report.evidence import Evidence
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,18 @@ class Board:
     figures: dict[str, go.Figure]
 
 
-def board(tables: StudyTables, *, partial: bool = False) -> Board:
+def board(evidence: Evidence) -> Board:
     """Question, verdicts and arms as a note; forest, paired dots and data efficiency as figures."""
-    evidence = weigh(tables, partial=partial)
-    return Board(
-        _note(tables, evidence),
-        {name: figure.update_layout(height=None) for name, figure in _figures(tables, evidence).items()},
-    )
+    figures = {name: figure.update_layout(height=None) for name, figure in _figures(evidence).items()}
+    return Board(_note(evidence), figures)
 
 
-def _figures(tables: StudyTables, evidence: Evidence) -> dict[str, go.Figure]:
-    figures = {picture.name: picture.figure for picture in forest.forest_pictures(tables, evidence)}
+def _figures(evidence: Evidence) -> dict[str, go.Figure]:
+    figures = {picture.name: picture.figure for picture in forest.forest_pictures(evidence)}
     if evidence.refuses_tables:
         return figures
-    facts = arm.arm_facts(tables, evidence)
-    for picture in block.block_pictures(tables):
+    facts = arm.arm_facts(evidence.study, evidence)
+    for picture in block.block_pictures(evidence.study):
         figures[picture.name] = picture.figure
     section = efficiency.efficiency_section(facts)
     for part in section.body if section else ():
@@ -44,15 +41,15 @@ def _figures(tables: StudyTables, evidence: Evidence) -> dict[str, go.Figure]:
     return figures
 
 
-def _note(tables: StudyTables, evidence: Evidence) -> str:
-    lines = [f"# {_plain(str(tables.spec.get('question') or tables.name))}", ""]
-    for one in verdict.verdict_facts(tables, evidence):
-        where = "" if one.context == "{}" else f" ({wording.context_text(one.context)})"
+def _note(evidence: Evidence) -> str:
+    lines = [f"# {_plain(evidence.study.spec.question)}", ""]
+    for one in verdict.verdict_facts(evidence):
+        where = f" ({wording.context_text(one.context)})" if one.context.factors else ""
         lines.append(f"- **{one.outcome}**{where}: {_plain(one.sentence)}")
     lines += ["", *[_plain(line) for line in evidence.mixed], ""]
     if not evidence.refuses_tables:
-        lines += _arms(arm.arm_facts(tables, evidence))
-    lines += ["", *(f"*{_plain(line)}*" for line in paper_claim.caveats(tables))]
+        lines += _arms(arm.arm_facts(evidence.study, evidence))
+    lines += ["", *(f"*{_plain(line)}*" for line in caveats(evidence.study.spec))]
     return "\n".join(lines).strip() + "\n"
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ablate.report import frame, wording
+from ablate.report import wording
 from ablate.report.markup import Column, Content, items, paragraph, table
 from ablate.report.section import Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import OPEN, StudyRecord
+from ablate.store.slot import SlotState
 
 
 @dataclass(frozen=True)
@@ -22,41 +23,36 @@ class DeviationFacts:
     skipped: int  # damaged records that were left out
 
 
-def deviation_facts(tables: StudyTables) -> DeviationFacts:
+def deviation_facts(study: StudyRecord) -> DeviationFacts:
     """Failed, cancelled, unfinished and retried slots."""
-    slots = frame.slots(tables)
-    failed = slots[slots["state"] == frame.FAILED]
+    slots = study.slots
+    failed = slots[slots["state"] == SlotState.FAILED]
     rows = tuple(
         (str(r.key), int(r.attempts), "no reason recorded" if wording.missing(r.reason) else str(r.reason))
         for r in failed.itertuples()
     )
-    going = slots[slots["state"].isin(frame.OPEN)]
+    going = slots[slots["state"].isin(OPEN)]
     unfinished = {str(phase): int(count) for phase, count in going["phase"].value_counts().sort_index().items()}
-    retried = int(((slots["attempts"] > 1) & (slots["state"] == frame.DONE)).sum())
-    cancelled = tuple(slots.loc[slots["state"] == frame.CANCELLED, "key"].astype(str))
-    return DeviationFacts(
-        rows, cancelled, unfinished, retried, frame.sources(tables), _lost_classes(tables), _skipped(tables)
-    )
+    retried = int(((slots["attempts"] > 1) & (slots["state"] == SlotState.DONE)).sum())
+    cancelled = tuple(slots.loc[slots["state"] == SlotState.CANCELLED, "key"].astype(str))
+    return DeviationFacts(rows, cancelled, unfinished, retried, study.sources, _lost_classes(study), _skipped(study))
 
 
-def _skipped(tables: StudyTables) -> int:
-    counts = tables.scores["n_skipped"].dropna() if "n_skipped" in tables.scores else ()
-    return int(max(counts, default=0))
+def _skipped(study: StudyRecord) -> int:
+    scores = study.tables.scores
+    return int(max(scores["n_skipped"].dropna(), default=0)) if "n_skipped" in scores else 0
 
 
-def _lost_classes(tables: StudyTables) -> tuple[str, ...]:
-    if "lost_classes" not in tables.scores:
+def _lost_classes(study: StudyRecord) -> tuple[str, ...]:
+    if "lost_classes" not in study.tables.scores:
         return ()
-    return tuple(
-        sorted(
-            {str(name) for names in tables.scores["lost_classes"] if isinstance(names, list | tuple) for name in names}
-        )
-    )
+    lost = [names for names in study.tables.scores["lost_classes"] if isinstance(names, list | tuple)]
+    return tuple(sorted({str(name) for names in lost for name in names}))
 
 
-def deviation_section(tables: StudyTables) -> Section:
+def deviation_section(study: StudyRecord) -> Section:
     """Failed, missing and excluded slots, each by name."""
-    facts = deviation_facts(tables)
+    facts = deviation_facts(study)
     lines: list[Content] = [
         f"{wording.whole(n)} {phase} slots are not done yet." for phase, n in facts.unfinished.items()
     ]

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablate.report import frame, wording
+from ablate.report import wording
+from ablate.report.context import Context
 from ablate.report.markup import Column, Content, paragraph, table, tag
+from ablate.report.study_record import StudyRecord
 from ablate.stats.hypothesis_test import rank_correlation
-from ablate.store.study_tables import StudyTables
-from ablate.train.early_stopping import EarlyStopping, given
+from ablate.train.early_stopping import EarlyStopping
 from ablate.train.params import Params
 
 
@@ -28,7 +29,7 @@ class Rung:
         spearman, kendall: between the score at the rung and the final one; NaN with fewer than three trials.
     """
 
-    context: str
+    context: Context
     arm: str
     epoch: int
     n_reached: int
@@ -63,35 +64,37 @@ class RungFacts:
         return sum(rung.saved_s for rung in self.rungs)
 
 
-def rung_facts(tables: StudyTables) -> RungFacts:
+def rung_facts(study: StudyRecord) -> RungFacts:
     """Every rung of every arm in every context."""
-    declared = given((tables.spec.get("search") or {}).get("early_stopping") or False)
-    early = EarlyStopping.model_validate(declared or {})
-    column = frame.best_metric(tables)
-    done = frame.finished(tables, phase="search", with_stopped=True)
-    done["n_epochs"] = _n_epochs(tables, done)
-    epochs = tables.epochs[(tables.epochs["stage"] == "finetune") & tables.epochs["slot_id"].isin(done.index)]
+    declared = study.spec.search.early_stopping
+    early = declared or EarlyStopping()
+    column = study.spec.objectives.select
+    done = study.finished("search", with_stopped=True)
+    done["n_epochs"] = _n_epochs(study, done)
+    epochs = study.tables.epochs
+    epochs = epochs[(epochs["stage"] == "finetune") & epochs["slot_id"].isin(done.index)]
     curves = epochs.pivot_table(index="slot_id", columns="epoch", values=column).reindex(done.index)
     pace_s = epochs.groupby("slot_id")["seconds"].mean().reindex(done.index)
-    found = [
+    rungs = [
         _rung(trials.assign(at=curves[epoch], pace_s=pace_s), column, context=context, arm=arm, epoch=epoch)
-        for context, arm, trials in frame.groups(done, tables)
+        for context, arm, trials in study.cells(done)
         for epoch in _epochs(early, trials)
         if epoch in curves
     ]
-    return RungFacts(declared is not None, column, len(done), tuple(found))
+    return RungFacts(declared is not None, column, len(done), tuple(rungs))
 
 
-def _n_epochs(tables: StudyTables, done: pd.DataFrame) -> pd.Series:
-    known = tables.params["ft_epochs"] if "ft_epochs" in tables.params else pd.Series(dtype=float)
-    return known.reindex(done.index).fillna(Params().ft_epochs).astype(int)
+def _n_epochs(study: StudyRecord, done: pd.DataFrame) -> pd.Series:
+    params = study.tables.params
+    ft_epochs = params["ft_epochs"] if "ft_epochs" in params else pd.Series(dtype=float)
+    return ft_epochs.reindex(done.index).fillna(Params().ft_epochs).astype(int)
 
 
 def _epochs(early: EarlyStopping, trials: pd.DataFrame) -> Sequence[int]:
     return early.rungs(int(trials["n_epochs"].max())) if len(trials) else ()
 
 
-def _rung(trials: pd.DataFrame, column: str, *, context: str, arm: str, epoch: int) -> Rung:
+def _rung(trials: pd.DataFrame, column: str, *, context: Context, arm: str, epoch: int) -> Rung:
     reached = trials[trials["at"].notna()]
     stopped = reached[reached["stopped_epoch"] == epoch]
     whole = reached[reached["stopped_epoch"].isna() & reached[column].notna()]
@@ -122,9 +125,9 @@ def rung_frame(facts: RungFacts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(CSV_COLUMNS))
 
 
-def rung_contents(tables: StudyTables) -> Iterator[Content]:
+def rung_contents(study: StudyRecord) -> Iterator[Content]:
     """What it did, in a sentence and a table; nothing where the study does not use it."""
-    facts = rung_facts(tables)
+    facts = rung_facts(study)
     if not facts.is_on:
         return
     yield tag("h3", "Early stopping")

@@ -24,15 +24,12 @@ class EfficiencyFacts:
 
 def efficiency_facts(facts: ArmFacts, *, column: str) -> EfficiencyFacts | None:
     """Curves over data fractions; None with fewer than two of them."""
-    fractions = {context: wording.context_values(context).get("data_fraction") for context in facts.contexts}
-    if column not in facts.columns:
+    fractions = {c: c.data_fraction for c in facts.contexts if c.data_fraction is not None}
+    if column not in facts.columns or not 2 <= len(set(fractions.values())) == len(fractions):
         return None
-    known = {context: float(value) for context, value in fractions.items() if value is not None}
-    if len(set(known.values())) < 2 or len(known) != len(set(known.values())):
-        return None
-    ordered = sorted(known, key=lambda context: known[context])
+    ordered = sorted(fractions, key=lambda context: fractions[context])
     curves = {arm: tuple(facts.score(arm, context, column) for context in ordered) for arm in facts.arms}
-    return EfficiencyFacts(column, facts.baseline, curves, tuple(known[context] for context in ordered))
+    return EfficiencyFacts(column, facts.baseline, curves, tuple(fractions[context] for context in ordered))
 
 
 def efficiency_figure(facts: EfficiencyFacts) -> go.Figure:

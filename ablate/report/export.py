@@ -9,6 +9,7 @@ import pandas as pd
 from ablate import atomic
 from ablate.report import wording
 from ablate.report.arm import ArmFacts
+from ablate.report.context import Context
 from ablate.report.evidence import Evidence
 from ablate.report.importance import ImportanceFacts
 from ablate.stats.contrast import Contrast
@@ -37,7 +38,7 @@ def contrast_frame(evidence: Evidence) -> pd.DataFrame:
     rows = [
         (
             c.name,
-            wording.context_key(c.context),
+            wording.context_key(Context.of(c.context)),
             c.metric,
             c.n_blocks,
             c.difference,
@@ -139,9 +140,14 @@ TEX_FOOT = "\n\\bottomrule\n\\end{tabular}\n"
 
 
 def _tex_row(found: Contrast) -> str:
+    context = Context.of(found.context)
     interval = f"${found.difference:+.4f}$ (${found.ci_low:+.4f}$ to ${found.ci_high:+.4f}$)"
     p = "--" if wording.missing(found.p_holm) else f"${wording.probability(found.p_holm)}$"
-    cells = (_escape(found.name), _escape(wording.context_text(found.context)), wording.METRIC_NAMES[found.metric])
+    cells = (
+        _escape(found.name),
+        _escape(wording.context_text(context)),
+        wording.METRIC_NAMES[found.metric],
+    )
     return " & ".join([*cells, str(found.n_blocks), interval, p, str(found.verdict)]) + r" \\"
 
 

@@ -5,27 +5,27 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from ablate.report import frame, theme, wording
-from ablate.report.evidence import Evidence, margin_by_metric
+from ablate.report import theme, wording
+from ablate.report.context import Context
+from ablate.report.evidence import Evidence
 from ablate.report.markup import Column
 from ablate.report.section import Picture
 from ablate.stats.contrast import Contrast
-from ablate.store.study_tables import StudyTables
 
 
 @dataclass(frozen=True)
 class ForestFacts:
-    """Intervals of one metric, a row for each contrast and context; ``margin`` is NaN where none is declared."""
+    """Intervals of one metric, a row for each contrast and context; ``margin`` of equivalence."""
 
     metric: str
     rows: tuple[Contrast, ...]
     margin: float
 
 
-def forest_facts(tables: StudyTables, evidence: Evidence, *, metric: str) -> ForestFacts:
+def forest_facts(evidence: Evidence, *, metric: str) -> ForestFacts:
     """Intervals of one metric in the order of the page."""
     rows = tuple(c for c in evidence.contrasts if c.metric == metric)
-    return ForestFacts(metric, rows, margin_by_metric(tables).get(metric, float("nan")))
+    return ForestFacts(metric, rows, evidence.study.margin.model_dump()[metric])
 
 
 def forest_figure(facts: ForestFacts) -> go.Figure:
@@ -66,11 +66,9 @@ def forest_figure(facts: ForestFacts) -> go.Figure:
     )
     drawn.update_yaxes(**theme.category(places, autorange="reversed", showgrid=False, tickvals=labels))
     drawn.update_xaxes(zeroline=True, zerolinewidth=1.5, zerolinecolor="rgba(127,137,150,0.75)")
-    if facts.margin == facts.margin:
-        drawn.add_vrect(
-            x0=-facts.margin, x1=facts.margin, fillcolor="rgba(127,137,150,0.13)", line_width=0, layer="below"
-        )
-    return drawn
+    return drawn.add_vrect(
+        x0=-facts.margin, x1=facts.margin, fillcolor="rgba(127,137,150,0.13)", line_width=0, layer="below"
+    )
 
 
 _SYMBOLS = {"supported": "circle", "refuted": "diamond", "equivalent": "square", "unresolved": "circle-open"}
@@ -78,8 +76,8 @@ _SYMBOLS = {"supported": "circle", "refuted": "diamond", "equivalent": "square",
 
 def _labels(rows: Sequence[Contrast]) -> list[str]:
     """Names of the rows; the context is named where there are several."""
-    several = len({frame.canonical(c.context) for c in rows}) > 1
-    return [f"{c.name}, {wording.share_text(c.context)}" if several else c.name for c in rows]
+    several = len({Context.of(c.context) for c in rows}) > 1
+    return [f"{c.name}, {wording.share_text(Context.of(c.context))}" if several else c.name for c in rows]
 
 
 def _places(rows: Sequence[Contrast], labels: Sequence[str]) -> list[str]:
@@ -92,9 +90,9 @@ def _places(rows: Sequence[Contrast], labels: Sequence[str]) -> list[str]:
     return places
 
 
-def forest_pictures(tables: StudyTables, evidence: Evidence) -> list[Picture]:
+def forest_pictures(evidence: Evidence) -> list[Picture]:
     """The forests of both metrics."""
-    facts = [forest_facts(tables, evidence, metric=metric) for metric in wording.METRIC_NAMES]
+    facts = [forest_facts(evidence, metric=metric) for metric in wording.METRIC_NAMES]
     return [_forest_picture(one) for one in facts if one.rows]
 
 
@@ -104,7 +102,7 @@ def _forest_picture(facts: ForestFacts) -> Picture:
         f"{label} {wording.signed(c.difference)} ({wording.interval(c.ci_low, c.ci_high, sign=True)}), {c.verdict}"
         for label, c in zip(_labels(facts.rows), facts.rows, strict=True)
     )
-    note = f"Band: the margin of equivalence, ±{facts.margin:g}." if facts.margin == facts.margin else None
+    note = f"Band: the margin of equivalence, ±{facts.margin:g}."
     columns = [
         Column("contrast"),
         Column("data", wording.share_text),
@@ -113,7 +111,7 @@ def _forest_picture(facts: ForestFacts) -> Picture:
         Column("verdict"),
     ]
     rows = [
-        (c.name, c.context, c.difference, wording.interval(c.ci_low, c.ci_high, sign=True), c.verdict)
+        (c.name, Context.of(c.context), c.difference, wording.interval(c.ci_low, c.ci_high, sign=True), c.verdict)
         for c in facts.rows
     ]
     return Picture(

@@ -10,8 +10,8 @@ from ablate.report import theme, wording
 from ablate.report.importance_pool import ALL, Pool, pools
 from ablate.report.markup import Column, Content, details, items, paragraph, table, tag
 from ablate.report.section import Picture, Section
+from ablate.report.study_record import StudyRecord
 from ablate.stats.importance import MIN_TRIALS, Importances, Share, importance
-from ablate.store.study_tables import StudyTables
 
 _DRAWS = 400  # for the pool of all trials; half as many for the others
 _WORTH_TELLING = 0.01  # a smaller share is not named in the first sentences
@@ -32,9 +32,9 @@ class ImportanceFacts:
         return len(self.pool.trials)
 
 
-def importance_facts(tables: StudyTables) -> tuple[ImportanceFacts, ...]:
+def importance_facts(study: StudyRecord) -> tuple[ImportanceFacts, ...]:
     """Every objective over every pool, the pools over all contexts first."""
-    return tuple(_facts(metric, pool) for pool in pools(tables) for metric in OBJECTIVES)
+    return tuple(_facts(metric, pool) for pool in pools(study) for metric in OBJECTIVES)
 
 
 def _facts(metric: str, pool: Pool) -> ImportanceFacts:

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
 from ablate.domain import Domain
-from ablate.report import frame, wording
-from ablate.store.study_tables import StudyTables
+from ablate.report import wording
+from ablate.report.context import Context
+from ablate.report.study_record import StudyRecord
 from ablate.study.space import parse_domain
 from ablate.train.params import DOMAINS
 
@@ -39,17 +39,17 @@ class Pool:
     trials: pd.DataFrame
 
 
-def pools(tables: StudyTables) -> Iterator[Pool]:
+def pools(study: StudyRecord) -> Iterator[Pool]:
     """All trials, those of each data fraction, and those of each arm within each context.
 
     An arm that switches a component off has no value for what depends on it, so dependent parameters appear within the
     arms that have them.
     """
-    done = frame.finished(tables, phase="search")
-    contexts, arms = frame.contexts(tables), [arm for arm in frame.arms(tables) if (done["arm"] == arm).any()]
-    params = _with_context(tables, done)
+    done = study.finished("search")
+    contexts, arms = study.contexts, [arm for arm in study.arms if (done["arm"] == arm).any()]
+    params = _with_context(study, done)
     who = f"{len(arms)} arms" if len(arms) > 1 else "all trials"
-    space = _domains(tables.spec["space"])
+    space = study.spec.space
     title = f"{who}, all contexts" if len(contexts) > 1 else who
     yield _pool(title, ALL, params, done, space, is_main=True)
     yield from _by_fraction(who, params, done, space)
@@ -57,7 +57,7 @@ def pools(tables: StudyTables) -> Iterator[Pool]:
         for context in contexts:
             for arm in arms:
                 inside = (done["context"] == context) & (done["arm"] == arm)
-                own = space | _domains(tables.spec["arms"][arm])
+                own = space | study.spec.arms[arm]
                 title, key = f"{arm}, {wording.context_text(context)}", f"{wording.context_key(context)};arm={arm}"
                 yield _pool(title, key, params[inside], done[inside], own, is_main=False)
 
@@ -70,7 +70,7 @@ def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Spac
     levels = sorted(set(values))
     if len(levels) <= _MOST_LEVELS:
         for level in levels:
-            inside, factor = values == level, {FRACTION: level}
+            inside, factor = values == level, Context.of({FRACTION: level})
             title, key = f"{who}, {wording.context_text(factor)}", wording.context_key(factor)
             yield _pool(title, key, params[inside], done[inside], space, is_main=True)
         return
@@ -83,14 +83,10 @@ def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Spac
         yield _pool(title, key, params[inside], done[inside], {**space, **band}, is_main=True)
 
 
-def _domains(documents: Mapping[str, Any]) -> dict[str, Domain]:
-    return {name: parse_domain(name, document) for name, document in documents.items()}
-
-
-def _with_context(tables: StudyTables, done: pd.DataFrame) -> pd.DataFrame:
+def _with_context(study: StudyRecord, done: pd.DataFrame) -> pd.DataFrame:
     """Params with the factors of the context beside them."""
-    params = tables.params.reindex(done.index)
-    factors = pd.DataFrame([wording.context_values(context) for context in done["context"]], index=done.index)
+    params = study.tables.params.reindex(done.index)
+    factors = pd.DataFrame([context.values for context in done["context"]], index=done.index)
     return params.drop(columns=[name for name in factors if name in params]).join(factors)
 
 

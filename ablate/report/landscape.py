@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ablate.report import frame, theme, wording
+from ablate.report import theme, wording
 from ablate.report.early_stopping import rung_contents
 from ablate.report.markup import Content, paragraph, tag
 from ablate.report.search import SearchFacts, history_picture, pareto_picture, search_facts
 from ablate.report.section import Picture, Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
 
 
 def slice_figure(facts: SearchFacts, *, param: str) -> go.Figure:
@@ -94,12 +94,12 @@ def _smooth(
     return grids[0].tolist(), grids[1].tolist(), surface.tolist()
 
 
-def search_section(tables: StudyTables, *, leading: Sequence[str] = ()) -> Section:
+def search_section(study: StudyRecord, *, leading: Sequence[str] = ()) -> Section:
     """History, trade-off, slices and the contour of the two ``leading`` parameters, for every context."""
     body: list[Content] = []
-    contexts = frame.contexts(tables)
+    contexts = study.contexts
     for k, context in enumerate(contexts):
-        facts = search_facts(tables, context=context)
+        facts = search_facts(study, context=context)
         if not facts.trials:
             continue
         if len(contexts) > 1:
@@ -110,7 +110,7 @@ def search_section(tables: StudyTables, *, leading: Sequence[str] = ()) -> Secti
             *_slices(facts, k),
             *_contour(facts, k, leading),
         ]
-    body += rung_contents(tables) if body else [paragraph("No search trial is finished yet.")]
+    body += rung_contents(study) if body else [paragraph("No search trial is finished yet.")]
     return Section("search", "The search", tuple(body))
 
 

@@ -12,16 +12,17 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from ablate import __version__, atomic
-from ablate.report import export, frame, wording
+from ablate.report import export, wording
 from ablate.report.arm import arm_facts, arm_section
 from ablate.report.budget import budget_section
+from ablate.report.caveat import caveats
 from ablate.report.class_difference import class_section
 from ablate.report.contrast import contrast_section
 from ablate.report.curve import curve_section
 from ablate.report.deviation import deviation_section
 from ablate.report.early_stopping import rung_facts, rung_frame
 from ablate.report.efficiency import efficiency_section
-from ablate.report.evidence import Evidence, weigh
+from ablate.report.evidence import Evidence
 from ablate.report.forest import forest_pictures
 from ablate.report.importance import (
     ImportanceFacts,
@@ -33,16 +34,17 @@ from ablate.report.importance import (
 from ablate.report.interaction import interaction_section
 from ablate.report.landscape import search_section
 from ablate.report.markup import Html, details, items, markup, paragraph, tag
-from ablate.report.paper_claim import caveats, claim_section
+from ablate.report.paper_claim import claim_section
 from ablate.report.path import path_section
 from ablate.report.pdf import browser, print_page
 from ablate.report.seal import seal_section
 from ablate.report.section import Section, parts, render
+from ablate.report.study_record import StudyRecord
 from ablate.report.summary import standing_notes
 from ablate.report.trial import trial_facts, trial_section
 from ablate.report.verdict import verdict_facts, verdict_list
 from ablate.report.version import digest_section
-from ablate.store.study_tables import StudyTables
+from ablate.store.slot import SlotState
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ class ReportFiles:
     pdf: Path | None
 
 
-def write_report(tables: StudyTables, out: Path, *, partial: bool = False, pdf: bool = False) -> ReportFiles:
-    """Write page and tables into ``out``; equal tables give equal bytes.
+def write_report(evidence: Evidence, out: Path, *, pdf: bool = False) -> ReportFiles:
+    """Write page and tables into ``out``; equal evidence gives equal bytes.
 
     Args:
-        partial: give verdicts from the complete blocks there are, and show tables of mixed digests.
+        evidence: what ``weigh`` made of the study.
+        out: the folder.
         pdf: print the page too, with a Chromium that is installed.
 
     Raises:
@@ -68,71 +71,70 @@ def write_report(tables: StudyTables, out: Path, *, partial: bool = False, pdf: 
     """
     if pdf:
         browser()  # before any work
-    evidence = weigh(tables, partial=partial)
-    importances = importance_facts(tables)
+    study, importances = evidence.study, importance_facts(evidence.study)
     page = out / "index.html"
-    atomic.write_text(page, page_html(tables, evidence, importances))
-    written = export.write_frames(out, _frames(tables, evidence, importances))
-    atomic.write_text(out / "contrasts.tex", export.tex(evidence, study=tables.name))
-    return ReportFiles(page, tuple(written.values()), out / "contrasts.tex", _printed(tables, page) if pdf else None)
+    atomic.write_text(page, page_html(evidence, importances))
+    written = export.write_frames(out, _frames(evidence, importances))
+    atomic.write_text(out / "contrasts.tex", export.tex(evidence, study=study.tables.name))
+    return ReportFiles(page, tuple(written.values()), out / "contrasts.tex", _printed(study, page) if pdf else None)
 
 
-def _printed(tables: StudyTables, page: Path) -> Path:
+def _printed(study: StudyRecord, page: Path) -> Path:
     target = page.with_name("report.pdf")
-    print_page(page, target, stamped=tables.created_at)
+    print_page(page, target, stamped=study.tables.created_at)
     return target
 
 
-def _frames(
-    tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]
-) -> dict[str, pd.DataFrame]:
+def _frames(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> dict[str, pd.DataFrame]:
+    study = evidence.study
     return {
-        "trials": trial_facts(tables).frame,
-        "arms": export.arm_frame(None if evidence.refuses_tables else arm_facts(tables, evidence)),
+        "trials": trial_facts(study).frame,
+        "arms": export.arm_frame(None if evidence.refuses_tables else arm_facts(study, evidence)),
         "importance": export.importance_frame(importances),
         "interactions": export.interaction_frame(importances),
         "contrasts": export.contrast_frame(evidence),
-        "rungs": rung_frame(rung_facts(tables)),
+        "rungs": rung_frame(rung_facts(study)),
     }
 
 
-def page_html(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> str:
+def page_html(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> str:
     """The whole page as text."""
-    sections = page_sections(tables, evidence, importances)
+    sections = page_sections(evidence, importances)
     main = tag(
         "main",
-        _header(tables, evidence, importances),
+        _header(evidence, importances),
         [render(section) for section in sections],
-        _footer(tables),
+        _footer(evidence.study),
         id="main",
     )
     frame_ = tag("div", _contents(sections), main, class_="frame")
     scripts = [tag("script", Html(text)) for text in (get_plotlyjs(), _asset("page.js"))]
     body = tag("body", tag("a", "To the answer", href="#main", class_="skip"), frame_, scripts)
-    return f"<!DOCTYPE html>\n{tag('html', _head(tables), body, lang='en')}\n"
+    return f"<!DOCTYPE html>\n{tag('html', _head(evidence.study), body, lang='en')}\n"
 
 
-def page_sections(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> list[Section]:
+def page_sections(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> list[Section]:
     """All sections; a study without contrasts leads with importances."""
-    facts = None if evidence.refuses_tables else arm_facts(tables, evidence)
+    study = evidence.study
+    facts = None if evidence.refuses_tables else arm_facts(study, evidence)
     answers = [
-        contrast_section(tables, evidence),
-        arm_section(tables, facts) if facts else _refused(evidence),
+        contrast_section(evidence),
+        arm_section(study, facts) if facts else _refused(evidence),
         efficiency_section(facts) if facts else None,
-        path_section(tables, facts) if facts else None,
+        path_section(study, facts) if facts else None,
     ]
     matters = [importance_section(importances), interaction_section(importances)]
-    leads = [*answers, *matters] if frame.contrasts(tables) else [*matters, *answers]
+    leads = [*answers, *matters] if study.contrasts else [*matters, *answers]
     rest = [
-        search_section(tables, leading=leading(importances)),
-        curve_section(tables),
-        class_section(tables),
-        claim_section(tables),
-        seal_section(tables),
-        budget_section(tables),
-        deviation_section(tables),
-        digest_section(tables),
-        trial_section(tables),
+        search_section(study, leading=leading(importances)),
+        curve_section(study),
+        class_section(study),
+        claim_section(study, facts) if facts else None,
+        seal_section(study),
+        budget_section(study),
+        deviation_section(study),
+        digest_section(study),
+        trial_section(study),
     ]
     return [section for section in [*leads, *rest] if section is not None]
 
@@ -146,43 +148,44 @@ def _refused(evidence: Evidence) -> Section:
     return Section("arms", "Arms", (*lines, remedy))
 
 
-def _header(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Html:
-    question = str(tables.spec.get("question") or tables.name)
-    kicker = paragraph(tag("b", tables.name), " · an ablation study", class_="kicker")
+def _header(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Html:
+    spec = evidence.study.spec
+    kicker = paragraph(tag("b", evidence.study.tables.name), " · an ablation study", class_="kicker")
     return tag(
         "header",
         kicker,
-        tag("h1", question),
-        paragraph(_standing(tables, evidence), class_="standing"),
-        _answer(tables, evidence, importances),
-        paragraph(" ".join(caveats(tables)), class_="note"),
+        tag("h1", spec.question),
+        paragraph(_standing(evidence), class_="standing"),
+        _answer(evidence, importances),
+        paragraph(" ".join(caveats(spec)), class_="note"),
     )
 
 
-def _answer(tables: StudyTables, evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Html:
+def _answer(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Html:
     """Verdicts and forests; what matters most, for a study that compares no arms."""
     warnings = [paragraph(line, class_="warning") for line in evidence.mixed]
-    if not frame.contrasts(tables):
+    if not evidence.study.contrasts:
         return Html(markup(warnings) + items(*importance_sentences(importances)))
-    verdicts = verdict_list(verdict_facts(tables, evidence))
-    return Html(markup(warnings) + verdicts + parts(forest_pictures(tables, evidence)))
+    verdicts = verdict_list(verdict_facts(evidence))
+    return Html(markup(warnings) + verdicts + parts(forest_pictures(evidence)))
 
 
-def _standing(tables: StudyTables, evidence: Evidence) -> str:
+def _standing(evidence: Evidence) -> str:
     """How far the study is, in a few sentences."""
-    states = frame.state(tables)
-    parts = [f"{wording.whole(int((states == frame.DONE).sum()))} of {wording.whole(len(states))} trials are done."]
-    n_stopped = int(tables.slots["stopped_epoch"].notna().sum())
+    study = evidence.study
+    n_done = int((study.slots["state"] == SlotState.DONE).sum())
+    parts = [f"{wording.whole(n_done)} of {wording.whole(len(study.slots))} trials are done."]
+    n_stopped = int(study.slots["stopped_epoch"].notna().sum())
     if n_stopped:
         parts.append(f"{wording.whole(n_stopped)} search trials were stopped early.")
-    if taken := frame.sources(tables):
+    if taken := study.sources:
         parts.append(f"{wording.whole(sum(taken.values()))} were reused from {wording.listing(list(taken))}.")
-    parts += [f"{note[:1].upper()}{note[1:]}." for note in standing_notes(tables)]
-    if tables.seal is None and frame.contrasts(tables):
+    parts += [f"{note[:1].upper()}{note[1:]}." for note in standing_notes(study)]
+    if study.seal is None and study.contrasts:
         parts.append("Not sealed yet; the test fold is closed.")
-    if len(tables.test_reads):
-        parts.append(f"The test fold was opened {wording.whole(len(tables.test_reads))} times, after the seal.")
-    if evidence.partial and (evidence.mixed or standing_notes(tables)):
+    if len(study.tables.test_reads):
+        parts.append(f"The test fold was opened {wording.whole(len(study.tables.test_reads))} times, after the seal.")
+    if evidence.partial and (evidence.mixed or standing_notes(study)):
         parts.append("Partial: verdicts rest on the complete blocks there are.")
     return " ".join(parts)
 
@@ -193,15 +196,11 @@ def _contents(sections: Sequence[Section]) -> Html:
     return Html(details("Contents", inner).replace("<details>", '<details class="contents">', 1))
 
 
-def _footer(tables: StudyTables) -> Html:
-    data = tables.spec.get("data") or {}
-    credit = (
-        " PTB-XL: Wagner et al., Scientific Data 7:154 (2020), PhysioNet, CC BY 4.0."
-        if data.get("source") == "ptbxl"
-        else ""
-    )
-    registered = wording.moment(tables.created_at)
-    text = f"Made by ablate {__version__} from study {tables.name}, registered {registered}.{credit} "
+def _footer(study: StudyRecord) -> Html:
+    ptbxl = " PTB-XL: Wagner et al., Scientific Data 7:154 (2020), PhysioNet, CC BY 4.0."
+    credit = ptbxl if study.spec.data.source == "ptbxl" else ""
+    registered = wording.moment(study.tables.created_at)
+    text = f"Made by ablate {__version__} from study {study.tables.name}, registered {registered}.{credit} "
     return tag(
         "footer",
         text,
@@ -209,7 +208,7 @@ def _footer(tables: StudyTables) -> Html:
     )
 
 
-def _head(tables: StudyTables) -> Html:
+def _head(study: StudyRecord) -> Html:
     return tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -217,7 +216,7 @@ def _head(tables: StudyTables) -> Html:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="referrer", content="no-referrer"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{tables.name}: {tables.spec.get('question') or 'ablation study'}"),
+        tag("title", f"{study.tables.name}: {study.spec.question}"),
         tag("style", Html(_asset("page.css"))),
     )
 

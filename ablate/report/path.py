@@ -8,9 +8,10 @@ import plotly.graph_objects as go
 
 from ablate.report import theme, wording
 from ablate.report.arm import ArmFacts
+from ablate.report.context import Context
 from ablate.report.markup import Column, paragraph
 from ablate.report.section import Picture, Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
 from ablate.study.ablation_path import Step, walk
 from ablate.study.design import BASELINE
 
@@ -19,21 +20,21 @@ from ablate.study.design import BASELINE
 class PathFacts:
     """Both directions in one context; ``start`` is the score before the first step."""
 
-    context: str
+    context: Context
     column: str
     start: Mapping[str, float]  # by direction
     steps: Mapping[str, tuple[Step, ...]]
 
 
-def path_facts(tables: StudyTables, arms: ArmFacts, *, context: str, column: str) -> PathFacts | None:
+def path_facts(study: StudyRecord, arms: ArmFacts, *, context: Context, column: str) -> PathFacts | None:
     """The greedy path through mean scores; None for another design, or while an arm of it has no score."""
-    design = tables.spec.get("design") or {}
-    if design.get("kind") != "path" or column not in arms.columns:
+    design = study.spec.design
+    if design is None or design.kind != "path" or column not in arms.columns:
         return None
     means = {arm: arms.score(arm, context, column).mean for arm in arms.arms}
     if any(math.isnan(mean) for mean in means.values()):
         return None
-    components = list(design["components"])
+    components = list(design.components)
     steps = {name: walk(components, means.__getitem__, forward=name == "forward") for name in ("forward", "backward")}
     whole = steps["forward"][-1].arm
     return PathFacts(context, column, {"forward": means[BASELINE], "backward": means[whole]}, steps)
@@ -64,11 +65,11 @@ def path_figure(facts: PathFacts) -> go.Figure:
     return drawn.update_xaxes(tickvals=list(range(len(facts.steps["forward"]) + 1)))
 
 
-def path_section(tables: StudyTables, arms: ArmFacts) -> Section | None:
+def path_section(study: StudyRecord, arms: ArmFacts) -> Section | None:
     """Paths of both objectives in every context; None for another design."""
     split = "test" if "test_auroc" in arms.columns else "val"
     found = [
-        path_facts(tables, arms, context=context, column=f"{split}_{metric}")
+        path_facts(study, arms, context=context, column=f"{split}_{metric}")
         for context in arms.contexts
         for metric in wording.METRIC_NAMES
     ]

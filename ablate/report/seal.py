@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
 from typing import Any
 
-from ablate.report import frame, wording
+from ablate.report import wording
+from ablate.report.context import Context
 from ablate.report.markup import Column, Content, Html, details, paragraph, table, tag
 from ablate.report.section import Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
+from ablate.study.seal import SealedChoice
+from ablate.study.spec import Margin
 
 
 @dataclass(frozen=True)
@@ -19,35 +24,28 @@ class SealFacts:
     """
 
     is_sealed: bool
-    sealed_at: str | None
+    sealed_at: datetime | None
     contrasts: tuple[tuple[str, str], ...]
-    chosen: Mapping[tuple[str, str], Mapping[str, Any]]  # (arm, context) -> params, score, slot_id
-    margin: Mapping[str, float]
+    chosen: Mapping[tuple[str, Context], SealedChoice]  # by arm and context
+    margin: Margin
     n_reads: int
     n_slots_read: int
     reads: tuple[tuple[str, str, str], ...]  # slot key, time, agent
 
 
-def seal_facts(tables: StudyTables) -> SealFacts:
+def seal_facts(study: StudyRecord) -> SealFacts:
     """The seal and the ledger of test reads."""
-    seal = tables.seal or {}
-    chosen = {}
-    for name, choice in (seal.get("chosen") or {}).items():
-        arm, _, context = str(name).partition("|")
-        chosen[arm, frame.canonical(context or None)] = dict(choice)
-    reads = tables.test_reads
-    rows = tuple((str(r.key), wording.moment(r.opened_at), str(r.agent)) for r in reads.itertuples())
-    margin = {str(key): float(value) for key, value in (seal.get("margin") or tables.spec.get("margin") or {}).items()}
-    declared = tuple((str(entry["name"]), _weights(frame.weights(entry))) for entry in frame.contrasts(tables))
+    seal, reads = study.seal, study.tables.test_reads
+    choices = {(arm, c): seal.choice(arm, c.values) if seal else None for c, arm in product(study.contexts, study.arms)}
     return SealFacts(
-        tables.seal is not None,
-        wording.moment(seal["sealed_at"]) if seal.get("sealed_at") else None,
-        declared,
-        chosen,
-        margin,
-        len(reads),
-        int(reads["slot_id"].nunique()),
-        rows,
+        is_sealed=seal is not None,
+        sealed_at=None if seal is None else seal.sealed_at,
+        contrasts=tuple((contrast.name, _weights(contrast.weights())) for contrast in study.contrasts),
+        chosen={place: choice for place, choice in choices.items() if choice is not None},
+        margin=study.margin,
+        n_reads=len(reads),
+        n_slots_read=int(reads["slot_id"].nunique()),
+        reads=tuple((str(r.key), wording.moment(r.opened_at), str(r.agent)) for r in reads.itertuples()),
     )
 
 
@@ -65,7 +63,7 @@ class Gap:
     """Scores of one arm in one context: the search's best, then means of the confirmation; None where there is none."""
 
     arm: str
-    context: str
+    context: Context
     searched: float | None
     validated: float | None
     tested: float | None
@@ -76,13 +74,13 @@ class Gap:
         return None if self.searched is None or self.tested is None else self.searched - self.tested
 
 
-def gap_facts(tables: StudyTables) -> tuple[Gap, ...]:
+def gap_facts(study: StudyRecord) -> tuple[Gap, ...]:
     """For each arm and context: the search's best, the confirmation's validation mean and its test mean."""
-    column = frame.best_metric(tables)
+    column = study.spec.objectives.select
     tested = column.replace("val_", "test_")
-    searched, confirmed = frame.finished(tables, phase="search"), frame.finished(tables, phase="confirm")
+    searched, confirmed = study.finished("search"), study.finished("confirm")
     rows = []
-    for context, arm, trials in frame.groups(searched, tables):
+    for context, arm, trials in study.cells(searched):
         replicates = confirmed[(confirmed["context"] == context) & (confirmed["arm"] == arm)]
         scores = (trials[column].max(), replicates[column].mean(), replicates[tested].mean())
         gap = Gap(arm, context, *map(wording.finite, scores))
@@ -91,16 +89,16 @@ def gap_facts(tables: StudyTables) -> tuple[Gap, ...]:
     return tuple(rows)
 
 
-def seal_section(tables: StudyTables) -> Section:
+def seal_section(study: StudyRecord) -> Section:
     """Seal, chosen params, test reads and the gap between validation and test."""
-    facts = seal_facts(tables)
+    facts = seal_facts(study)
     body: list[Content] = [paragraph(_seal_sentence(facts))]
     if facts.contrasts:
         contrasts = table([Column("contrast"), Column("arms")], facts.contrasts, label="Declared contrasts")
         body += [tag("h3", "Contrasts that were declared"), contrasts]
     if facts.chosen:
-        body += [tag("h3", "Params that were sealed"), _chosen_table(facts, list(tables.spec.get("space") or {}))]
-    gaps = gap_facts(tables)
+        body += [tag("h3", "Params that were sealed"), _chosen_table(facts, list(study.spec.space))]
+    gaps = gap_facts(study)
     if gaps:
         body += [tag("h3", "Best validation score against test"), _gap_table(gaps), paragraph(_GAP_NOTE, class_="note")]
     body += [tag("h3", "Reads of the test fold"), paragraph(_reads_sentence(facts))]
@@ -120,9 +118,9 @@ _GAP_NOTE = (
 def _seal_sentence(facts: SealFacts) -> str:
     if not facts.is_sealed:
         return "Not sealed yet: no params are chosen for confirmation, and the test fold is closed."
-    margins = ", ".join(f"{wording.METRIC_NAMES.get(key, key)} ±{value:g}" for key, value in facts.margin.items())
-    when = f"Sealed {facts.sealed_at}" if facts.sealed_at else "Sealed before the first confirmation"
-    return f"{when}. Margin of equivalence: {margins or 'none declared'}."
+    margins = f"AUROC ±{facts.margin.auroc:g}, AUPRC ±{facts.margin.auprc:g}"
+    when = f"Sealed {wording.moment(facts.sealed_at)}" if facts.sealed_at else "Sealed before the first confirmation"
+    return f"{when}. Margin of equivalence: {margins}."
 
 
 def _reads_sentence(facts: SealFacts) -> str:
@@ -142,8 +140,8 @@ def _chosen_table(facts: SealFacts, searched: list[str]) -> Html:
         Column("params", wording.params_text, long=True),
     ]
     rows = [
-        [arm, context, c.get("score"), _searched(c.get("params") or {}, searched)]
-        for (arm, context), c in facts.chosen.items()
+        [arm, context, choice.score, _searched(choice.params, searched)]
+        for (arm, context), choice in facts.chosen.items()
     ]
     return table(columns, rows, label="Chosen params")
 

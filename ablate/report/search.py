@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ablate.report import frame, theme, wording
+from ablate.report import theme, wording
+from ablate.report.context import Context
 from ablate.report.markup import Column
 from ablate.report.section import Picture
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
 
 
 @dataclass(frozen=True)
-class Trial:
+class SearchTrial:
     """One finished search trial."""
 
     key: str
@@ -40,38 +41,40 @@ class SearchFacts:
         front: keys of the trials that no other beats in both objectives.
     """
 
-    context: str
+    context: Context
     column: str
     other: str
     arms: tuple[str, ...]
     baseline: str | None
     params: tuple[str, ...]
-    trials: tuple[Trial, ...]
-    stopped: tuple[Trial, ...]
+    trials: tuple[SearchTrial, ...]
+    stopped: tuple[SearchTrial, ...]
     best: Mapping[str, tuple[float, ...]]
     front: tuple[str, ...]
 
 
-def search_facts(tables: StudyTables, *, context: str) -> SearchFacts:
+def search_facts(study: StudyRecord, *, context: Context) -> SearchFacts:
     """Search trials of a context in their order."""
-    column = frame.best_metric(tables)
+    column = study.spec.objectives.select
     other = "val_auprc" if column == "val_auroc" else "val_auroc"
-    done = frame.finished(tables, phase="search", with_stopped=True)
+    done = study.finished("search", with_stopped=True)
     done = done[(done["context"] == context) & done[column].notna()].sort_values(["index", "slot_id"])
     done["place"] = done.groupby("arm").cumcount() + 1
     is_whole = done["stopped_epoch"].isna()
-    names = frame.free_params(tables, done[is_whole])
-    values = tables.params.reindex(done.index)[names].to_dict("records")
+    names = study.free_params(done[is_whole])
+    values = study.tables.params.reindex(done.index)[names].to_dict("records")
     every = [
-        Trial(str(row.key), str(row.arm), int(row.index_), float(row.score), float(row.other), params, int(row.place))
+        SearchTrial(
+            str(row.key), str(row.arm), int(row.index_), float(row.score), float(row.other), params, int(row.place)
+        )
         for row, params in zip(_renamed(done, column, other).itertuples(), values, strict=True)
     ]
     trials = tuple(trial for trial, whole in zip(every, is_whole, strict=True) if whole)
     stopped = tuple(trial for trial, whole in zip(every, is_whole, strict=True) if not whole)
-    arms = tuple(arm for arm in frame.arms(tables) if any(t.arm == arm for t in trials))
+    arms = tuple(arm for arm in study.arms if any(t.arm == arm for t in trials))
     best = {arm: tuple(np.maximum.accumulate([t.score for t in trials if t.arm == arm]).tolist()) for arm in arms}
     return SearchFacts(
-        context, column, other, arms, frame.baseline(tables), tuple(names), trials, stopped, best, pareto_front(trials)
+        context, column, other, arms, study.baseline, tuple(names), trials, stopped, best, pareto_front(trials)
     )
 
 
@@ -80,7 +83,7 @@ def _renamed(done: pd.DataFrame, column: str, other: str) -> pd.DataFrame:
     return shown.set_axis(["key", "arm", "index_", "score", "other", "place"], axis=1)
 
 
-def pareto_front(trials: Sequence[Trial]) -> tuple[str, ...]:
+def pareto_front(trials: Sequence[SearchTrial]) -> tuple[str, ...]:
     """Trials that no other beats in both objectives, by falling first objective."""
     front, highest = [], -np.inf
     for trial in sorted(trials, key=lambda t: (-t.score, -t.other, t.key)):

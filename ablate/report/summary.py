@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.report import frame, wording
-from ablate.report.arm import arm_facts
-from ablate.report.evidence import weigh
-from ablate.report.verdict import Verdict, verdict_facts
-from ablate.store.study_tables import StudyTables
+from ablate.report import wording
+from ablate.report.arm import ArmFacts, arm_facts
+from ablate.report.evidence import Evidence
+from ablate.report.study_record import StudyRecord
+from ablate.report.verdict import VerdictSentence, verdict_facts
+from ablate.store.slot import SlotState
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,22 @@ class Summary:
     """
 
     rows: list[dict[str, Any]]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[VerdictSentence, ...]
     notes: tuple[str, ...]
 
 
-def summary(tables: StudyTables, *, partial: bool = False) -> Summary:
+def summary(evidence: Evidence) -> Summary:
     """Arms, verdicts and what is missing."""
-    evidence = weigh(tables, partial=partial)
-    rows = [] if evidence.refuses_tables else _rows(tables)
-    return Summary(rows, verdict_facts(tables, evidence), (*standing_notes(tables), *evidence.mixed))
+    rows = [] if evidence.refuses_tables else _rows(arm_facts(evidence.study))
+    return Summary(rows, verdict_facts(evidence), (*standing_notes(evidence.study), *evidence.mixed))
 
 
-def _rows(tables: StudyTables) -> list[dict[str, Any]]:
-    facts = arm_facts(tables)
+def _rows(facts: ArmFacts) -> list[dict[str, Any]]:
     rows = []
     for context in facts.contexts:
         for name in facts.arms:
             scores = {column: facts.score(name, context, column) for column in facts.columns}
-            row: dict[str, Any] = {"arm": name, **wording.context_values(context)}
+            row: dict[str, Any] = {"arm": name, **context.values}
             row["n"] = max((score.n for score in scores.values()), default=0)
             for column, score in scores.items():
                 row |= {f"{column}_mean": score.mean, f"{column}_sd": score.sd}
@@ -46,17 +45,16 @@ def _rows(tables: StudyTables) -> list[dict[str, Any]]:
     return rows
 
 
-def standing_notes(tables: StudyTables) -> tuple[str, ...]:
+def standing_notes(study: StudyRecord) -> tuple[str, ...]:
     """What is missing of the plan, a line for each phase."""
     notes = []
-    slots = frame.slots(tables)
-    for phase, rows in slots.groupby("phase", sort=False):
+    for phase, rows in study.slots.groupby("phase", sort=False):
         counts = rows["state"].value_counts()
-        done, failed = int(counts.get(frame.DONE, 0)), int(counts.get(frame.FAILED, 0))
-        left = len(rows) - done - failed - int(counts.get(frame.CANCELLED, 0))
+        done, failed = int(counts.get(SlotState.DONE, 0)), int(counts.get(SlotState.FAILED, 0))
+        left = len(rows) - done - failed - int(counts.get(SlotState.CANCELLED, 0))
         if left:
             notes.append(f"{phase}: {left} of {len(rows)} slots are still to be done")
         if failed:
-            keys = wording.listing(list(rows.loc[rows["state"] == frame.FAILED, "key"].astype(str)), most=3)
+            keys = wording.listing(list(rows.loc[rows["state"] == SlotState.FAILED, "key"].astype(str)), most=3)
             notes.append(f"{phase}: {failed} of {len(rows)} slots failed: {keys}")
     return tuple(notes)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from ablate.report import frame, wording
+from ablate.report import wording
 from ablate.report.markup import Column, Html, table, tag
 from ablate.report.section import Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import SCORES, StudyRecord
 
 
 @dataclass(frozen=True)
@@ -19,26 +19,27 @@ class TrialFacts:
     params: tuple[str, ...]
 
 
-def trial_facts(tables: StudyTables) -> TrialFacts:
+def trial_facts(study: StudyRecord) -> TrialFacts:
     """Slots joined with scores, params and seconds, in the order of the plan."""
-    slots = frame.slots(tables).set_index("slot_id", drop=False).rename_axis("slot")
-    slots["context"] = slots["context"].map(wording.context_key)
-    scores = tables.scores.reindex(slots.index)
+    slots = study.slots.assign(
+        context=study.slots["context"].map(wording.context_key), state=study.slots["state"].map(str)
+    )
+    scores = study.tables.scores.reindex(slots.index)
     scores = scores[[name for name in scores if name not in slots and name not in ("lost_classes", "n_skipped")]]
-    params = tables.params.reindex(slots.index).add_prefix("param_")
-    spent = tables.seconds.groupby("slot_id")["seconds"].sum().reindex(slots.index).rename("seconds")
+    params = study.tables.params.reindex(slots.index).add_prefix("param_")
+    spent = study.tables.seconds.groupby("slot_id")["seconds"].sum().reindex(slots.index).rename("seconds")
     joined = slots.join(scores).join(spent).join(params)
     joined["stopped_epoch"] = joined["stopped_epoch"].astype("Int64")
     order = joined["phase"].map({"search": 0, "confirm": 1})
     joined = joined.assign(_order=order).sort_values(["_order", "slot_id"]).drop(columns="_order")
-    return TrialFacts(joined.reset_index(drop=True), tuple(tables.params.columns))
+    return TrialFacts(joined.reset_index(drop=True), tuple(study.tables.params.columns))
 
 
-def trial_section(tables: StudyTables) -> Section:
+def trial_section(study: StudyRecord) -> Section:
     """The table and its filter."""
-    facts = trial_facts(tables)
+    facts = trial_facts(study)
     states = facts.frame["state"].value_counts()
-    counts = ", ".join(f"{wording.whole(count)} {state.lower()}" for state, count in states.items()) or "none planned"
+    counts = ", ".join(f"{wording.whole(count)} {state}" for state, count in states.items()) or "none planned"
     field = tag(
         "input",
         type="search",
@@ -51,7 +52,7 @@ def trial_section(tables: StudyTables) -> Section:
 
 
 def _table(facts: TrialFacts) -> Html:
-    scores = [name for name in frame.SCORES if name in facts.frame and facts.frame[name].notna().any()]
+    scores = [name for name in SCORES if name in facts.frame and facts.frame[name].notna().any()]
     varied = [name for name in facts.params if facts.frame[f"param_{name}"].nunique() > 1]
     columns = [
         Column("slot"),
@@ -82,4 +83,4 @@ def _row(row: dict[str, Any], scores: list[str], params: list[str]) -> list[Any]
 
 
 def _state(value: str) -> Html:
-    return tag("span", value.lower(), class_=f"state {value.lower()}")
+    return tag("span", value, class_=f"state {value}")

@@ -1,18 +1,20 @@
 """Verdicts: one sentence for each contrast in each context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import product
 
-from ablate.report import frame, wording
-from ablate.report.evidence import Evidence, margin_by_metric
+from ablate.report import wording
+from ablate.report.context import Context
+from ablate.report.evidence import Evidence
 from ablate.report.markup import Content, Html, markup, paragraph, tag
+from ablate.report.study_record import arm_and_baseline, interaction
 from ablate.stats.contrast import Contrast
-from ablate.store.study_tables import StudyTables
+from ablate.study.spec import ContrastSpec
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerdictSentence:
     """One declared contrast in one context, in words.
 
     Attributes:
@@ -21,7 +23,7 @@ class Verdict:
     """
 
     contrast: str
-    context: str
+    context: Context
     outcome: str
     claim: str
     numbers: str
@@ -32,43 +34,39 @@ class Verdict:
         return f"{self.claim}. {self.numbers}."
 
 
-def verdict_facts(tables: StudyTables, evidence: Evidence) -> tuple[Verdict, ...]:
+def verdict_facts(evidence: Evidence) -> tuple[VerdictSentence, ...]:
     """A sentence for every contrast and context, answered or not."""
-    margins = margin_by_metric(tables)
-    answered = {(frame.canonical(c.context), c.name, c.metric): c for c in evidence.contrasts}
-    silent = {(u.context, u.contrast): u for u in evidence.unanswered}
+    study = evidence.study
+    answered = {(Context.of(c.context), c.name, c.metric): c for c in evidence.contrasts}
+    unanswered = {(u.context, u.contrast): u for u in evidence.unanswered}
     verdicts = []
-    for context in frame.contexts(tables):
-        for entry in frame.contrasts(tables):
-            name = str(entry["name"])
-            if (context, name) in silent:
-                reason = silent[context, name]
-                outcome = "refused" if reason.is_refused else "open"
-                verdicts.append(Verdict(name, context, outcome, name, reason.reason))
-                continue
-            found = answered.get((context, name, "auroc"))
-            if found is not None:
-                text = sentence(
-                    entry, found, answered.get((context, name, "auprc")), margins.get("auroc"), frame.baseline(tables)
-                )
-                verdicts.append(Verdict(name, context, str(found.verdict), *text))
+    for context, contrast in product(study.contexts, study.contrasts):
+        name = contrast.name
+        silence = unanswered.get((context, name))
+        if silence is not None:
+            outcome = "refused" if silence.is_refused else "open"
+            verdicts.append(VerdictSentence(name, context, outcome, name, silence.reason))
+            continue
+        auroc, auprc = answered[context, name, "auroc"], answered.get((context, name, "auprc"))
+        text = sentence(contrast, auroc, auprc, study.margin.auroc, study.baseline)
+        verdicts.append(VerdictSentence(name, context, str(auroc.verdict), *text))
     return tuple(verdicts)
 
 
 def sentence(
-    entry: Mapping[str, Any], auroc: Contrast, auprc: Contrast | None, margin: float | None, baseline: str | None
+    declared: ContrastSpec, auroc: Contrast, auprc: Contrast | None, margin: float, baseline: str | None
 ) -> tuple[str, str]:
     """What the data say of one contrast: the claim, and the numbers that carry it."""
     test = f"{auroc.n_blocks} blocks, no test" if wording.missing(auroc.p_holm) else f"Holm p {_equal(auroc.p_holm)}"
     interval = wording.interval(auroc.ci_low, auroc.ci_high, sign=True)
     numbers = f"AUROC {wording.signed(auroc.difference)} (95 %: {interval}, {test})"
-    return _subject(entry, auroc, margin, baseline), numbers + _second(auprc)
+    return _subject(declared, auroc, margin, baseline), numbers + _second(auprc)
 
 
-def _subject(entry: Mapping[str, Any], found: Contrast, margin: float | None, neither: str | None) -> str:
-    within = f"within the margin of ±{margin:g}" if margin else "within the margin"
-    pair, parts = frame.pair(entry), frame.interaction(entry, neither=neither)
-    side = int(found.difference > 0)
+def _subject(declared: ContrastSpec, answer: Contrast, margin: float, neither: str | None) -> str:
+    within = f"within the margin of ±{margin:g}"
+    pair, parts = arm_and_baseline(declared), interaction(declared, neither=neither)
+    side = int(answer.difference > 0)
     if pair is not None:
         arm, baseline = pair
         return {
@@ -76,21 +74,21 @@ def _subject(entry: Mapping[str, Any], found: Contrast, margin: float | None, ne
             "refuted": f"{arm} is worse than {baseline}",
             "equivalent": f"{arm} and {baseline} are equal {within}",
             "unresolved": f"{arm} and {baseline} cannot be told apart",
-        }[str(found.verdict)]
+        }[str(answer.verdict)]
     if parts is not None:
         both, first, second = parts
         text = {
             "supported": f"{both} gains {('less', 'more')[side]} than {first} and {second} add up to",
             "equivalent": f"{both} gains what {first} and {second} add up to, {within}",
             "unresolved": f"{both} and the sum of {first} and {second} cannot be told apart",
-        }[str(found.verdict)]
-        return f"{entry['name']}: {text}"
+        }[str(answer.verdict)]
+        return f"{declared.name}: {text}"
     text = {
         "supported": f"is {('below', 'above')[side]} zero",
         "equivalent": f"is zero {within}",
         "unresolved": "cannot be told from zero",
-    }[str(found.verdict)]
-    return f"{entry['name']} {text}"
+    }[str(answer.verdict)]
+    return f"{declared.name} {text}"
 
 
 def _equal(p: float) -> str:
@@ -105,12 +103,12 @@ def _second(auprc: Contrast | None) -> str:
     return f"; AUPRC {wording.signed(auprc.difference)} ({tested})"
 
 
-def verdict_list(verdicts: Sequence[Verdict]) -> Html:
+def verdict_list(verdicts: Sequence[VerdictSentence]) -> Html:
     """The sentences, answered ones by context, the others once for each reason."""
     blocks: list[Content] = []
     answered = [v for v in verdicts if v.outcome not in UNANSWERED]
     for context in dict.fromkeys(v.context for v in answered):
-        if context != "{}":
+        if context.factors:
             blocks.append(paragraph(f"With {wording.context_text(context)}", class_="context"))
         rows = [_row(v.outcome, v.claim, v.numbers) for v in answered if v.context == context]
         blocks.append(tag("ul", rows, class_="verdicts"))
@@ -128,7 +126,7 @@ def _row(outcome: str, claim: str, numbers: str) -> Html:
     return tag("li", tag("span", outcome, class_=f"badge {outcome}"), told)
 
 
-def _waiting(verdicts: Sequence[Verdict]) -> list[Html]:
+def _waiting(verdicts: Sequence[VerdictSentence]) -> list[Html]:
     """One row for all contrasts that lack a verdict for the same reason."""
     rows = []
     for outcome, reason in dict.fromkeys((v.outcome, v.numbers) for v in verdicts):
@@ -136,7 +134,7 @@ def _waiting(verdicts: Sequence[Verdict]) -> list[Html]:
         names, contexts = (
             list(dict.fromkeys(values)) for values in zip(*((v.claim, v.context) for v in inside), strict=True)
         )
-        where = [wording.context_text(context) for context in contexts if context != "{}"]
+        where = [wording.context_text(context) for context in contexts if context.factors]
         if len(inside) < len(names) * len(contexts):
             names = [f"{v.claim} with {wording.context_text(v.context)}" for v in inside]
             where = []

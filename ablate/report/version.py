@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from ablate import digest
-from ablate.report import frame, wording
+from ablate.report import wording
 from ablate.report.markup import Column, Html, details, markup, paragraph, table, tag
 from ablate.report.section import Section
-from ablate.store.study_tables import StudyTables
+from ablate.report.study_record import StudyRecord
 
 DIGESTS = ("data", "encoder", "code", "environment")
 
@@ -28,19 +28,19 @@ class DigestFacts:
     mixed: tuple[str, ...]  # one line for each kind that differs within a phase
 
 
-def digest_facts(tables: StudyTables) -> DigestFacts:
+def digest_facts(study: StudyRecord) -> DigestFacts:
     """Digests of finished slots by phase, and what differs among slots that stand in one table."""
     versions: dict[tuple[str, str], dict[str, int]] = {}
     mixed = []
     for phase in ("search", "confirm"):
-        done = frame.finished(tables, phase=phase, with_stopped=True)
-        known = tables.digests.reindex(done.index)
-        for kind in (name for name in DIGESTS if name in known):
+        done = study.finished(phase, with_stopped=True)
+        digests = study.tables.digests.reindex(done.index)
+        for kind in (name for name in DIGESTS if name in digests):
             counts = {
-                _digest_text(v): int(n) for v, n in known[kind].dropna().value_counts(sort=False).sort_index().items()
+                _digest_text(v): int(n) for v, n in digests[kind].dropna().value_counts(sort=False).sort_index().items()
             }
             versions[phase, kind] = counts
-            lines = _differing(_decisive(known[kind].dropna().astype(str)), done, tables)
+            lines = _differing(_decisive(digests[kind].dropna().astype(str)), done, study)
             mixed += [f"{phase}: {kind} differs among the slots of one table: {line}" for line in lines]
     return DigestFacts(versions, tuple(mixed))
 
@@ -50,9 +50,9 @@ def _decisive(values: pd.Series) -> pd.Series:
     return values.str.replace(r"^.* (?=sources [0-9a-f]+$)", "", regex=True)
 
 
-def _differing(values: pd.Series, done: pd.DataFrame, tables: StudyTables) -> list[str]:
+def _differing(values: pd.Series, done: pd.DataFrame, study: StudyRecord) -> list[str]:
     """Versions beside one another; slots that start from random weights have no encoder to agree on with the others."""
-    starts = tables.params["init"] if "init" in tables.params else pd.Series(dtype=object)
+    starts = study.tables.params["init"] if "init" in study.tables.params else pd.Series(dtype=object)
     starts = starts.reindex(values.index).fillna("pretrained")
     parts = [values[starts == start] for start in sorted(set(starts))]
     return [_beside(part, done) for part in parts if part.nunique() > 1]
@@ -68,41 +68,41 @@ def _beside(values: pd.Series, done: pd.DataFrame) -> str:
 
 def _digest_text(value: Any) -> str:
     """A digest cut to what people read; what follows it, such as a mark of changed files, is kept."""
-    return _DIGEST.sub(lambda found: found[0][: digest.SHORT], str(value))
+    return _DIGEST.sub(lambda match: match[0][: digest.SHORT], str(value))
 
 
 _DIGEST = re.compile("[0-9a-f]{32,}")
 
 
-def digest_section(tables: StudyTables) -> Section:
+def digest_section(study: StudyRecord) -> Section:
     """What exactly was used, and whether it stayed the same."""
-    facts = digest_facts(tables)
+    facts = digest_facts(study)
     warnings = [paragraph("Mixed: ", line, class_="warning") for line in facts.mixed]
     phases = [phase for phase in ("search", "confirm") if any(key[0] == phase for key in facts.versions)]
     columns = [Column("version of"), *(Column(phase, markup) for phase in phases)]
     rows = [[kind, *(_versions(facts.versions.get((phase, kind), {})) for phase in phases)] for kind in DIGESTS]
-    rows += [[kind, *(_versions(_count(tables, phase, kind)) for phase in phases)] for kind in MACHINE]
+    rows += [[kind, *(_versions(_count(study, phase, kind)) for phase in phases)] for kind in MACHINE]
     spec = paragraph(
         "Study file ",
-        tag("code", tables.spec_digest[: digest.SHORT]),
-        f", registered {wording.moment(tables.created_at)}.",
+        tag("code", study.tables.spec_digest[: digest.SHORT]),
+        f", registered {wording.moment(study.tables.created_at)}.",
     )
     shown = table(columns, rows, label="Digests") if facts.versions else paragraph("No finished slot yet.")
-    content = json.dumps(tables.spec, indent=2, sort_keys=False, ensure_ascii=False, default=str)
+    content = json.dumps(study.tables.spec, indent=2, sort_keys=False, ensure_ascii=False, default=str)
     return Section(
         "digests", "Digests", (*warnings, spec, shown, details("The study file as stored", tag("pre", content)))
     )
 
 
-def _count(tables: StudyTables, phase: str, column: str) -> dict[str, int]:
+def _count(study: StudyRecord, phase: str, column: str) -> dict[str, int]:
     """Finished slots of a phase by a column of their results."""
-    done = frame.finished(tables, phase=phase, with_stopped=True)
+    done = study.finished(phase, with_stopped=True)
     return {str(v): int(n) for v, n in done[column].value_counts().sort_index().items()} if column in done else {}
 
 
 def _versions(counts: Mapping[str, int]) -> Html:
     """Each version with how many slots have it."""
-    found = [
+    lines = [
         Html(tag("code", text) + tag("span", f" {wording.whole(n)} slots", class_="note")) for text, n in counts.items()
     ]
-    return Html(tag("br").join(found)) if found else Html(wording.NONE)
+    return Html(tag("br").join(lines)) if lines else Html(wording.NONE)

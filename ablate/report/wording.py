@@ -1,10 +1,11 @@
 """Numbers, contexts and names as people read them."""
 
-import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+
+from ablate.report.context import Context
 
 MINUS = "−"
 NONE = "–"
@@ -96,27 +97,19 @@ def moment(value: Any) -> str:
     return f"{value:%Y-%m-%d %H:%M}{zone}"
 
 
-def context_values(context: Any) -> dict[str, Any]:
-    """The factors of a context, from its JSON."""
-    if missing(context):
-        return {}
-    return dict(json.loads(context)) if isinstance(context, str) else dict(context)
-
-
-def context_text(context: Any) -> str:
+def context_text(context: Context) -> str:
     """A context in words: ``10 % of the data``."""
-    values = context_values(context)
-    return ", ".join(_factor(key, value) for key, value in values.items()) or "all trials"
+    return ", ".join(_factor(key, value) for key, value in context.factors) or "all trials"
 
 
-def share_text(context: Any) -> str:
+def share_text(context: Context) -> str:
     """A context in few words, for a cell of a table."""
     return context_text(context).replace(" of the data", "")
 
 
-def context_key(context: Any) -> str:
+def context_key(context: Context) -> str:
     """A context for a CSV cell: ``data_fraction=0.1``."""
-    return ";".join(f"{key}={general(value)}" for key, value in context_values(context).items()) or "all"
+    return ";".join(f"{key}={general(value)}" for key, value in context.factors) or "all"
 
 
 def _factor(key: str, value: Any) -> str:

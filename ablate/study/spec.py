@@ -151,7 +151,12 @@ class Margin(_Frozen):
 
 
 class Spec(_Frozen):
-    """One study, checked."""
+    """One study, checked.
+
+    Attributes:
+        claims: a paper whose stated improvements the report sets beside this study's, for a study that asks its
+            question.
+    """
 
     name: str
     question: str
@@ -169,6 +174,7 @@ class Spec(_Frozen):
     objectives: Objectives = Objectives()
     contrasts: tuple[ContrastSpec, ...] = Field(default=(), strict=False)
     margin: Margin = Margin()
+    claims: Literal["arxiv-2509.12991"] | None = None
 
     def arm_space(self, arm: str) -> dict[str, Domain]:
         """What the sampler may choose from in ``arm``, fixed values of the arm included."""
@@ -190,7 +196,7 @@ class Spec(_Frozen):
 
     def digest(self) -> str:
         """Digest of everything that decides results or verdicts; prose may be mended later."""
-        prose = {"question", "notes"}
+        prose = {"question", "notes", "claims"}
         return digest.of_json({key: value for key, value in self.document().items() if key not in prose})
 
     @classmethod

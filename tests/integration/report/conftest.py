@@ -10,8 +10,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from ablate.report.evidence import Evidence, weigh
 from ablate.report.page import write_report
-from ablate.store.study_tables import StudyTables
 
 SWITCHES = (
     "--headless=new",
@@ -38,12 +38,13 @@ def _simulated() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def study() -> StudyTables:
-    return _simulated().Simulator(n_records=80, n_classes=4, search_trials=6, replicates=5, fractions=(0.1,)).tables()
+def study() -> Evidence:
+    small = {"n_records": 80, "n_classes": 4, "search_trials": 6, "replicates": 5, "fractions": (0.1,)}
+    return weigh(_simulated().Simulator(**small).tables())
 
 
 @pytest.fixture(scope="session")
-def page(study: StudyTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(study: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(study, tmp_path_factory.mktemp("report")).page
 
 

@@ -11,8 +11,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from ablate.errors import LaunchError
 from ablate.report import pdf
+from ablate.report.evidence import Evidence
 from ablate.report.page import write_report
-from ablate.store.study_tables import StudyTables
 
 pytestmark = pytest.mark.browser
 View = Callable[..., Chrome]
@@ -90,11 +90,11 @@ def test_a_change_of_scheme_redraws(view: View) -> None:
     until(driver, f"document.getElementById('forest-auroc').layout.font.color !== '{ink}'")
 
 
-def test_trials_sort_and_filter(view: View, study: StudyTables) -> None:
+def test_trials_sort_and_filter(view: View, study: Evidence) -> None:
     driver = view()
     driver.find_element(By.CSS_SELECTOR, "[data-filter]").send_keys("confirm lp_sd 0.1")
     shown = until(driver, "document.querySelector('[data-count]').textContent")
-    assert shown == f"5 of {len(study.slots)} trials"
+    assert shown == f"5 of {len(study.study.slots)} trials"
     rows = "[...document.querySelectorAll('#trials-table tbody tr')].filter((r) => !r.hidden)"
     keys = driver.execute_script(f"return {rows}.map((r) => r.cells[0].textContent)")
     assert sorted(keys) == [f"confirm/lp_sd/data_fraction=0.1/{k}" for k in range(5)]
@@ -122,7 +122,7 @@ def test_contents_lead_to_every_section(view: View) -> None:
     until(driver, "Math.abs(document.getElementById('trials').getBoundingClientRect().top) < 400")
 
 
-def test_the_page_prints_to_a_pdf(study: StudyTables, tmp_path: Path, chromium: tuple[str, str]) -> None:
+def test_the_page_prints_to_a_pdf(study: Evidence, tmp_path: Path, chromium: tuple[str, str]) -> None:
     files = write_report(study, tmp_path, pdf=True)
     assert files.pdf is not None
     content = files.pdf.read_bytes()
@@ -132,7 +132,7 @@ def test_the_page_prints_to_a_pdf(study: StudyTables, tmp_path: Path, chromium: 
 
 
 def test_a_pdf_without_a_browser_is_refused_before_any_work(
-    study: StudyTables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LaunchError, match=r"no browser found.*chromium"):

@@ -3,6 +3,8 @@
 import pytest
 from simulated_study import Simulator, search_study
 
+from ablate.report.evidence import Evidence, weigh
+from ablate.report.study_record import StudyRecord
 from ablate.store.study_tables import StudyTables
 
 SMALL = {"n_records": 150, "n_classes": 5, "search_trials": 4, "replicates": 5}
@@ -12,6 +14,18 @@ SMALL = {"n_records": 150, "n_classes": 5, "search_trials": 4, "replicates": 5}
 def finished() -> StudyTables:
     """Everything is done."""
     return Simulator(**SMALL).tables()
+
+
+@pytest.fixture(scope="session")
+def evidence(finished: StudyTables) -> Evidence:
+    """What the finished study says."""
+    return weigh(finished)
+
+
+@pytest.fixture(scope="session")
+def study(evidence: Evidence) -> StudyRecord:
+    """The finished study as the report reads it."""
+    return evidence.study
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +49,7 @@ def untouched() -> StudyTables:
 @pytest.fixture(scope="session")
 def searched() -> StudyTables:
     """One arm, everything searched, nothing compared."""
-    return search_study(n_records=50, search_trials=24, fractions=()).tables()
+    return search_study(n_records=50, search_trials=24).tables()
 
 
 @pytest.fixture(scope="session")
@@ -47,4 +61,4 @@ def failed() -> StudyTables:
 @pytest.fixture(scope="session")
 def mixed() -> StudyTables:
     """One replicate came from other code."""
-    return Simulator(**SMALL, mixed=("confirm/sd/data_fraction=1/2",)).tables()
+    return Simulator(**SMALL, mixed=("confirm/sd/data_fraction=1.0/2",)).tables()

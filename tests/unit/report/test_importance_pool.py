@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,46 +6,42 @@ from simulated_study import search_study
 from ablate.report.importance import importance_facts, importance_figure, importance_sentences, leading, marginal_figure
 from ablate.report.importance_pool import pools
 from ablate.report.interaction import interaction_figure, interaction_section
+from ablate.report.study_record import StudyRecord
 from ablate.store.study_tables import StudyTables
-from ablate.study.file import load_spec
 
 
 @pytest.fixture(scope="module")
 def facts(searched: StudyTables) -> tuple:
-    return importance_facts(searched)
+    return importance_facts(StudyRecord.of(searched))
 
 
-def test_pools_over_contexts_and_within_arms(finished: StudyTables) -> None:
-    keys = [pool.key for pool in pools(finished)]
+def test_pools_over_contexts_and_within_arms(study: StudyRecord) -> None:
+    keys = [pool.key for pool in pools(study)]
     assert keys[:3] == ["all", "data_fraction=0.1", "data_fraction=1"]
     assert "data_fraction=0.1;arm=lp_sd" in keys
     assert len(keys) == 3 + 4 * 2
 
 
-def test_a_parameter_that_some_arms_lack_appears_within_those_that_have_it(finished: StudyTables) -> None:
-    by_key = {pool.key: pool for pool in pools(finished)}
+def test_a_parameter_that_some_arms_lack_appears_within_those_that_have_it(study: StudyRecord) -> None:
+    by_key = {pool.key: pool for pool in pools(study)}
     assert "probe_lr" not in by_key["all"].axes
     assert "probe_lr" in by_key["data_fraction=1;arm=lp"].axes
     assert "drop_path_rate" not in by_key["data_fraction=1;arm=lp"].axes
     assert by_key["all"].axes["data_fraction"].choices == (0.1, 1.0)
 
 
-def test_whole_numbers_are_whole_in_an_importance(finished: StudyTables) -> None:
-    """The study's own document says what is whole, and it is read as the study writes it."""
-    stored = load_spec("sd_vs_lp").document()
-    assert stored["space"]["probe_epochs"]["int"] is True
-    tables = replace(finished, spec=finished.spec | {"space": stored["space"], "arms": stored["arms"]})
-    within = {pool.key: pool for pool in pools(tables)}["data_fraction=1;arm=lp"]
+def test_whole_numbers_are_whole_in_an_importance(study: StudyRecord) -> None:
+    within = {pool.key: pool for pool in pools(study)}["data_fraction=1;arm=lp"]
     assert within.axes["probe_epochs"].integer
     assert not within.axes["ft_lr"].integer
     assert within.axes["ft_lr"].log
 
 
 def test_a_searched_fraction_is_split_into_little_and_much_data() -> None:
-    tables = search_study(n_records=20, search_trials=40, fractions=()).tables()
+    tables = search_study(n_records=20, search_trials=40).tables()
     fractions = np.geomspace(0.05, 1, len(tables.params))
     tables.params["data_fraction"] = pd.Series(fractions, index=tables.params.index)
-    bands = list(pools(tables))[1:]
+    bands = list(pools(StudyRecord.of(tables)))[1:]
     assert [len(pool.trials) for pool in bands] == [20, 20]
     assert bands[0].axes["data_fraction"].high == bands[1].axes["data_fraction"].low == pytest.approx(0.05**0.5)
 
@@ -63,7 +57,7 @@ def test_shares_come_with_intervals_and_a_statement(facts: tuple) -> None:
 
 
 def test_too_few_trials_have_no_importance(searching: StudyTables) -> None:
-    within = [one for one in importance_facts(searching) if not one.pool.is_main]
+    within = [one for one in importance_facts(StudyRecord.of(searching)) if not one.pool.is_main]
     assert within
     assert all(one.found is None for one in within)
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import SMALL
+from simulated_study import Simulator
 
+from ablate.report.evidence import Evidence, weigh
 from ablate.report.export import CONTRAST_COLUMNS, IMPORTANCE_COLUMNS
 from ablate.report.page import write_report
 from ablate.store.study_tables import StudyTables
@@ -18,9 +21,9 @@ FILES = {"arms", "contrasts", "importance", "interactions", "rungs", "trials"}
 
 
 @pytest.fixture(scope="module")
-def out(finished: StudyTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write_report(finished, folder)
+    write_report(evidence, folder)
     return folder
 
 
@@ -58,7 +61,7 @@ def test_every_part_of_the_answer_is_there(page: str) -> None:
 
 
 def test_equal_tables_give_equal_bytes(finished: StudyTables, out: Path, tmp_path: Path) -> None:
-    write_report(replace(finished), tmp_path)
+    write_report(weigh(finished), tmp_path)
     written = sorted(path.name for path in out.iterdir())
     assert written == sorted(path.name for path in tmp_path.iterdir())
     for name in written:
@@ -93,14 +96,13 @@ def test_ids_are_unique_and_links_lead_somewhere(page: str) -> None:
     assert set(re.findall(r'href="#([^"]+)"', own(page))) <= set(ids)
 
 
-def test_names_and_messages_cannot_become_code(failed: StudyTables, tmp_path: Path) -> None:
-    rename = {"lp": HOSTILE}
-    slots = failed.slots.assign(arm=failed.slots["arm"].replace(rename), reason=HOSTILE)
-    arms = {rename.get(arm, arm): domains for arm, domains in failed.spec["arms"].items()}
-    contrasts = [{"name": HOSTILE, "weights": {HOSTILE: 1.0, "ft": -1.0}}]
-    spec = {**failed.spec, "question": HOSTILE, "arms": arms, "contrasts": contrasts, "notes": HOSTILE}
-    seal = {**(failed.seal or {}), "contrasts": contrasts}
-    files = write_report(replace(failed, name=HOSTILE, spec=spec, slots=slots, seal=seal), tmp_path, partial=True)
+def test_names_and_messages_cannot_become_code(tmp_path: Path) -> None:
+    """Whatever a study file may hold; names of arms have letters, digits and a few signs only."""
+    contrasts = [{"name": HOSTILE, "arm": "lp", "baseline": "ft"}]
+    prose = {"name": HOSTILE, "question": HOSTILE, "notes": HOSTILE, "contrasts": contrasts}
+    tables = Simulator(**SMALL, **prose, failed=("confirm/lp/data_fraction=0.1/3",)).tables()
+    slots = tables.slots.assign(reason=HOSTILE)
+    files = write_report(weigh(replace(tables, slots=slots), partial=True), tmp_path)
     page = files.page.read_text()
     assert "<script>alert" not in page
     assert "<img" not in own(page)
@@ -110,7 +112,7 @@ def test_names_and_messages_cannot_become_code(failed: StudyTables, tmp_path: Pa
 
 @pytest.mark.parametrize("state", ["untouched", "searching", "going", "failed", "mixed", "searched"])
 def test_a_study_in_any_state_has_a_page(state: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    files = write_report(request.getfixturevalue(state), tmp_path)
+    files = write_report(weigh(request.getfixturevalue(state)), tmp_path)
     page = own(files.page.read_text())
     told = {
         "untouched": "0 of 72 trials are done",
@@ -125,15 +127,15 @@ def test_a_study_in_any_state_has_a_page(state: str, request: pytest.FixtureRequ
 
 
 def test_a_search_leads_with_what_matters(searched: StudyTables, tmp_path: Path) -> None:
-    page = own(write_report(searched, tmp_path).page.read_text())
+    page = own(write_report(weigh(searched), tmp_path).page.read_text())
     assert re.findall(r'<section id="(\w+)"', page)[0] == "importance"
 
 
 def test_a_table_of_mixed_digests_is_refused(mixed: StudyTables, tmp_path: Path) -> None:
-    write_report(mixed, tmp_path)
+    write_report(weigh(mixed), tmp_path)
     assert pd.read_csv(tmp_path / "arms.csv").empty
     assert pd.read_csv(tmp_path / "contrasts.csv").empty
-    write_report(mixed, tmp_path, partial=True)
+    write_report(weigh(mixed, partial=True), tmp_path)
     assert len(pd.read_csv(tmp_path / "contrasts.csv")) == 16
 
 
@@ -148,7 +150,7 @@ def test_tables_hold_every_number(out: Path, finished: StudyTables) -> None:
     assert {"all", "data_fraction=0.1", "data_fraction=1"} <= set(importance["context"])
     trials = pd.read_csv(out / "trials.csv")
     assert len(trials) == len(finished.slots)
-    assert trials["state"].eq("DONE").all()
+    assert trials["state"].eq("done").all()
     arms = pd.read_csv(out / "arms.csv")
     assert len(arms) == 4 * 2 * 4
     assert arms["n"].eq(5).all()
@@ -171,12 +173,12 @@ def test_latex_is_a_booktabs_table(out: Path) -> None:
     assert [line for line in text.splitlines() if line.endswith("rule")] == [r"\toprule", r"\midrule", r"\bottomrule"]
 
 
-def test_a_page_that_cannot_be_written_leaves_the_old_one(untouched: StudyTables, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_made_leaves_the_old_one(untouched: StudyTables, tmp_path: Path) -> None:
     target = tmp_path / "report"
-    write_report(untouched, target)
+    write_report(weigh(untouched), target)
     before = (target / "index.html").read_bytes()
-    broken = replace(untouched, spec={**untouched.spec, "space": object()})
-    with pytest.raises(AttributeError):
-        write_report(broken, target)
+    broken = replace(untouched, attempts=untouched.attempts.drop(columns="ended_at"))
+    with pytest.raises(KeyError):
+        write_report(weigh(broken), target)
     assert (target / "index.html").read_bytes() == before
     assert not [path for path in target.iterdir() if path.name.startswith(".")]

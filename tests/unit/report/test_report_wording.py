@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from ablate.report import wording
+from ablate.report.context import Context
 
 
 @pytest.mark.parametrize(
@@ -21,13 +22,13 @@ def test_a_p_value_is_never_zero(p: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("context", "text", "key"),
     [
-        ('{"data_fraction": 0.1}', "10 % of the data", "data_fraction=0.1"),
-        ('{"data_fraction": 1.0}', "all of the data", "data_fraction=1"),
-        ({}, "all trials", "all"),
-        ({"encoder": "vit"}, "encoder vit", "encoder=vit"),
+        (Context.of({"data_fraction": 0.1}), "10 % of the data", "data_fraction=0.1"),
+        (Context.of({"data_fraction": 1.0}), "all of the data", "data_fraction=1"),
+        (Context(), "all trials", "all"),
+        (Context.of({"encoder": "vit"}), "encoder vit", "encoder=vit"),
     ],
 )
-def test_contexts_in_words(context: object, text: str, key: str) -> None:
+def test_contexts_in_words(context: Context, text: str, key: str) -> None:
     assert (wording.context_text(context), wording.context_key(context)) == (text, key)
 
 

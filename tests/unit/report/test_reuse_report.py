@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from simulated_study import Simulator
 
-from ablate.report import frame
+from ablate.report.evidence import weigh
 from ablate.report.page import write_report
+from ablate.report.study_record import StudyRecord
 from ablate.report.version import digest_facts
 from ablate.store.study_tables import StudyTables
 
@@ -25,8 +26,8 @@ def simulated(reused: dict[str, str] | None = None) -> StudyTables:
 
 def test_the_page_and_the_file_say_what_was_taken_and_from_where(tmp_path: Path) -> None:
     tables = simulated(REUSED)
-    assert frame.sources(tables) == {"before": 2, "long_ago": 1}
-    page = write_report(tables, tmp_path).page.read_text()
+    assert StudyRecord.of(tables).sources == {"before": 2, "long_ago": 1}
+    page = write_report(weigh(tables), tmp_path).page.read_text()
     assert "3 were reused from before and long_ago." in page
     assert "2 slots were not trained: study before had trained the same params" in page
     trials = pd.read_csv(tmp_path / "trials.csv").set_index("key")
@@ -35,8 +36,8 @@ def test_the_page_and_the_file_say_what_was_taken_and_from_where(tmp_path: Path)
 
 def test_without_reuse_nothing_is_said(tmp_path: Path) -> None:
     tables = simulated()
-    assert frame.sources(tables) == {}
-    assert "reused" not in write_report(tables, tmp_path).page.read_text().partition("</header>")[0]
+    assert StudyRecord.of(tables).sources == {}
+    assert "reused" not in write_report(weigh(tables), tmp_path).page.read_text().partition("</header>")[0]
 
 
 @pytest.mark.parametrize(
@@ -49,5 +50,5 @@ def test_commits_with_the_same_sources_are_no_mixture(sources: tuple[str, str], 
     confirm = tables.slots.loc[tables.slots["phase"] == "confirm", "slot_id"]
     digests = tables.digests.copy()
     digests.loc[confirm, "code"] = [codes[k % 2] for k in range(len(confirm))]
-    mixed = digest_facts(replace(tables, digests=digests)).mixed
+    mixed = digest_facts(StudyRecord.of(replace(tables, digests=digests))).mixed
     assert len(mixed) == n_mixed

@@ -1,114 +1,132 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from simulated_study import START, simulated_spec
 
+from ablate.report.arm import arm_facts
 from ablate.report.budget import budget_facts, budget_section
+from ablate.report.caveat import caveats
 from ablate.report.class_difference import class_facts
+from ablate.report.context import Context
 from ablate.report.curve import curve_facts
 from ablate.report.deviation import deviation_facts, deviation_section
-from ablate.report.paper_claim import caveats, claim_facts, post_trained
+from ablate.report.paper_claim import claim_facts, claim_section, post_trained
 from ablate.report.seal import gap_facts, seal_facts
 from ablate.report.section import render
+from ablate.report.study_record import StudyRecord
 from ablate.report.version import digest_facts
+from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
+from ablate.study.spec import Margin
 
-TENTH = '{"data_fraction": 0.1}'
+TENTH = Context.of({"data_fraction": 0.1})
 
 
-def test_the_ledger_counts_reads_of_the_test_fold(finished: StudyTables, searching: StudyTables) -> None:
-    facts = seal_facts(finished)
-    assert (facts.n_reads, facts.n_slots_read, facts.sealed_at) == (40, 40, "2026-03-02 10:00 UTC")
-    assert facts.margin == {"auroc": 0.005, "auprc": 0.01}
+def test_the_ledger_counts_reads_of_the_test_fold(study: StudyRecord, searching: StudyTables) -> None:
+    facts = seal_facts(study)
+    assert (facts.n_reads, facts.n_slots_read, facts.sealed_at) == (40, 40, START + timedelta(hours=1))
+    assert facts.margin == Margin(auroc=0.005, auprc=0.01)
     assert ("lp_sd", TENTH) in facts.chosen
-    assert (seal_facts(searching).sealed_at, seal_facts(searching).n_reads) == (None, 0)
+    assert (seal_facts(StudyRecord.of(searching)).sealed_at, seal_facts(StudyRecord.of(searching)).n_reads) == (None, 0)
 
 
-def test_the_gap_is_the_best_validation_score_above_the_test_mean(finished: StudyTables) -> None:
-    gap = next(g for g in gap_facts(finished) if (g.arm, g.context) == ("ft", TENTH))
+def test_the_gap_is_the_best_validation_score_above_the_test_mean(study: StudyRecord) -> None:
+    gap = next(g for g in gap_facts(study) if (g.arm, g.context) == ("ft", TENTH))
     assert gap.searched is not None
     assert gap.tested is not None
     assert gap.best_above_test == pytest.approx(gap.searched - gap.tested)
-    slots = finished.slots[(finished.slots["phase"] == "search") & (finished.slots["arm"] == "ft")]
+    slots = study.tables.slots[(study.tables.slots["phase"] == "search") & (study.tables.slots["arm"] == "ft")]
     slots = slots[slots["data_fraction"] == 0.1]
-    assert gap.searched == finished.scores.loc[slots["slot_id"], "val_auroc"].max()
+    assert gap.searched == study.tables.scores.loc[slots["slot_id"], "val_auroc"].max()
 
 
 def test_hours_are_useful_shared_or_failed(failed: StudyTables) -> None:
-    facts = budget_facts(failed)
+    facts = budget_facts(StudyRecord.of(failed))
     spans = (failed.attempts["ended_at"] - failed.attempts["started_at"]).dt.total_seconds()
     assert sum(sum(arm.values()) for arm in facts.seconds.values()) == pytest.approx(spans.sum())
-    lost = spans[failed.attempts["outcome"] == "failed"].sum()
+    lost = spans[failed.attempts["outcome"] == "diverged"].sum()
     assert facts.seconds["lp"]["failed"] == pytest.approx(lost)
     assert sum(arm["shared"] for arm in facts.seconds.values()) == pytest.approx(0.8)
-    assert facts.slots["confirm", "lp", TENTH] == {"planned": 5, "DONE": 4, "FAILED": 1}
+    assert facts.slots["confirm", "lp", TENTH] == {SlotState.DONE: 4, SlotState.FAILED: 1}
 
 
-def test_an_unequal_search_is_called_unfair(finished: StudyTables) -> None:
-    assert budget_facts(finished).is_equal
-    moved = finished.slots["arm"].mask(finished.slots["key"] == "search/ft/data_fraction=0.1/0", "lp_sd")
-    assert not budget_facts(replace(finished, slots=finished.slots.assign(arm=moved))).is_equal
+def test_an_unequal_search_is_called_unfair(study: StudyRecord) -> None:
+    assert budget_facts(study).is_equal
+    moved = study.tables.slots["arm"].mask(study.tables.slots["key"] == "search/ft/data_fraction=0.1/0", "lp_sd")
+    assert not budget_facts(StudyRecord.of(replace(study.tables, slots=study.tables.slots.assign(arm=moved)))).is_equal
 
 
-def test_the_page_shows_how_many_trainers_shared_a_gpu(finished: StudyTables) -> None:
+def test_the_page_shows_how_many_trainers_shared_a_gpu(study: StudyRecord) -> None:
     levels = [
         {"n_trainers": n, "batches_per_s": pace, "used_bytes": n * 2**31, "total_bytes": 80 * 2**30}
         for n, pace in ((1, 100.0), (2, 180.0), (3, 190.0))
     ]
     packing = {"gpu": "NVIDIA H100", "levels": levels, "n_trainers": 2, "why": "one more makes it 1.06 times as fast"}
-    page = render(budget_section(replace(finished, packings=(packing,))))
+    page = render(budget_section(StudyRecord.of(replace(study.tables, packings=(packing,)))))
     assert "2 on NVIDIA H100 (one more makes it 1.06 times as fast)" in page
     assert all(text in page for text in ("180.0", "1.80", "4.0 of 80.0"))
-    assert "Trainers sharing" not in render(budget_section(finished))
+    assert "Trainers sharing" not in render(budget_section(study))
 
 
-def test_deviations_name_failed_slots_and_reasons(failed: StudyTables, finished: StudyTables) -> None:
-    facts = deviation_facts(failed)
+def test_deviations_name_failed_slots_and_reasons(failed: StudyTables, study: StudyRecord) -> None:
+    facts = deviation_facts(StudyRecord.of(failed))
     assert facts.failed == (("confirm/lp/data_fraction=0.1/3", 3, "Diverged: loss is nan at epoch 3"),)
-    assert deviation_facts(finished).failed == ()
+    assert deviation_facts(study).failed == ()
 
 
 def test_unfinished_slots_are_counted(going: StudyTables) -> None:
-    assert deviation_facts(going).unfinished == {"confirm": 20}
+    assert deviation_facts(StudyRecord.of(going)).unfinished == {"confirm": 20}
 
 
-def test_lost_classes_are_named(finished: StudyTables) -> None:
-    lost = [["WPW", "PVC"]] + [[]] * (len(finished.scores) - 1)
-    assert deviation_facts(replace(finished, scores=finished.scores.assign(lost_classes=lost))).lost == ("PVC", "WPW")
+def test_lost_classes_are_named(study: StudyRecord) -> None:
+    lost = [["WPW", "PVC"]] + [[]] * (len(study.tables.scores) - 1)
+    assert deviation_facts(
+        StudyRecord.of(replace(study.tables, scores=study.tables.scores.assign(lost_classes=lost)))
+    ).lost == ("PVC", "WPW")
 
 
-def test_damaged_records_that_were_left_out_are_counted(finished: StudyTables) -> None:
-    skipping = replace(finished, scores=finished.scores.assign(n_skipped=3))
-    assert "3 damaged records were left out" in render(deviation_section(skipping))
-    assert "damaged" not in render(deviation_section(finished))
+def test_damaged_records_that_were_left_out_are_counted(study: StudyRecord) -> None:
+    skipping = replace(study.tables, scores=study.tables.scores.assign(n_skipped=3))
+    assert "3 damaged records were left out" in render(deviation_section(StudyRecord.of(skipping)))
+    assert "damaged" not in render(deviation_section(study))
 
 
-def test_digests_by_phase(finished: StudyTables, mixed: StudyTables) -> None:
-    assert digest_facts(finished).versions["confirm", "code"] == {"c" * 12: 40}
-    assert digest_facts(finished).mixed == ()
-    assert digest_facts(mixed).versions["confirm", "code"] == {"9" * 12: 1, "c" * 12: 39}
+def test_digests_by_phase(study: StudyRecord, mixed: StudyTables) -> None:
+    assert digest_facts(study).versions["confirm", "code"] == {"c" * 12: 40}
+    assert digest_facts(study).mixed == ()
+    assert digest_facts(StudyRecord.of(mixed)).versions["confirm", "code"] == {"9" * 12: 1, "c" * 12: 39}
 
 
-def test_relative_improvements_stand_beside_the_paper(finished: StudyTables) -> None:
-    facts = claim_facts(finished)
-    means = finished.slots[finished.slots["phase"] == "confirm"].join(finished.scores["test_auprc"], on="slot_id")
+def test_relative_improvements_stand_beside_the_paper(study: StudyRecord) -> None:
+    facts = claim_facts(study, arm_facts(study))
+    means = study.tables.slots[study.tables.slots["phase"] == "confirm"].join(
+        study.tables.scores["test_auprc"], on="slot_id"
+    )
     means = means[means["data_fraction"] == 0.1].groupby("arm")["test_auprc"].mean()
     found = next(m for m in facts.measured if (m.arm, m.context) == ("lp_sd", TENTH))
     assert found.auprc == pytest.approx(means["lp_sd"] / means["ft"] - 1)
-    assert post_trained(finished) == "lp_sd"
+    assert post_trained(study.spec) == "lp_sd"
     assert facts.share_sentence.startswith("Here lp_sd")
 
 
-def test_stand_ins_are_called_so(finished: StudyTables) -> None:
-    told = " ".join(caveats(finished))
+def test_the_claims_stand_only_where_the_study_asks_for_them(study: StudyRecord) -> None:
+    assert claim_section(study, arm_facts(study)) is not None
+    silent = replace(study, spec=simulated_spec(claims=None))
+    assert claim_section(silent, arm_facts(silent)) is None
+
+
+def test_stand_ins_are_called_so(study: StudyRecord) -> None:
+    told = " ".join(caveats(study.spec))
     assert "stand-in for ECGFounder" in told
     assert "cohort is synthetic" in told
     assert "unions of the labels" in told
-    real = {**finished.spec, "encoder": {"name": "ecgfounder", "weights": "/w.pth"}, "data": {"source": "ptbxl"}}
-    assert caveats(replace(finished, spec=real)) == ()
+    encoder = {"name": "ecgfounder", "weights": "/w.pth"}
+    assert caveats(simulated_spec(encoder=encoder, data={"source": "ptbxl", "task": "all"})) == ()
 
 
-def test_curves_line_up_at_the_start_of_fine_tuning(finished: StudyTables) -> None:
-    facts = curve_facts(finished, context=TENTH, column="val_auroc")
+def test_curves_line_up_at_the_start_of_fine_tuning(study: StudyRecord) -> None:
+    facts = curve_facts(study, context=TENTH, column="val_auroc")
     assert facts.phase == "confirm"
     assert [point[0] for point in facts.curves["ft"]] == list(range(1, 9))
     assert [point[0] for point in facts.curves["lp"]] == list(range(-3, 9))
@@ -117,10 +135,12 @@ def test_curves_line_up_at_the_start_of_fine_tuning(finished: StudyTables) -> No
     assert n == 5
 
 
-def test_class_differences_are_means_over_blocks(finished: StudyTables) -> None:
-    facts = class_facts(finished, context=TENTH)
-    slots = finished.slots.set_index("slot_id")
-    scores = finished.class_scores[finished.class_scores["class_name"] == "NORM"].set_index("slot_id").join(slots)
+def test_class_differences_are_means_over_blocks(study: StudyRecord) -> None:
+    facts = class_facts(study, context=TENTH)
+    slots = study.tables.slots.set_index("slot_id")
+    scores = (
+        study.tables.class_scores[study.tables.class_scores["class_name"] == "NORM"].set_index("slot_id").join(slots)
+    )
     scores = scores[scores["data_fraction"] == 0.1].pivot(index="index", columns="arm", values="auroc")
     found = next(d for d in facts.differences if (d.class_name, d.contrast) == ("NORM", "lp - ft"))
     assert found.difference == pytest.approx((scores["lp"] - scores["ft"]).mean())
@@ -128,16 +148,15 @@ def test_class_differences_are_means_over_blocks(finished: StudyTables) -> None:
     assert facts.split == "test"
 
 
-def test_a_class_without_a_score_is_named(finished: StudyTables) -> None:
-    scores = finished.class_scores.copy()
+def test_a_class_without_a_score_is_named(study: StudyRecord) -> None:
+    scores = study.tables.class_scores.copy()
     scores.loc[scores["class_name"] == "WPW", "auroc"] = float("nan")
-    facts = class_facts(replace(finished, class_scores=scores), context=TENTH)
+    facts = class_facts(StudyRecord.of(replace(study.tables, class_scores=scores)), context=TENTH)
     assert facts.without_score == ("WPW",)
     assert "WPW" not in facts.classes
 
 
-def test_declared_contrasts_stand_with_the_seal(finished: StudyTables) -> None:
-    assert seal_facts(finished).contrasts[0] == ("sd - ft", "sd − ft")
-    assert seal_facts(finished).contrasts[3] == ("lp x sd", "lp_sd − lp − sd + ft")
-    seal = {key: value for key, value in (finished.seal or {}).items() if key != "sealed_at"}
-    assert seal_facts(replace(finished, seal=seal)).is_sealed
+def test_declared_contrasts_stand_with_the_seal(study: StudyRecord) -> None:
+    assert seal_facts(study).contrasts[0] == ("sd - ft", "sd − ft")
+    assert seal_facts(study).contrasts[3] == ("lp x sd", "lp_sd − lp − sd + ft")
+    assert seal_facts(study).is_sealed

@@ -48,6 +48,12 @@ def test_prose_may_be_mended_without_making_another_study() -> None:
     assert changed.model_copy(update={"name": "sd_vs_lp"}).digest() == load_spec("sd_vs_lp").digest()
 
 
+def test_the_paper_that_a_study_is_set_beside_decides_no_result() -> None:
+    asking = load_spec("paper_v1")
+    assert asking.claims == "arxiv-2509.12991"
+    assert asking.model_copy(update={"claims": None}).digest() == asking.digest()
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [

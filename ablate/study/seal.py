@@ -1,0 +1,51 @@
+"""The seal: what was fixed before the test fold was first opened, as the store holds it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ablate.study.plan import chain
+from ablate.study.spec import ContrastSpec, Margin
+
+
+class _Sealed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SealedChoice(_Sealed):
+    """What an arm is confirmed with in a context.
+
+    Attributes:
+        score: the validation score that chose it; None where nothing was searched.
+        n_trials: finished search trials that it was chosen from.
+    """
+
+    params: dict[str, Any]
+    score: float | None
+    n_trials: int = 0
+
+
+class Seal(_Sealed):
+    """Chosen params, contrasts and margins.
+
+    Attributes:
+        chosen: by the name of what was tuned together, see ``choice``.
+        sealed_at: None where the store did not say.
+    """
+
+    chosen: dict[str, SealedChoice]
+    contrasts: tuple[ContrastSpec, ...]
+    margin: Margin
+    sealed_at: datetime | None = None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Seal":
+        """The seal that the store holds."""
+        contrasts = [{"name": entry["name"], "combination": entry["weights"]} for entry in document["contrasts"]]
+        return cls.model_validate({**document, "contrasts": contrasts})
+
+    def choice(self, arm: str, context: Mapping[str, Any]) -> SealedChoice | None:
+        """What ``arm`` is confirmed with in ``context``; None where its whole search failed."""
+        return self.chosen.get(chain(arm, context))
