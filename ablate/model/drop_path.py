@@ -26,58 +26,76 @@ class HasDropPath(Protocol):
         ...
 
 
-def keep_scale(n_records: int, rate: float, *, mode: Mode, generator: torch.Generator) -> Float[Tensor, " record"]:
-    """What each record's branch is multiplied by: 0 where it is dropped, 1/keep where it stays.
+class DropPath(nn.Module):
+    """Where a shortcut meets its branch; it does not own the branch, so it adds no keys to a checkpoint.
 
     Args:
-        n_records: records in the batch.
-        rate: probability to be dropped, 0 to below 1.
-        mode: ``sample`` draws for each record, ``batch`` once for all, ``fixed`` drops floor(n keep + u) of them.
-        generator: on the CPU, so that every device drops the same records.
+        n_branches: how many branches of one forward pass meet their shortcut here; each draws for itself.
     """
-    keep = 1.0 - rate
-    if mode == "fixed":
-        scale = torch.zeros(n_records)
-        scale[_kept_of_fixed_count(n_records, keep, generator)] = 1.0 / keep
-        return scale
-    n_draws = 1 if mode == "batch" else n_records
-    kept = torch.rand(n_draws, generator=generator) < keep
-    return (kept.float() / keep).expand(n_records)
 
-
-def drop_path(
-    x: Float[Tensor, "record ..."], rate: float, *, mode: Mode = "sample", generator: torch.Generator
-) -> Float[Tensor, "record ..."]:
-    """``x`` with dropped records set to zero and the others scaled by 1/keep; ``x`` itself at rate 0."""
-    if rate == 0.0:
-        return x
-    scale = keep_scale(len(x), rate, mode=mode, generator=generator).to(x.device, x.dtype)
-    return x * scale.view(-1, *[1] * (x.dim() - 1))
-
-
-class DropPath(nn.Module):
-    """Where a shortcut meets its branch; it does not own the branch, so it adds no keys to a checkpoint."""
-
-    def __init__(self) -> None:
+    def __init__(self, *, n_branches: int = 1) -> None:
         super().__init__()
+        self.n_branches = n_branches
         self.rate = 0.0
         self.mode: Mode = "sample"
         self.generator: torch.Generator | None = None
+        self._planned: list[Tensor] | None = None
+        self._n_begun, self._n_taken = 0, 0
 
     @property
     def active(self) -> bool:
-        """Whether the next forward pass draws random numbers."""
+        """Whether the next forward pass drops branches."""
         return self.training and self.rate > 0.0
+
+    def draw(self, n_records: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+        """What forward passes of so many records drop, in the order in which they ask: a tensor for each branch.
+
+        Returns:
+            The factor of each record's branch in float32, one for all in mode "batch"; in mode "fixed" the records
+            that stay, in int64, ascending. On the CPU, so that every device drops the same records.
+        """
+        # One call for each branch: in one call for several, torch draws other numbers where they have fewer than 16.
+        return [self._draw_one(n, generator) for n in n_records for _ in range(self.n_branches)]
+
+    def follow(self, drawn: list[Tensor] | None) -> None:
+        """Drop in the passes to come what ``draw`` gave, moved to the device; ``begin_pass`` opens each of them.
+
+        None draws in every pass from ``generator`` instead, for which a GPU waits.
+        """
+        self._planned, self._n_begun, self._n_taken = drawn, 0, 0
+
+    def begin_pass(self) -> None:
+        """The next forward pass begins."""
+        self._n_taken = self._n_begun * self.n_branches
+        self._n_begun += 1
 
     def forward(self, x: Tensor, shortcut: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
         """``shortcut + branch(x)``, the branch dropped for some records while training."""
         if not self.active:
             return shortcut + branch(x)
-        assert self.generator is not None, "set_drop_path gives the generator"
+        drawn = self._next(x)
         if self.mode == "fixed":
-            kept = _kept_of_fixed_count(len(x), 1.0 - self.rate, self.generator).to(x.device)
-            return _add_rows(shortcut, kept, branch(_rows(x, kept)), scale=1.0 / (1.0 - self.rate))
-        return shortcut + drop_path(branch(x), self.rate, mode=self.mode, generator=self.generator)
+            return _add_rows(shortcut, drawn, branch(_rows(x, drawn)), scale=1.0 / (1.0 - self.rate))
+        return shortcut + _scaled(branch(x), drawn)
+
+    def _draw_one(self, n_records: int, generator: torch.Generator) -> Tensor:
+        keep = 1.0 - self.rate
+        if self.mode == "fixed":
+            return _kept_of_fixed_count(n_records, keep, generator)
+        kept = torch.rand(1 if self.mode == "batch" else n_records, generator=generator) < keep
+        return kept.float() / keep
+
+    def _next(self, x: Tensor) -> Tensor:
+        if self._planned is None:
+            assert self.generator is not None, "set_drop_path gives the generator"
+            return self._draw_one(len(x), self.generator).to(x.device)
+        if self._n_taken >= self._n_begun * self.n_branches:
+            raise SpecError(
+                f"encoder: a DropPath layer meets more branches in one pass than its n_branches = {self.n_branches} "
+                "says; make it DropPath(n_branches=...) with their number"
+            )
+        self._n_taken += 1
+        return self._planned[self._n_taken - 1]
 
     def extra_repr(self) -> str:
         """Shown by ``print(encoder)``."""
@@ -98,7 +116,7 @@ def set_drop_path(
         encoder: whose blocks are set, in order from input to output.
         rate: of the last block, 0 (off) to below 1.
         schedule: ``linear`` over the blocks or ``constant``.
-        mode: see ``keep_scale``.
+        mode: ``sample`` draws for each record, ``batch`` once for all, ``fixed`` drops n - floor(n keep + u) of them.
         generator: where the draws come from; needed when ``rate`` is above 0. At rate 0 nothing is drawn.
 
     Raises:
@@ -116,6 +134,7 @@ def set_drop_path(
     layers = encoder.drop_path_layers()
     for layer, layer_rate in zip(layers, rates(len(layers), rate, schedule=schedule), strict=True):
         layer.rate, layer.mode, layer.generator = layer_rate, mode, generator
+        layer.follow(None)
 
 
 def rates(n_layers: int, rate: float, *, schedule: Schedule) -> Sequence[float]:
@@ -131,14 +150,27 @@ def _kept_of_fixed_count(n_records: int, keep: float, generator: torch.Generator
     return torch.randperm(n_records, generator=generator)[:n_kept].sort().values
 
 
+def _scaled(x: Float[Tensor, "record ..."], factor: Float[Tensor, " record"]) -> Float[Tensor, "record ..."]:
+    """Each record times its factor, computed in float32 and in the type of ``x``: bf16 would round 1/keep for all."""
+    return (x * factor.view(-1, *[1] * (x.dim() - 1))).to(x.dtype)
+
+
 def _rows(x: Tensor, kept: Int[Tensor, " kept"]) -> Tensor:
     """``x[kept]`` in the memory format of ``x``; plain indexing would turn channels-last tensors around."""
-    if x.dim() == 4:
+    if _is_channels_last(x):
         return x.movedim(1, -1).index_select(0, kept).movedim(-1, 1)
     return x.index_select(0, kept)
 
 
 def _add_rows(shortcut: Tensor, kept: Int[Tensor, " kept"], rows: Tensor, *, scale: float) -> Tensor:
-    if shortcut.dim() == 4:
+    """``shortcut`` with ``scale * rows`` added to its rows ``kept``; autocast may give the two other types."""
+    if shortcut.dtype != torch.float32:
+        rows, scale = rows * scale, 1.0  # a product rounds once; index_add would round the scale itself
+    rows = rows.to(shortcut.dtype)
+    if _is_channels_last(shortcut):
         return shortcut.movedim(1, -1).index_add(0, kept, rows.movedim(1, -1), alpha=scale).movedim(-1, 1)
     return shortcut.index_add(0, kept, rows, alpha=scale)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)

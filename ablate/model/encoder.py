@@ -48,7 +48,10 @@ class EncoderModule(nn.Module):
 
 
 class Classifier(nn.Module):
-    """An encoder, dropout on its features and a linear head."""
+    """An encoder, dropout on its features and a linear head, which is fp32 also where the encoder is autocast.
+
+    Scores are compared to three decimals and bf16 has fewer, so logits must not be rounded to it.
+    """
 
     def __init__(self, encoder: Encoder, n_classes: int, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -58,7 +61,9 @@ class Classifier(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch lead sample"]) -> Float[Tensor, "batch class"]:
         """Logits of each class."""
-        return cast(Tensor, self.head(self.dropout(self.encoder(x))))
+        features = self.encoder(x).float()
+        with torch.autocast(x.device.type, enabled=False):
+            return cast(Tensor, self.head(self.dropout(features)))
 
 
 def load_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:

@@ -69,7 +69,7 @@ class _Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, MLP_RATIO * width)
         self.fc2 = nn.Linear(MLP_RATIO * width, width)
-        self.drop_path = DropPath()
+        self.drop_path = DropPath(n_branches=2)  # attention and MLP
 
     def forward(self, x: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch token width"]:
         x = self.drop_path(x, x, self._attention)

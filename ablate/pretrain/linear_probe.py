@@ -16,8 +16,8 @@ from ablate import seeds
 from ablate.ecg.split import TaskData, fraction
 from ablate.model.encoder import EncoderSpec, load_encoder, require_input
 from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
-from ablate.train.batch import Signals
-from ablate.train.feature import forward
+from ablate.train.feature_extraction import forward
+from ablate.train.signals import Signals
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.3)  # inverse L2 penalties to choose from
 N_INNER_FOLDS = 4

@@ -21,7 +21,7 @@ from ablate.errors import Diverged
 from ablate.model.encoder import Encoder, EncoderSpec, load_encoder
 from ablate.pretrain.augmentation import Disturbance, draw_view
 from ablate.pretrain.average_beat import beat_targets
-from ablate.train.batch import order
+from ablate.train.epoch_plan import epoch_order
 
 Report = Callable[[int, int, float], None]  # epoch, epochs in all, mean loss
 PROJECTION_WIDTH = 64
@@ -193,7 +193,7 @@ def _fit(
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.peak_lr, total_steps=n_steps * schedule.n_epochs)
     for epoch in range(schedule.n_epochs):
         total = 0.0
-        at = order(len(rows), seed=schedule.seed, stage="pretrain", epoch=epoch)
+        at = epoch_order(len(rows), seed=schedule.seed, stage="pretrain", epoch=epoch)
         for step in range(n_steps):
             batch = np.sort(at[step * size : (step + 1) * size])  # sorted rows lie together in the mapped array
             loss = task.loss(encoder, torch.from_numpy(signals[rows[batch]]).float(), batch)

@@ -15,8 +15,9 @@ from ablate.ecg.split import TaskData
 from ablate.errors import DataError
 from ablate.outcome import Progress
 from ablate.train import provenance
-from ablate.train.batch import n_pieces, on_device
-from ablate.train.feature import BATCH, FeatureCache, Features, extract, forward, unfit
+from ablate.train.feature_cache import FeatureCache
+from ablate.train.feature_extraction import BATCH, Features, extract, forward, why_not_kept
+from ablate.train.signals import n_pieces, to_device
 from ablate.train.trial import Trial
 
 PART = 32 * BATCH  # rows of the cohort that are extracted and kept together
@@ -34,12 +35,12 @@ class FeatureBank:
     def keep(self, rows: Int[np.ndarray, "row"], features: Features) -> None:
         """Answer for ``rows`` with ``features`` from now on."""
         self._place[rows] = np.arange(len(rows))
-        self._kept = torch.from_numpy(features).to(self._trial.device)
+        self._kept = to_device(torch.from_numpy(features), self._trial.device)
 
     def kept(self, rows: Int[np.ndarray, "row"]) -> Float[Tensor, "row feature"] | None:
         """Features of ``rows`` where all of them are kept."""
         place = self._place[rows]
-        return self._kept[on_device(place, self._trial.device)] if (place >= 0).all() else None
+        return self._kept[to_device(torch.from_numpy(place), self._trial.device)] if (place >= 0).all() else None
 
     def __call__(self, rows: Int[np.ndarray, "row"]) -> Float[Tensor, "row feature"]:
         """Features of ``rows``, in their order."""
@@ -72,7 +73,7 @@ def feature_bank(
         return bank
     needed = np.union1d(trial.train_rows, trial.data.val_rows)
     with trial.timed("features"):
-        reason = _unfit(encoder, encoder_digest, trial, needed)
+        reason = _why_not_kept(encoder, encoder_digest, trial, needed)
         if reason:
             trial.notes.append(f"features are not kept, the probe goes through the encoder: {reason}")
             return bank
@@ -83,14 +84,14 @@ def feature_bank(
     return bank
 
 
-_reasons: dict[tuple[str, str], str | None] = {}  # of encoders that this process has tried
+_reasons_not_to_keep: dict[tuple[str, str], str | None] = {}  # of encoders that this process has tried
 
 
-def _unfit(encoder: nn.Module, encoder_digest: str, trial: Trial, rows: Int[np.ndarray, "row"]) -> str | None:
+def _why_not_kept(encoder: nn.Module, encoder_digest: str, trial: Trial, rows: Int[np.ndarray, "row"]) -> str | None:
     key = (encoder_digest, str(trial.device))
-    if key not in _reasons:
-        _reasons[key] = unfit(encoder, trial.signals, rows)
-    return _reasons[key]
+    if key not in _reasons_not_to_keep:
+        _reasons_not_to_keep[key] = why_not_kept(encoder, trial.signals, rows)
+    return _reasons_not_to_keep[key]
 
 
 def _shared(
@@ -104,7 +105,7 @@ def _shared(
     identity: dict[str, digest.Json] = {
         "encoder": encoder_digest,
         "cohort": _cohort_digest(trial.data),
-        "n_threads": trial.machine.n_threads,
+        "n_threads": trial.machine.n_threads,  # changes bits, as Machine.identity says
         "hardware": provenance.hardware(trial.device),
     }
     n_rows = 1 + int(max(trial.data.train_rows.max(), trial.data.val_rows.max()))  # those of the test fold come last
@@ -177,7 +178,7 @@ class _SignOfLife:
         if now - self._last >= REPORT_S or n_done == self._n_batches:
             self._last = now
             progress = Progress(stage="features", epoch=n_done, n_epochs=self._n_batches, seconds=now)
-            self._trial.progress_reporter.tell(progress)
+            self._trial.progress_reporter.report(progress)
 
     def wait(self) -> None:
         """Another process is at it."""

@@ -3,6 +3,9 @@
 A batch larger than ``micro_batch`` is computed in pieces whose gradients add up to the batch's, equal within rounding.
 Drop path in mode "sample" drops the same records either way; modes "batch" and "fixed", and dropout, draw for each
 piece.
+
+No step touches the host: the epoch is planned before it begins, and its loss is fetched when it is over. Dropout alone
+is drawn on the device, so a GPU leaves out other features than a CPU.
 """
 
 import numpy as np
@@ -15,9 +18,9 @@ from ablate import seeds
 from ablate.model.drop_path import set_drop_path
 from ablate.model.encoder import Classifier, Encoder
 from ablate.outcome import Probabilities, Stage
-from ablate.train.batch import n_pieces, on_device, order, pieces
+from ablate.train.epoch_plan import Batch, Piece, plan_drop_path, plan_epoch
 from ablate.train.param_group import finetune_groups, set_rates
-from ablate.train.schedule import rate_factor
+from ablate.train.signals import Rows
 from ablate.train.trial import Trial, to_probabilities
 
 EVAL_BATCH = {"cpu": 64, "cuda": 256}
@@ -49,36 +52,26 @@ class FineTune:
             mode=params.drop_path_mode,
             generator=torch.Generator(),
         )
-        for layer in self._drop_paths:
-            layer.generator = torch.Generator()  # each its own, so pieces of a batch draw what the batch would
 
     def train(self, epoch: int) -> float:
         """One epoch over the subset."""
-        trial, n_records = self._trial, len(self._trial.train_rows)
-        params = trial.params
-        n_batches = n_pieces(n_records, params.batch_size)
-        total = torch.zeros((), dtype=torch.float64, device=trial.device)
-        self._seed(epoch)
+        trial = self._trial
+        batches = self._planned(epoch)
+        torch.manual_seed(seeds.derive(trial.seed, "dropout", epoch))
         self.model.train()
-        at = order(n_records, seed=trial.seed, stage=self.stage, epoch=epoch)
-        for i, batch in enumerate(pieces(at, params.batch_size)):
+        total = torch.zeros((), dtype=torch.float64, device=trial.device)
+        for batch in batches:
             trial.check_stop()
-            factor = rate_factor(
-                (epoch - 1) * n_batches + i,
-                n_steps=self.n_epochs * n_batches,
-                warmup_fraction=params.warmup_fraction,
-                min_ratio=params.min_lr_ratio,
-            )
-            set_rates(self._optimizer.param_groups, factor)
-            total += self._step(batch) * len(batch)
-        return total.item() / n_records
+            set_rates(self._optimizer.param_groups, batch.rate_factor)
+            total += self._step(batch) * batch.n_records
+        return total.item() / len(trial.train_rows)
 
     def predict(self, rows: Int[np.ndarray, "record"]) -> Probabilities:
         """Probabilities for ``rows`` of the cohort."""
         self.model.eval()
         logits = []
         with torch.inference_mode():
-            for piece in pieces(rows, self._size(EVAL_BATCH[self._trial.device.type])):
+            for piece in self._trial.signals.rows(rows).pieces(self._eval_size()):
                 self._trial.check_stop()
                 logits.append(self._logits(piece))
         return to_probabilities(torch.cat(logits))
@@ -97,35 +90,50 @@ class FineTune:
             whole["state"].setdefault(int(position), {})[name] = tensor
         self._optimizer.load_state_dict(whole)
 
-    def _step(self, batch: Int[np.ndarray, "record"]) -> Float[Tensor, ""]:
-        trial = self._trial
+    def _planned(self, epoch: int) -> list[Batch]:
+        """All that is drawn for ``epoch``: it depends on nothing but the trial's seed and the epoch's number."""
+        trial, params = self._trial, self._trial.params
+        batches = plan_epoch(
+            trial.train_rows,
+            device=trial.device,
+            seed=trial.seed,
+            stage=self.stage,
+            epoch=epoch,
+            n_epochs=self.n_epochs,
+            batch_size=params.batch_size,
+            micro_batch=trial.machine.micro_batch,
+            warmup_fraction=params.warmup_fraction,
+            min_ratio=params.min_lr_ratio,
+        )
+        plan_drop_path(self._drop_paths, batches, device=trial.device, seed=trial.seed, epoch=epoch)
+        return batches
+
+    def _step(self, batch: Batch) -> Float[Tensor, ""]:
+        """One update; the mean loss of the batch before it."""
         self._optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=trial.device)
-        for piece in pieces(batch, self._size(len(batch))):
-            logits = self._logits(trial.train_rows[piece])
-            targets = trial.targets[on_device(piece, trial.device)]
-            loss = F.binary_cross_entropy_with_logits(logits.float(), targets) * (len(piece) / len(batch))
+        total = torch.zeros((), device=self._trial.device)
+        for piece in batch.pieces:
+            loss = self._loss(piece) * (len(piece) / batch.n_records)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        if trial.params.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self._parameters, trial.params.grad_clip)
+        if self._trial.params.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._trial.params.grad_clip)
         self._optimizer.step()
         return total
 
-    def _logits(self, rows: Int[np.ndarray, "piece"]) -> Float[Tensor, "piece class"]:
+    def _loss(self, piece: Piece) -> Float[Tensor, ""]:
+        for layer in self._drop_paths:
+            layer.begin_pass()
+        targets = self._trial.targets[piece.positions.device]
+        return F.binary_cross_entropy_with_logits(self._logits(piece.rows), targets)
+
+    def _logits(self, rows: Rows) -> Float[Tensor, "piece class"]:
         trial = self._trial
         is_bf16 = trial.machine.precision == "bf16"
         with torch.autocast(trial.device.type, dtype=torch.bfloat16, enabled=is_bf16):
             logits: Tensor = self.model(trial.signals.batch(rows))
         return logits
 
-    def _size(self, wanted: int) -> int:
-        return min(wanted, self._trial.machine.micro_batch or wanted)
-
-    def _seed(self, epoch: int) -> None:
-        """Start every stream anew, so that an epoch's noise depends on nothing but its seed and number."""
-        seed = self._trial.seed
-        torch.manual_seed(seeds.derive(seed, "dropout", epoch))
-        for i, layer in enumerate(self._drop_paths):
-            assert layer.generator is not None
-            layer.generator.manual_seed(seeds.derive(seed, "drop_path", i, epoch))
+    def _eval_size(self) -> int:
+        machine, device = self._trial.machine, self._trial.device.type
+        return min(EVAL_BATCH[device], machine.micro_batch or EVAL_BATCH[device])

@@ -11,10 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ablate.outcome import Probabilities, Stage
-from ablate.train.batch import n_pieces, on_device, order, pieces
+from ablate.train.epoch_plan import Piece, plan_epoch
 from ablate.train.feature_bank import FeatureBank
 from ablate.train.logistic import Logistic
-from ablate.train.schedule import rate_factor
 from ablate.train.trial import Trial, to_probabilities
 
 
@@ -38,20 +37,26 @@ class Probe:
 
     def train(self, epoch: int) -> float:
         """One epoch over the subset."""
-        trial, n_records = self._trial, len(self._trial.train_rows)
-        params = trial.params
-        n_batches = n_pieces(n_records, params.batch_size)
+        trial, params = self._trial, self._trial.params
+        batches = plan_epoch(
+            trial.train_rows,
+            device=trial.device,
+            seed=trial.seed,
+            stage=self.stage,
+            epoch=epoch,
+            n_epochs=self.n_epochs,
+            batch_size=params.batch_size,
+            min_ratio=params.min_lr_ratio,
+        )
         total = torch.zeros((), dtype=torch.float64, device=trial.device)
-        at = order(n_records, seed=trial.seed, stage=self.stage, epoch=epoch)
-        for i, piece in enumerate(pieces(at, params.batch_size)):
+        for batch in batches:
             trial.check_stop()
-            step = (epoch - 1) * n_batches + i
-            factor = rate_factor(step, n_steps=self.n_epochs * n_batches, min_ratio=params.min_lr_ratio)
-            chosen = on_device(piece, trial.device)
-            loss = self._logistic.step(self._batch(piece, chosen), self._targets[chosen], rate=params.probe_lr * factor)
-            total += loss * len(piece)
+            (piece,) = batch.pieces
+            targets = self._targets[piece.positions.device]
+            loss = self._logistic.step(self._features_of(piece), targets, rate=params.probe_lr * batch.rate_factor)
+            total += loss * batch.n_records
         self._logistic.write()
-        return total.item() / n_records
+        return total.item() / len(trial.train_rows)
 
     def predict(self, rows: Int[np.ndarray, "record"]) -> Probabilities:
         """Probabilities for ``rows`` of the cohort."""
@@ -66,7 +71,7 @@ class Probe:
         """Go on with the head as it is and the optimizer from ``state``."""
         self._logistic.restore(state)
 
-    def _batch(self, piece: Int[np.ndarray, "piece"], chosen: Int[Tensor, "piece"]) -> Float[Tensor, "piece feature"]:
+    def _features_of(self, piece: Piece) -> Float[Tensor, "piece feature"]:
         if self._kept is not None:
-            return self._kept[chosen]
-        return self._features(self._trial.train_rows[piece])
+            return self._kept[piece.positions.device]
+        return self._features(piece.rows.host)

@@ -1,8 +1,10 @@
 """The post-training routine: preview linear probing, then fine-tuning; one trial from its params to its outcome.
 
 Source: arXiv 2509.12991 (stochastic depth and preview linear probing for ECGFounder). Where that paper is silent the
-choices are ours and are told where they are made: ``group`` for rates and weight decay, ``probe``, ``finetune`` and
-``schedule``.
+choices are ours and are told where they are made: ``param_group`` for rates and weight decay, ``probe``, ``finetune``
+and ``epoch_plan``.
+
+To follow one epoch read ``stage.train_stage``, then ``finetune.FineTune.train``, then ``epoch_plan.plan_epoch``.
 """
 
 from collections.abc import Callable
@@ -16,16 +18,16 @@ from ablate.ecg.split import TaskData, fraction, lost_classes
 from ablate.model.encoder import Classifier, Encoder, EncoderSpec, require_input
 from ablate.outcome import Outcome, Progress
 from ablate.train import encoder_cache, provenance
-from ablate.train.batch import Signals
 from ablate.train.checkpoint import Checkpoint, Saved
 from ablate.train.early_stopping import NO_RUNGS, Rungs
-from ablate.train.feature import FeatureCache
 from ablate.train.feature_bank import feature_bank
+from ablate.train.feature_cache import FeatureCache
 from ablate.train.finetune import FineTune
 from ablate.train.machine import Machine, MemoryPeak, prepared
 from ablate.train.params import Params
 from ablate.train.probe import Probe
 from ablate.train.score import assess
+from ablate.train.signals import Signals
 from ablate.train.stage import Course, Learner, train_stage, unpacked
 from ablate.train.trial import ProgressReporter, Stopped, Trial, smoothed, start_head
 
@@ -167,14 +169,14 @@ def _go_on(learner: Learner, saved: Saved | None, trial: Trial, checkpoint: Chec
 
 
 def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str, peak: MemoryPeak) -> Outcome:
-    found = assess(learner, course, trial)
+    assessment = assess(learner, course, trial)
     return Outcome(
-        best_epoch=found.best_epoch,
+        best_epoch=assessment.best_epoch,
         epochs=(*trial.earlier, *course.epochs),
-        scores=found.scores,
-        class_scores=found.class_scores,
-        val_probabilities=found.val_probabilities,
-        test_probabilities=found.test_probabilities,
+        scores=assessment.scores,
+        class_scores=assessment.class_scores,
+        val_probabilities=assessment.val_probabilities,
+        test_probabilities=assessment.test_probabilities,
         seconds=dict(trial.seconds),
         peak_memory_bytes=peak.n_bytes(),
         n_train=len(trial.train_rows),

@@ -49,7 +49,7 @@ def assess(learner: Learner, course: Course, trial: Trial) -> Assessment:
 
 
 def _test(learner: Learner, chosen: Snapshot, last: Snapshot, trial: Trial) -> tuple[Probabilities, Probabilities]:
-    trial.progress_reporter.tell(Progress(stage="test", epoch=0, n_epochs=1))
+    trial.progress_reporter.report(Progress(stage="test", epoch=0, n_epochs=1))
     with trial.timed("test"):
         learner.model.load_state_dict(last.weights)
         of_last = learner.predict(trial.data.test_rows)
@@ -79,5 +79,5 @@ def _by_class(
 def _note_missing(split: str, classes: tuple[str, ...], labels: Bool[np.ndarray, "record class"], trial: Trial) -> None:
     missing = missing_outcomes(labels)
     if missing:
-        told = ", ".join(f"{classes[i]} ({why})" for i, why in missing.items())
-        trial.notes.append(f"classes without a score in the {split} records: {told}")
+        listed = ", ".join(f"{classes[i]} ({why})" for i, why in missing.items())
+        trial.notes.append(f"classes without a score in the {split} records: {listed}")

@@ -83,7 +83,7 @@ def train_stage(learner: Learner, course: Course, trial: Trial, checkpoint: Chec
         Stopped: the trial was asked to stop. The last finished epoch is in the checkpoint.
     """
     done = Progress(stage=learner.stage, epoch=len(course.epochs), n_epochs=learner.n_epochs)
-    trial.progress_reporter.begin(course.epochs[-1] if course.epochs else done)
+    trial.progress_reporter.start_from(course.epochs[-1] if course.epochs else done)
     for epoch in range(len(course.epochs) + 1, learner.n_epochs + 1):
         if trial.rungs.early_stop(course.epochs):
             break
@@ -104,7 +104,7 @@ def train_stage(learner: Learner, course: Course, trial: Trial, checkpoint: Chec
             course.extend(progress, Snapshot(epoch, _copied(learner.model), probabilities), trial.params.epoch_choice)
         if checkpoint.is_due(often=learner.stage == "finetune" or epoch == learner.n_epochs):
             checkpoint.write(packed(learner, course, trial))
-        trial.progress_reporter.tell(progress)
+        trial.progress_reporter.report(progress)
 
 
 def packed(learner: Learner, course: Course, trial: Trial) -> Saved:

@@ -1,4 +1,4 @@
-"""One trial while it is trained: its data, seed and device, and the people it reports to."""
+"""One trial while it is trained: its data, seed and device, and whom it reports to."""
 
 import contextlib
 import time
@@ -15,12 +15,12 @@ from ablate.ecg.split import TaskData
 from ablate.errors import Diverged
 from ablate.outcome import Probabilities, Progress, Stage
 from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
-from ablate.train.batch import Signals
 from ablate.train.early_stopping import NO_RUNGS, Rungs
 from ablate.train.machine import Machine
 from ablate.train.params import Params
+from ablate.train.signals import Signals
 
-BREATH_S = 10.0  # between two signs of life within an epoch
+ALIVE_S = 10.0  # between two signs of life within an epoch
 
 
 class Stopped(Exception):
@@ -31,22 +31,22 @@ class ProgressReporter:
     """Reports each epoch, and within a long one says now and then that the trial is alive."""
 
     def __init__(self, report: Callable[[Progress], None]) -> None:
-        self._report, self._told_at = report, time.monotonic()
+        self._report, self._reported_at = report, time.monotonic()
         self._last: Progress | None = None
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """An epoch is finished, or a stage has come so far."""
         self._report(progress)
-        self.begin(progress)
+        self.start_from(progress)
 
-    def begin(self, progress: Progress) -> None:
-        """What is told again until something new is; not told now."""
-        self._last, self._told_at = replace(progress, train_loss=None), time.monotonic()
+    def start_from(self, progress: Progress) -> None:
+        """What is reported again until something new is; not reported now."""
+        self._last, self._reported_at = replace(progress, train_loss=None), time.monotonic()
 
-    def breathe(self) -> None:
-        """Tell the last thing again, without a training loss, when that is a while ago."""
-        if self._last is not None and time.monotonic() - self._told_at >= BREATH_S:
-            self.tell(self._last)
+    def report_alive(self) -> None:
+        """Report the last thing again, without a training loss, when that is a while ago."""
+        if self._last is not None and time.monotonic() - self._reported_at >= ALIVE_S:
+            self.report(self._last)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Trial:
         """
         if self.stop():
             raise Stopped
-        self.progress_reporter.breathe()
+        self.progress_reporter.report_alive()
 
     @contextlib.contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
@@ -131,5 +131,5 @@ def smoothed(
 
 def to_probabilities(logits: Float[Tensor, "record class"]) -> Probabilities:
     """Sigmoid in float32, on the CPU."""
-    found: Probabilities = logits.float().sigmoid().cpu().numpy()
-    return found
+    probabilities: Probabilities = logits.float().sigmoid().cpu().numpy()
+    return probabilities

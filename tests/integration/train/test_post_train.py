@@ -145,7 +145,7 @@ def test_bf16_is_recorded_and_near_fp32(spec, data):
 
 
 def test_a_long_epoch_shows_signs_of_life_that_are_no_epochs(spec, data, monkeypatch):
-    monkeypatch.setattr(trial, "BREATH_S", 0.0)
+    monkeypatch.setattr(trial, "ALIVE_S", 0.0)
     told = []
     outcome = post_train(spec, data, Params(data_fraction=0.4, ft_epochs=2, batch_size=16), seed=1, report=told.append)
     assert tuple(p for p in told if p.train_loss is not None) == outcome.epochs

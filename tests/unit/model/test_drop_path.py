@@ -6,7 +6,7 @@ from torch import nn
 
 from ablate.errors import SpecError
 from ablate.model.catalogue import Input, Net1DShape
-from ablate.model.drop_path import DropPath, drop_path, keep_scale, rates, set_drop_path
+from ablate.model.drop_path import DropPath, Mode, rates, set_drop_path
 from ablate.model.net1d import Net1D
 
 SHAPE = Net1DShape(16, (16, 32, 32), (1, 2, 1), 16, kernel_size=8)
@@ -15,6 +15,13 @@ SHAPE = Net1DShape(16, (16, 32, 32), (1, 2, 1), 16, kernel_size=8)
 def network(seed: int = 0, *, channels_last: bool = True) -> Net1D:
     torch.manual_seed(seed)
     return Net1D(SHAPE, Input(100, 12), channels_last=channels_last).train()
+
+
+def factors(n_records: int, rate: float, *, mode: Mode, generator: torch.Generator) -> torch.Tensor:
+    """What a layer multiplies each record's branch by."""
+    layer = DropPath().train()
+    layer.rate, layer.mode, layer.generator = rate, mode, generator
+    return layer(torch.ones(n_records), torch.zeros(n_records), lambda x: x)  # type: ignore[no-any-return]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -39,7 +46,7 @@ def test_every_layer_gets_its_rate_mode_and_generator(schedule: str) -> None:
 @pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
 def test_a_record_is_dropped_at_its_rate_and_scaled_by_keep(mode: str) -> None:
     rate, n_records, n_draws, source = 0.3, 10, 4000, generator()
-    scales = torch.stack([keep_scale(n_records, rate, mode=mode, generator=source) for _ in range(n_draws)])  # type: ignore[arg-type]
+    scales = torch.stack([factors(n_records, rate, mode=mode, generator=source) for _ in range(n_draws)])  # type: ignore[arg-type]
     assert scales.unique().tolist() == pytest.approx([0.0, 1 / (1 - rate)])
     spread = math.sqrt(rate * (1 - rate) / n_draws)
     assert (scales > 0).float().mean(0).sub(1 - rate).abs().max() < 5 * spread
@@ -47,17 +54,16 @@ def test_a_record_is_dropped_at_its_rate_and_scaled_by_keep(mode: str) -> None:
 
 def test_fixed_count_varies_by_at_most_one_record_and_batch_keeps_all_or_none() -> None:
     source = generator()
-    kept = {int((keep_scale(16, 0.3, mode="fixed", generator=source) > 0).sum()) for _ in range(200)}
+    kept = {int((factors(16, 0.3, mode="fixed", generator=source) > 0).sum()) for _ in range(200)}
     assert kept == {11, 12}
-    kept = {int((keep_scale(16, 0.3, mode="batch", generator=source) > 0).sum()) for _ in range(50)}
+    kept = {int((factors(16, 0.3, mode="batch", generator=source) > 0).sum()) for _ in range(50)}
     assert kept == {0, 16}
 
 
 @pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
 def test_rate_zero_draws_nothing_and_changes_nothing(mode: str) -> None:
     source = generator()
-    before, x = source.get_state(), torch.randn(4, 3)
-    assert drop_path(x, 0.0, mode=mode, generator=source) is x  # type: ignore[arg-type]
+    before = source.get_state()
     net, plain, records = network(), network(), torch.randn(4, 12, 200)
     set_drop_path(net, rate=0.0, mode=mode, generator=source)  # type: ignore[arg-type]
     assert torch.equal(net(records), plain(records))
@@ -96,7 +102,7 @@ class Masked(DropPath):
     def forward(self, x, shortcut, branch):  # type: ignore[no-untyped-def]
         if not self.active:
             return shortcut + branch(x)
-        scale = keep_scale(len(x), self.rate, mode="fixed", generator=self.generator)  # type: ignore[arg-type]
+        scale = factors(len(x), self.rate, mode="fixed", generator=self.generator)  # type: ignore[arg-type]
         return shortcut + branch(x) * scale.view(-1, *[1] * (x.dim() - 1))
 
 
@@ -153,3 +159,51 @@ def test_all_records_may_be_dropped() -> None:
 def test_what_cannot_be_set_is_named(arguments: dict, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         set_drop_path(network(), **{"generator": generator(), **arguments})
+
+
+@pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
+@pytest.mark.parametrize("n_branches", [1, 2])
+def test_a_plan_of_many_passes_drops_what_single_draws_would(mode: Mode, n_branches: int) -> None:
+    layer, sizes = DropPath(n_branches=n_branches).train(), [7, 7, 16, 3]
+    layer.rate, layer.mode, layer.generator = 0.4, mode, generator(3)
+    one_by_one = [layer(torch.ones(n, 2), torch.zeros(n, 2), lambda x: x) for n in sizes for _ in range(n_branches)]
+    layer.follow(layer.draw(sizes, generator(3)))
+    planned = []
+    for n in sizes:
+        layer.begin_pass()
+        planned += [layer(torch.ones(n, 2), torch.zeros(n, 2), lambda x: x) for _ in range(n_branches)]
+    assert all(torch.equal(one, other) for one, other in zip(one_by_one, planned, strict=True))
+
+
+def test_more_branches_than_were_planned_are_an_error_that_says_so() -> None:
+    layer = DropPath().train()
+    layer.rate = 0.4
+    layer.follow(layer.draw([4, 4], generator()))
+    layer.begin_pass()
+    layer(torch.ones(4), torch.ones(4), lambda x: x)
+    with pytest.raises(SpecError, match=r"n_branches = 1"):
+        layer(torch.ones(4), torch.ones(4), lambda x: x)
+
+
+@pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
+def test_bf16_does_not_round_the_scale_and_keeps_the_types_of_the_shortcut(mode: Mode) -> None:
+    layer = DropPath().train()
+    for shortcut_type in (torch.float32, torch.bfloat16):
+        layer.rate, layer.mode, layer.generator = 0.1, mode, generator(1)
+        out = layer(torch.ones(400, 1), torch.zeros(400, 1, dtype=shortcut_type), lambda x: 9 * x.bfloat16())
+        assert out.dtype == shortcut_type
+        assert out.max() == 10.0  # 9 times 1/0.9; with 1/0.9 in bf16 it were 9.984
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_a_fixed_count_keeps_the_layout(channels_last: bool) -> None:
+    layer = DropPath().train()
+    layer.rate, layer.mode, layer.generator = 0.5, "fixed", generator(1)
+    wanted = torch.channels_last if channels_last else torch.contiguous_format
+    x, layouts = torch.randn(8, 4, 1, 10).contiguous(memory_format=wanted), []
+
+    def branch(rows: torch.Tensor) -> torch.Tensor:
+        layouts.append(rows.is_contiguous(memory_format=wanted))
+        return rows
+
+    assert layer(x, x, branch).is_contiguous(memory_format=wanted) and layouts == [True]

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from ablate.errors import DataError
-from ablate.train.batch import Signals
-from ablate.train.feature import BATCH, FeatureCache, extract, forward, unfit
+from ablate.train.feature_cache import FeatureCache
+from ablate.train.feature_extraction import BATCH, extract, forward, why_not_kept
+from ablate.train.signals import Signals
 
 IDENTITY = {"encoder": "e", "cohort": "c"}
 FEATURES = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
@@ -192,12 +193,12 @@ def with_a_norm_left_in_train_mode():
 )
 def test_encoders_whose_features_must_not_be_kept_are_found(encoder, why):
     buffers = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
-    assert why in unfit(encoder, SIGNALS, ROWS)
+    assert why in why_not_kept(encoder, SIGNALS, ROWS)
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in encoder.named_buffers())
 
 
 def test_a_plain_encoder_is_fit():
-    assert unfit(Plain().eval(), SIGNALS, ROWS) is None
+    assert why_not_kept(Plain().eval(), SIGNALS, ROWS) is None
 
 
 def test_extraction_equals_any_batch_through_the_encoder_to_the_last_bit():

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from ablate.train.schedule import rate_factor
+from ablate.train.epoch_plan import rate_factor
 
 
 def factors(n_steps, **options):

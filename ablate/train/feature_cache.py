@@ -1,9 +1,4 @@
-"""Features of the frozen encoder: computed once for each encoder and cohort, then shared by every trial of a machine.
-
-A probe on kept features equals a probe through the encoder to the last bit, because both extract in batches of one
-fixed size with the tail padded. It would be wrong for an encoder that is random in eval mode, changes its buffers, or
-mixes the records of a batch; ``unfit`` finds these, and such an encoder is probed directly.
-"""
+"""Features of the frozen encoder on disk: computed once for each encoder and cohort, shared by a machine's trials."""
 
 import contextlib
 import json
@@ -12,68 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from filelock import Timeout
-from jaxtyping import Float, Float32, Int
-from torch import Tensor, nn
 
 from ablate import atomic, digest
 from ablate.errors import DataError
-from ablate.train.batch import Signals, pieces
+from ablate.train.feature_extraction import Features
 
-BATCH = 64  # records in one forward pass; another size would give other last bits
 VERSION = 2  # of the files; others are built again
 WAIT_S = 2.0  # between two signs of life while another process builds
-
-Tick = Callable[[int], None]  # batches done; may raise to stop
-Features = Float32[np.ndarray, "row feature"]
-
-
-def forward(
-    encoder: nn.Module,
-    signals: Signals,
-    rows: Int[np.ndarray, "row"],
-    *,
-    check_stop: Callable[[], None] = lambda: None,
-) -> Float[Tensor, "row feature"]:
-    """Features of ``rows`` on the device, in padded batches of ``BATCH``. The encoder is in eval mode."""
-    found = []
-    with torch.no_grad():
-        for piece in pieces(rows, BATCH):
-            check_stop()
-            padded = np.concatenate([piece, np.full(BATCH - len(piece), piece[0])]) if len(piece) < BATCH else piece
-            found.append(encoder(signals.batch(padded))[: len(piece)])
-    return torch.cat(found).float()
-
-
-def extract(encoder: nn.Module, signals: Signals, rows: Int[np.ndarray, "row"], *, tick: Tick) -> Features:
-    """Features of ``rows`` in float32."""
-    tick(0)
-    found = []
-    for i, piece in enumerate(pieces(rows, BATCH)):
-        found.append(forward(encoder, signals, piece).cpu().numpy())
-        tick(i + 1)
-    return np.concatenate(found)
-
-
-def unfit(encoder: nn.Module, signals: Signals, rows: Int[np.ndarray, "row"]) -> str | None:
-    """Why features of ``encoder`` must not be kept, or None. Tried on the first ``BATCH`` of ``rows``."""
-    rows = rows[:BATCH]
-    buffers = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
-    random_state = torch.get_rng_state()
-    first, again, mirrored = (forward(encoder, signals, order) for order in (rows, rows, rows[::-1]))
-    is_random = not torch.equal(random_state, torch.get_rng_state()) or not torch.equal(first, again)
-    changed = [name for name, buffer in encoder.named_buffers() if not torch.equal(buffer, buffers[name])]
-    with torch.no_grad():
-        for name, buffer in encoder.named_buffers():
-            buffer.copy_(buffers[name])
-    if changed:
-        return f"it updates its buffer {changed[0]} in eval mode"
-    if is_random:
-        return "it is random in eval mode"
-    if not torch.allclose(mirrored.flip(0), first, rtol=1e-3, atol=1e-4):
-        return "its features depend on the other records of a batch"
-    return None
 
 
 @dataclass(frozen=True)
