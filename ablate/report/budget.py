@@ -100,7 +100,7 @@ def budget_section(study: StudyRecord) -> Section:
         if facts.is_equal
         else "The arms did not get the same number of search trials: a comparison of tuned arms is not fair."
     )
-    sampler = f" Sampler: {study.spec.search.sampler}."
+    sampler = f" Sampler: {study.spec.search.sampler.name}."
     budget = paragraph(fair, sampler, class_=None if facts.is_equal else "warning")
     return Section("budget", "Budget and hours", (budget, _slots_table(facts), *_hours(facts), *_packings(study)))
 

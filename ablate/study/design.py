@@ -71,6 +71,11 @@ class Design(BaseModel):
         """Names of the arms without any component and with all of them."""
         return BASELINE, "+".join(self.components)
 
+    def components_of(self, arm: str) -> tuple[str, ...]:
+        """Components that are on in ``arm``."""
+        row = next(row for row in self._levels() if self._name(row) == arm)
+        return tuple(name for name, level in zip(self.components, row, strict=True) if level)
+
     def _levels(self) -> Int[np.ndarray, "arm component"]:
         """0 where a component is off, 1 where it is on; the baseline first."""
         n = len(self.components)

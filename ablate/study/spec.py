@@ -156,6 +156,8 @@ class Spec(_Frozen):
     Attributes:
         claims: a paper whose stated improvements the report sets beside this study's, for a study that asks its
             question.
+        titles: of arms and components, as people name them; a study file writes each as ``title`` beside what the arm
+            or component is.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Spec(_Frozen):
     contrasts: tuple[ContrastSpec, ...] = Field(default=(), strict=False)
     margin: Margin = Margin()
     claims: Literal["arxiv-2509.12991"] | None = None
+    titles: dict[str, str] = Field(default_factory=dict)
 
     def arm_space(self, arm: str) -> dict[str, Domain]:
         """What the sampler may choose from in ``arm``, fixed values of the arm included."""
@@ -196,7 +199,7 @@ class Spec(_Frozen):
 
     def digest(self) -> str:
         """Digest of everything that decides results or verdicts; prose may be mended later."""
-        prose = {"question", "notes", "claims"}
+        prose = {"question", "notes", "claims", "titles"}
         return digest.of_json({key: value for key, value in self.document().items() if key not in prose})
 
     @classmethod
@@ -211,6 +214,11 @@ class Spec(_Frozen):
         value = context.get("ft_epochs", Params().ft_epochs if domain is None else domain.point)
         return None if value is None else int(value)
 
+    def title(self, arm: str) -> str:
+        """The arm as people name it: its own title, or those of the components that are on."""
+        parts = self.design.components_of(arm) if self.design else ()
+        return " ".join(f"+ {self.titles.get(name, name)}" for name in parts) or self.titles.get(arm, arm)
+
     def tuned_arms(self) -> list[str]:
         """Arms that have a search of their own; the steps of an ablation path take theirs from its two ends."""
         return list(self.design.endpoints() if self.design and self.design.kind == "path" else self.arms)
@@ -218,7 +226,10 @@ class Spec(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or "design" not in raw or not isinstance(raw["design"], dict):
+        if not isinstance(raw, dict):
+            return raw
+        raw = _with_titles(raw)
+        if "design" not in raw or not isinstance(raw["design"], dict):
             return raw
         if "arms" in raw:
             raise ValueError("design: generates the arms; write either [arms] or [design]")
@@ -235,6 +246,29 @@ class Spec(_Frozen):
             pairs = tuple(ContrastSpec(name=f"{arm} - {baseline}", arm=arm, baseline=baseline) for arm in others)
             object.__setattr__(self, "contrasts", pairs)  # the one default that depends on other keys
         return self
+
+
+def _with_titles(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Titles in one place, away from the domains of arms and components."""
+    titles, moved = dict(raw.get("titles", {})), dict(raw)
+    design = raw.get("design")
+    if isinstance(design, Mapping) and isinstance(design.get("components"), Mapping):
+        moved["design"] = {**design, "components": _without_titles("design.components", design["components"], titles)}
+    if isinstance(raw.get("arms"), Mapping):
+        moved["arms"] = _without_titles("arms", raw["arms"], titles)
+    return {**moved, "titles": titles} if titles else moved
+
+
+def _without_titles(place: str, tables: Mapping[str, Any], titles: dict[str, str]) -> dict[str, Any]:
+    plain = {}
+    for name, table in tables.items():
+        plain[name] = table
+        if isinstance(table, Mapping) and "title" in table:
+            if not isinstance(table["title"], str) or not table["title"].strip():
+                raise ValueError(f"{place}.{name}.title: {table['title']!r}; expected a few words")
+            titles[name] = table["title"]
+            plain[name] = {key: value for key, value in table.items() if key != "title"}
+    return plain
 
 
 def _check_space(spec: Spec) -> None:

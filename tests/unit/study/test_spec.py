@@ -54,6 +54,28 @@ def test_the_paper_that_a_study_is_set_beside_decides_no_result() -> None:
     assert asking.model_copy(update={"claims": None}).digest() == asking.digest()
 
 
+def test_arms_and_components_have_titles_that_decide_nothing(tmp_path: Path) -> None:
+    spec = load_spec("sd_vs_lp")
+    assert spec.title("lp") == "+ preview linear probing"
+    assert Spec.from_document(spec.document()) == spec
+    assert spec.model_copy(update={"titles": {}}).digest() == spec.digest()
+    assert spec.model_copy(update={"titles": {}}).title("lp") == "lp"
+    text = Path("studies/sd_vs_lp.toml").read_text().partition("[arms.ft]")[0]
+    design = """
+        [design]
+        kind = "add_one_in"
+        components.sd = { title = "stochastic depth", off = { drop_path_rate = 0 }, on = { drop_path_rate = 0.2 } }
+        components.fast = { off = { head_lr_ratio = 1 }, on = { head_lr_ratio = 10 } }
+        [budget]
+        replicates = 5
+    """
+    (tmp_path / "made.toml").write_text(text + design)
+    made = load_spec(str(tmp_path / "made.toml"))
+    assert [made.title(arm) for arm in made.arms] == [
+        "baseline", "+ stochastic depth", "+ fast", "+ stochastic depth + fast",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -62,6 +84,7 @@ def test_the_paper_that_a_study_is_set_beside_decides_no_result() -> None:
         ("encoder.wieghts='random'", ["encoder.wieghts", "unknown key", "'weights'"]),
         ("encoder.precision='fp8'", ["encoder.precision", "'fp8'", "bf16"]),
         ("budget.replicates='ten'", ["budget.replicates", "'ten'", "integer"]),
+        ("arms.ft.title=3", ["arms.ft.title", "3", "a few words"]),
         ("arms.ft.ft_lr=0.5", ["arms.ft.ft_lr", "0.5", "outside the space"]),
         ("arms.ft.layer_decay=0.9", ["arms.ft.layer_decay", "not in [space]"]),
         ("space.drop_path_rate.high=1.5", ["space.drop_path_rate", "1.5", "outside"]),
