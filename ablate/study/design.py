@@ -22,7 +22,12 @@ _HALF_FRACTION = {5: "a b c d abcd", 6: "a b c d e abcde"}  # generators of reso
 
 
 class Component(BaseModel):
-    """One part of the recipe, without and with it."""
+    """One part of the recipe, without and with it.
+
+    Attributes:
+        off: restriction of the space without it.
+        on: restriction of the same hyper-parameters with it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 

@@ -38,6 +38,12 @@ class DataSpec(_Frozen):
     """Which records and labels.
 
     Attributes:
+        source: ``synthetic``, a simulated cohort that needs no files, or ``ptbxl``.
+        task: which statements are labels: all, diagnostic, subdiagnostic, superdiagnostic, form or rhythm.
+        fs_hz: samples a second of the prepared arrays; files of the other rate are resampled.
+        preprocessing: ``none``, or ``ecgfounder`` for that encoder's filters; each lead is scaled either way.
+        n_records: size of the synthetic cohort; only and always with ``source = "synthetic"``.
+        seed: of the synthetic cohort.
         skip_damaged: leave out records that are damaged, and count them in the report; otherwise they are an error.
     """
 
@@ -68,6 +74,8 @@ class Budget(_Frozen):
     """How many trials: ``search_trials`` for each arm and context, then ``replicates`` paired blocks.
 
     Attributes:
+        search_trials: for each tuned arm in each context; 0 takes the usual params instead of a search.
+        replicates: blocks of the confirmation, each one seed shared by all arms; 0 leaves the test fold closed.
         generation: search trials of one arm that are proposed from the same knowledge. A later generation waits for the
             earlier one, so proposals do not depend on how many workers there are.
         max_attempts: how often a slot that fails for its own fault is tried.
@@ -83,6 +91,7 @@ class Start(_Frozen):
     """Params that are known to be good, tried first; what they leave out has its usual start value.
 
     Attributes:
+        params: value of each; those that an arm does not search are passed over.
         arms: whose search starts so; all where left out, each with those of the params that it searches.
     """
 
@@ -112,13 +121,24 @@ class Search(_Frozen):
 
 
 class Objectives(_Frozen):
-    """Which validation score selects an arm's params."""
+    """What an arm's params are chosen by.
+
+    Attributes:
+        select: the validation score that is maximised.
+    """
 
     select: Literal["val_auroc", "val_auprc"] = "val_auroc"
 
 
 class ContrastSpec(_Frozen):
-    """A declared comparison: ``arm`` minus ``baseline``, or a weighted ``combination`` of arms."""
+    """A declared comparison: ``arm`` minus ``baseline``, or a weighted ``combination`` of arms.
+
+    Attributes:
+        name: by which the report calls it.
+        arm: what is expected to be better; with ``baseline``, instead of ``combination``.
+        baseline: what it is compared with.
+        combination: weight of each arm; they sum to 0. Such as an interaction, (both - first) - (second - neither).
+    """
 
     name: str
     arm: str | None = None
@@ -144,7 +164,12 @@ class ContrastSpec(_Frozen):
 
 
 class Margin(_Frozen):
-    """Differences smaller than these count as equivalent."""
+    """Differences smaller than these count as equivalent.
+
+    Attributes:
+        auroc: of the macro AUROC.
+        auprc: of the macro AUPRC.
+    """
 
     auroc: float = Field(default=0.005, gt=0, lt=0.5)
     auprc: float = Field(default=0.01, gt=0, lt=0.5)
@@ -154,6 +179,22 @@ class Spec(_Frozen):
     """One study, checked.
 
     Attributes:
+        name: of the study; a file's is its file name, with a mark behind ``@`` where ``--set`` changes it.
+        question: what it asks, for people.
+        notes: what it needs, costs and shows, for people.
+        seed: from which every other seed of the study follows.
+        data: which records and labels.
+        encoder: what is post-trained.
+        fixed: hyper-parameters with one value in every trial; what is named nowhere has its default.
+        space: hyper-parameters that are searched, and within which limits.
+        arms: by name, restrictions of the space that are tuned and compared; the first is the baseline.
+        design: generates arms and contrasts; instead of ``arms``.
+        context: hyper-parameters with a list of values, each of which is crossed with every arm.
+        budget: how many trials.
+        search: how trials are proposed.
+        objectives: what an arm's params are chosen by.
+        contrasts: declared comparisons; where there are none, every other arm minus the first.
+        margin: what counts as equivalent.
         claims: a paper whose stated improvements the report sets beside this study's, for a study that asks its
             question.
         titles: of arms and components, as people name them; a study file writes each as ``title`` beside what the arm
