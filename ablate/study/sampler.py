@@ -1,4 +1,4 @@
-"""Samplers: Optuna's, by their names, with the arguments that a study file gives them; and a Latin hypercube.
+"""Samplers: Optuna's, by their names, with the arguments that a study file gives them; and two of our own.
 
 A proposal follows from the finished generations alone, in any process. Samplers that look at nothing but finished
 trials are shown these. The others carry a state from one proposal to the next (CMA-ES its covariance, quasi-Monte Carlo
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 LATIN = "latin"  # ours: covers the space evenly, whatever the scores
+POSTERIOR = "posterior"  # ours: see ``thompson``
+_OURS = (LATIN, POSTERIOR)
 _SEES_TRIALS_ONLY = frozenset({"tpe", "gp", "random", "bruteforce"})
 _DEFAULTS: Mapping[str, Any] = {  # for those that have them; we start each search ourselves
     "n_startup_trials": 0,
@@ -36,11 +38,11 @@ class Sampler:
     """A sampler and its arguments.
 
     Attributes:
-        name: ``latin``, or one of Optuna's in lower case without "Sampler", such as ``tpe``, ``gp``, ``cmaes``.
+        name: ``posterior``, ``latin``, or one of Optuna's in lower case without "Sampler", such as ``tpe`` and ``gp``.
         arguments: of the constructor of Optuna's class.
     """
 
-    name: str = "tpe"
+    name: str = POSTERIOR
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -53,7 +55,7 @@ class Sampler:
         return {"name": self.name, **self.arguments} if self.arguments else self.name
 
     def built(self, seed: int) -> "BaseSampler":
-        """Optuna's sampler.
+        """Optuna's sampler of this name.
 
         Raises:
             ValueError: it cannot be made with these arguments, or needs a package that is not installed.
@@ -83,10 +85,10 @@ def parse_sampler(given: object) -> Sampler:
         raise ValueError("expected the name of a sampler, or a table { name = ..., argument = ... }")
     name = table["name"].removesuffix("Sampler").lower()
     arguments = {str(key): value for key, value in table.items() if key != "name"}
-    if name in (LATIN, "tpe") and not arguments:
+    if name in (*_OURS, "tpe") and not arguments:
         return Sampler(name)  # the usual ones without the half second of importing Optuna
-    if name == LATIN:
-        raise ValueError(f"{min(arguments)}: latin takes no arguments")
+    if name in _OURS:
+        raise ValueError(f"{min(arguments)}: {name} takes no arguments")
     if name not in (known := sampler_names()):
         raise ValueError(f"no sampler {table['name']!r}{nearest(name, known)}")
     _check_arguments(name, arguments)
@@ -100,7 +102,7 @@ def sampler_names() -> list[str]:
     from optuna import samplers  # noqa: PLC0415  (0.5 s that reading a spec need not wait for)
 
     classes = [name for name in samplers.__all__ if name.endswith("Sampler") and not name.startswith("Base")]
-    return [LATIN, *(name.removesuffix("Sampler").lower() for name in classes)]
+    return [*_OURS, *(name.removesuffix("Sampler").lower() for name in classes)]
 
 
 def ask(
@@ -117,7 +119,7 @@ def ask(
     """What ``sampler`` proposes for trial ``place`` of a generation, given what finished before it.
 
     Args:
-        sampler: any but ``latin``.
+        sampler: one of Optuna's.
         searched: domains.
         history: finished trials of earlier generations.
         select: the score that is maximised.

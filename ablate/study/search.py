@@ -5,6 +5,7 @@ context. Why: then the same study gives the same trials with one worker or with 
 another's. The price is that a generation waits for the one before; arms and contexts fill that time.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ import numpy as np
 from ablate import seeds
 from ablate.domain import Domain, Scalar
 from ablate.store.slot import Past, Slot
-from ablate.study.sampler import LATIN, ask
+from ablate.study.sampler import LATIN, POSTERIOR, ask
 from ablate.study.spec import Spec
+from ablate.study.thompson import drawn
 from ablate.train.early_stopping import Rungs, thresholds
 from ablate.train.params import Params
 
@@ -100,6 +102,11 @@ def _proposed(
     same point again and again.
     """
     sampler, place = spec.search.sampler, slot.index % spec.budget.generation
+    if sampler.name == POSTERIOR:
+        margin = getattr(spec.margin, spec.objectives.select.removeprefix("val_"))
+        seed = seeds.derive(spec.seed, sampler.name, f"{slot.chain}/{slot.generation}")
+        told = _told(history, spec.objectives.select)
+        return drawn(told, searched, margin, n=spec.budget.generation, seed=seed)[place]
     if sampler.name == "tpe":
         stream, place = slot.key, 0
     else:
@@ -114,3 +121,11 @@ def _proposed(
         place=place,
         seed=seeds.derive(spec.seed, sampler.name, stream),
     )
+
+
+def _told(history: History, select: str) -> list[tuple[Mapping[str, Any], float]]:
+    """Params and scores; one that was stopped early counts as no better than any that was not."""
+    worst = min((past.scores[select] for past in history if past.is_whole), default=math.inf)
+    return [
+        (past.params, past.scores[select] if past.is_whole else min(past.scores[select], worst)) for past in history
+    ]

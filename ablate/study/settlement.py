@@ -89,8 +89,7 @@ def _settled(
     searched: Mapping[str, Domain],
     margin: float,
 ) -> Settlement:
-    bend = _Bend(float(scores[np.isfinite(scores)].max()), _BEND_MARGINS * margin)
-    finite = np.where(np.isfinite(scores), scores, scores[np.isfinite(scores)].min() - bend.scale)
+    bend, finite = bend_of(scores, margin)
     tried = np.array([encoded(params, searched) for params, _ in history])
     posterior = fit(tried, bend.bent(finite))
     smoothed = posterior.mean(tried)
@@ -108,19 +107,28 @@ def _settled(
 
 
 @dataclass(frozen=True)
-class _Bend:
+class Bend:
     """Scores as they are near the best one, and ever more compressed below it."""
 
     best: float
     scale: float
 
     def bent(self, scores: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+        """Compressed."""
         below = np.maximum(self.best - scores, 0)
         return np.asarray(np.maximum(scores, self.best) - self.scale * np.log1p(below / self.scale))
 
     def straight(self, bent: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+        """In the unit of the score again."""
         below = np.maximum(self.best - bent, 0)
         return np.asarray(np.maximum(bent, self.best) - self.scale * np.expm1(below / self.scale))
+
+
+def bend_of(scores: Float[np.ndarray, "trial"], margin: float) -> tuple[Bend, Float[np.ndarray, "trial"]]:
+    """The bend for these scores, and the scores with what diverged clearly below all others."""
+    finite = scores[np.isfinite(scores)]
+    bend = Bend(float(finite.max()), _BEND_MARGINS * margin)
+    return bend, np.where(np.isfinite(scores), scores, finite.min() - bend.scale)
 
 
 def encoded(params: Mapping[str, Any], searched: Mapping[str, Domain]) -> Float[np.ndarray, "coordinate"]:
@@ -130,14 +138,18 @@ def encoded(params: Mapping[str, Any], searched: Mapping[str, Domain]) -> Float[
         if domain.choices:
             coordinates += [float(params[name] == choice) for choice in domain.choices]
         else:
-            coordinates.append(_share(float(params[name]), domain))
+            coordinates.append(share(params[name], domain))
     return np.array(coordinates)
 
 
-def _share(value: float, domain: Domain) -> float:
+def share(value: Scalar, domain: Domain) -> float:
+    """Where in the domain a value lies, from 0 to 1; of choices the middle of its part."""
+    if domain.choices:
+        return (domain.choices.index(value) + 0.5) / len(domain.choices)
+    number = float(value)
     if domain.log:
-        return math.log(value / domain.low) / math.log(domain.high / domain.low)
-    return (value - domain.low) / (domain.high - domain.low)
+        return math.log(number / domain.low) / math.log(domain.high / domain.low)
+    return (number - domain.low) / (domain.high - domain.low)
 
 
 def _candidates(
@@ -164,7 +176,7 @@ def _candidates(
 
 def _edges(
     posterior: Posterior,
-    bend: _Bend,
+    bend: Bend,
     best: Float[np.ndarray, "point coordinate"],
     searched: Mapping[str, Domain],
     margin: float,

@@ -103,7 +103,7 @@ class Search(_Frozen):
     """How trials are proposed: ``latin`` covers the space evenly, others maximise the selection objective.
 
     Attributes:
-        sampler: ``tpe``, ``latin``, or any other of Optuna's by its name, as a table with arguments.
+        sampler: ``posterior``, ``latin``, or any of Optuna's by its name, such as ``tpe``, as a table with arguments.
         start: params to begin with.
         early_stopping: ``true`` or a table ends trials that fall behind earlier ones of their arm and context; never
             in the confirmation.

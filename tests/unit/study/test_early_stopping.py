@@ -78,7 +78,7 @@ def test_true_is_the_usual_one_and_a_table_says_more() -> None:
 
 def test_a_study_without_it_keeps_the_digest_that_it_had_before_there_was_any() -> None:
     spec = load_spec("sd_vs_lp")
-    assert spec.document()["search"] == {"sampler": "tpe"}
+    assert spec.document()["search"] == {"sampler": "posterior"}
     stopping = load_spec("sd_vs_lp", overrides=["search.early_stopping=true", *ENOUGH])
     assert spec.digest() != stopping.digest()
 

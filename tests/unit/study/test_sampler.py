@@ -68,6 +68,7 @@ def test_a_trial_that_failed_leaves_a_gap_that_changes_no_count() -> None:
         ({"name": "gp"}, "gp"),
         ({"name": "tpe", "n_ei_candidates": 64}, {"name": "tpe", "n_ei_candidates": 64}),
         ("latin", "latin"),
+        ("posterior", "posterior"),
     ],
 )
 def test_a_sampler_is_written_as_it_is_read(given: Any, document: Any) -> None:

@@ -131,7 +131,7 @@ def test_more_starts_than_trials_are_refused() -> None:
 
 def test_the_usual_sampler_leaves_the_digest_as_it_was_and_another_changes_it() -> None:
     plain = load_spec("sd_vs_lp")
-    assert plain.document()["search"] == {"sampler": "tpe"}
+    assert plain.document()["search"] == {"sampler": "posterior"}
     other = load_spec("sd_vs_lp", overrides=["search.sampler={name='gp'}", "search.start=[{params={ft_lr=1e-3}}]"])
     assert other.document()["search"] == {"sampler": "gp", "start": [{"params": {"ft_lr": 1e-3}, "arms": None}]}
     assert Spec.from_document(other.document()) == other
