@@ -13,14 +13,20 @@ from ablate.report.section import Picture, Section
 from ablate.report.study_record import StudyRecord
 from ablate.stats.importance import MIN_TRIALS, Importances, Share, importance
 
-_DRAWS = 400  # for the pool of all trials; half as many for the others
+_DRAWS = 400  # for the pools that stand as figures; half as many within arms
+TRIALS_PER_PARAMETER = 10  # fewer finished trials for each parameter that varies give no ranking
+_LEAST, _MOST = 1e-6, 1 - 1e-6  # scores at the ends of their scale have no logit
 _WORTH_TELLING = 0.01  # a smaller share is not named in the first sentences
 OBJECTIVES = ("val_auroc", "val_auprc")
 
 
 @dataclass(frozen=True)
 class ImportanceFacts:
-    """One analysis: shares of the variance of ``metric`` over a pool; ``found`` is None with too few trials."""
+    """One analysis: shares of the variance of ``metric`` over a pool, on the logit scale.
+
+    Attributes:
+        found: None with too few trials, or where nothing varies.
+    """
 
     metric: str
     pool: Pool
@@ -28,8 +34,13 @@ class ImportanceFacts:
 
     @property
     def n(self) -> int:
-        """Trials."""
-        return len(self.pool.trials)
+        """Trials with the score."""
+        return int(self.pool.trials[self.metric].notna().sum())
+
+    @property
+    def n_needed(self) -> int:
+        """Trials that a ranking takes."""
+        return max(MIN_TRIALS, TRIALS_PER_PARAMETER * len(self.pool.axes))
 
 
 def importance_facts(study: StudyRecord) -> tuple[ImportanceFacts, ...]:
@@ -38,20 +49,21 @@ def importance_facts(study: StudyRecord) -> tuple[ImportanceFacts, ...]:
 
 
 def _facts(metric: str, pool: Pool) -> ImportanceFacts:
-    values = pool.trials[metric]
-    known = values.notna().to_numpy()
-    if known.sum() < MIN_TRIALS or values[known].nunique() < 2 or not pool.axes:
-        return ImportanceFacts(metric, pool, None)
+    silent = ImportanceFacts(metric, pool, None)
+    values = pool.trials[metric].dropna()
+    if len(values) < silent.n_needed or values.nunique() < 2 or not pool.axes:
+        return silent
+    scores = np.log(values.clip(_LEAST, _MOST) / (1 - values.clip(_LEAST, _MOST)))
     seed = zlib.crc32(f"{metric} {pool.key}".encode())
-    n_draws = _DRAWS if pool.key == ALL else _DRAWS // 2
-    found = importance(pool.params[known], values[known].to_numpy(float), pool.axes, n_draws=n_draws, seed=seed)
+    n_draws = _DRAWS if pool.is_main else _DRAWS // 2
+    found = importance(pool.params.loc[values.index], scores.to_numpy(), pool.axes, n_draws=n_draws, seed=seed)
     return ImportanceFacts(metric, pool, found)
 
 
 def importance_figure(facts: ImportanceFacts) -> go.Figure:
-    """Bars with 95 % intervals, PED-ANOVA as open diamonds beside them."""
+    """Bars with 95 % intervals."""
     assert facts.found is not None
-    main, other = facts.found.main, facts.found.ped_anova
+    main = facts.found.main
     names = sorted(main, key=lambda name: (-main[name].mean, name))
     means, lows, highs = (np.array([getattr(main[name], part) for name in names]) for part in ("mean", "low", "high"))
     error = {
@@ -67,25 +79,12 @@ def importance_figure(facts: ImportanceFacts) -> go.Figure:
         y=names,
         x=means.tolist(),
         orientation="h",
-        name="fANOVA",
         error_x=error,
         marker={"color": theme.faded(theme.COLOURS[0], 0.75)},
-        hovertemplate="%{y}: %{x:.3f}<extra>fANOVA</extra>",
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
-    marker = {"symbol": "diamond-open", "size": 9, "color": theme.COLOURS[1], "line": {"width": 2}}
-    dots = go.Scatter(
-        y=names,
-        x=[other.get(name) for name in names],
-        mode="markers",
-        name="PED-ANOVA",
-        marker=marker,
-        hovertemplate="%{y}: %{x:.3f}<extra>PED-ANOVA</extra>",
-    )
-    traces = [bars, dots] if other else [bars]
-    drawn = theme.figure(
-        traces, height=110 + 32 * len(names), x="share of the explained variance", showlegend=True, bargap=0.4
-    )
-    drawn.update_xaxes(rangemode="tozero")
+    drawn = theme.figure([bars], height=90 + 32 * len(names), x="share of the explained variance", bargap=0.4)
+    drawn.update_xaxes(range=[0, 1])
     return drawn.update_yaxes(**theme.category(names, autorange="reversed"))
 
 
@@ -93,7 +92,8 @@ def marginal_figure(facts: ImportanceFacts, *, param: str) -> go.Figure:
     """Expected score against one parameter, averaged over the others, with its 95 % band."""
     assert facts.found is not None
     curve = facts.found.curves[param]
-    x, low, high = list(curve.values), list(curve.low), list(curve.high)
+    x = list(curve.values)
+    mean, low, high = (list(1 / (1 + np.exp(-line))) for line in (curve.mean, curve.low, curve.high))
     band = go.Scatter(
         x=[*x, *x[::-1]],
         y=[*high, *low[::-1]],
@@ -105,7 +105,7 @@ def marginal_figure(facts: ImportanceFacts, *, param: str) -> go.Figure:
     )
     line = go.Scatter(
         x=x,
-        y=list(curve.mean),
+        y=mean,
         mode="lines",
         line={"color": theme.COLOURS[0], "width": 2},
         hovertemplate=f"{param} %{{x:.3g}}: %{{y:.4f}}<extra></extra>",
@@ -122,17 +122,29 @@ def leading(facts: tuple[ImportanceFacts, ...]) -> list[str]:
 
 
 def importance_sentences(facts: tuple[ImportanceFacts, ...]) -> list[str]:
-    """What matters most over all trials, a sentence for each objective."""
-    told = []
-    for one in facts:
-        if one.pool.key == ALL and one.found is not None:
-            main = one.found.main
-            names = [name for name in leading((one,))[:3] if main[name].mean >= _WORTH_TELLING]
-            shares = [f"{name} {100 * main[name].mean:.0f} % ({_percents(main[name])})" for name in names]
-            metric = wording.metric_name(one.metric)
-            most = f"{metric[:1].upper()}{metric[1:]} is moved most by {wording.listing(shares)}."
-            told.append(f"{most} {ranking(one.found)}")
-    return told
+    """What matters most, a sentence for each objective and figure; how many trials it takes where there are too few."""
+    main = [one for one in facts if one.pool.is_main]
+    sentences = [_leading_sentence(one, one.found) for one in main if one.found is not None]
+    return sentences or list(dict.fromkeys(missing_trials(one) for one in main[:1]))
+
+
+def _leading_sentence(facts: ImportanceFacts, found: Importances) -> str:
+    metric, where = wording.metric_name(facts.metric), "" if facts.pool.key == ALL else f" ({facts.pool.title})"
+    names = [name for name in leading((facts,))[:3] if found.main[name].mean >= _WORTH_TELLING]
+    shares = [f"{name} {100 * found.main[name].mean:.0f} % ({_percents(found.main[name])})" for name in names]
+    return f"{metric[:1].upper()}{metric[1:]}{where} is moved most by {wording.listing(shares)}. {ranking(found)}"
+
+
+def missing_trials(facts: ImportanceFacts) -> str:
+    """How many more trials a ranking takes."""
+    if not facts.pool.axes:
+        return f"{facts.pool.title}: no parameter varies among its {facts.n} finished search trials, so none is ranked."
+    more = facts.n_needed - facts.n
+    why = f"{TRIALS_PER_PARAMETER} for each of {len(facts.pool.axes)} parameters"
+    return (
+        f"{facts.pool.title}: {facts.n} search trials are finished; a ranking takes {facts.n_needed} ({why}), "
+        f"{more} more."
+    )
 
 
 def ranking(found: Importances) -> str:
@@ -148,11 +160,11 @@ def _percents(share: Share) -> str:
 def importance_section(facts: tuple[ImportanceFacts, ...]) -> Section:
     """Importances of both objectives over every pool."""
     shown = [one for one in facts if one.found is not None]
+    silent = dict.fromkeys(missing_trials(one) for one in facts if one.found is None and one.pool.is_main)
+    body: list[Content | Picture] = [items(*silent)] if silent else []
     if not shown:
-        n = max((one.n for one in facts), default=0)
-        text = f"{n} search trials are finished; an importance needs {MIN_TRIALS} or more with parameters that vary."
-        return Section("importance", "What matters in the search", (paragraph(text),))
-    body: list[Content | Picture] = [paragraph(_WHAT, class_="note")]
+        return Section("importance", "What matters in the search", tuple(body))
+    body.append(paragraph(_WHAT, class_="note"))
     for title in dict.fromkeys(one.pool.title for one in shown if one.pool.is_main):
         inside = [one for one in shown if one.pool.title == title]
         body.append(tag("h3", f"{title[:1].upper()}{title[1:]} · {inside[0].n} trials"))
@@ -166,9 +178,11 @@ def importance_section(facts: tuple[ImportanceFacts, ...]) -> Section:
 
 
 _WHAT = (
-    "Functional ANOVA splits the variance of the score over the searched space, as if every point of it were equally "
-    "likely: a bar is the share that one parameter explains by itself; what pairs explain stands under Interactions. "
-    "PED-ANOVA answers another question, what gets a trial into the best tenth, and may rank otherwise. A share says "
+    "Functional ANOVA splits the variance of the score’s logit over the searched space, as if every point of it were "
+    "equally likely: a bar is the share that one parameter explains by itself; what pairs explain stands under "
+    "Interactions. PED-ANOVA, in the data of a figure, answers another question, what gets a trial into the best "
+    "tenth, and may rank otherwise. Contexts stand apart: they are crossed with the search and no part of it. "
+    "A share says "
     "how much a parameter moves the score within the range that was searched, not whether a component helps: that is "
     "what contrasts of arms answer."
 )
@@ -220,8 +234,8 @@ def _within_table(facts: list[ImportanceFacts]) -> Content:
 
 
 def _marginals(shown: list[ImportanceFacts]) -> list[Content | Picture]:
-    """Curves of the first objective over all trials, the most important parameter first."""
-    first = next((one for one in shown if one.pool.key == ALL and one.found is not None and one.found.curves), None)
+    """Curves of the first objective in the first figure's pool, the most important parameter first."""
+    first = next((one for one in shown if one.pool.is_main and one.found is not None and one.found.curves), None)
     if first is None or first.found is None:
         return []
     name = wording.metric_name(first.metric)
@@ -236,5 +250,5 @@ def _marginals(shown: list[ImportanceFacts]) -> list[Content | Picture]:
         for k, param in enumerate(leading((first,)))
         if param in first.found.curves
     ]
-    note = f"Expected {name}, averaged over all other parameters; the band is 95 % over resampled trials."
+    note = f"Expected {name}, {first.pool.title}, averaged over all other parameters, with its 95 % band."
     return [tag("h3", "Marginal curves"), paragraph(note, class_="note"), *pictures]

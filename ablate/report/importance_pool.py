@@ -13,7 +13,7 @@ from ablate.report.study_record import StudyRecord
 from ablate.study.space import parse_domain
 from ablate.train.params import DOMAINS
 
-ALL = "all"  # key of the pool of all trials
+ALL = "all"  # key of the pool of all trials, where there is one context
 FRACTION = "data_fraction"
 Space = dict[str, Domain]
 _MOST_LEVELS = 8  # a fraction with more values was searched, not crossed
@@ -40,19 +40,23 @@ class Pool:
 
 
 def pools(study: StudyRecord) -> Iterator[Pool]:
-    """All trials, those of each data fraction, and those of each arm within each context.
+    """Trials of each context, and of each arm within it; where the data fraction was searched, all and those with
+    little and much data.
 
-    An arm that switches a component off has no value for what depends on it, so dependent parameters appear within the
-    arms that have them.
+    Contexts are never pooled: their levels are crossed with the search and no part of it. An arm that switches a
+    component off has no value for what depends on it, so dependent parameters appear within the arms that have them.
     """
     done = study.finished("search")
     contexts, arms = study.contexts, [arm for arm in study.arms if (done["arm"] == arm).any()]
     params = _with_context(study, done)
     who = f"{len(arms)} arms" if len(arms) > 1 else "all trials"
     space = study.spec.space
-    title = f"{who}, all contexts" if len(contexts) > 1 else who
-    yield _pool(title, ALL, params, done, space, is_main=True)
-    yield from _by_fraction(who, params, done, space)
+    if len(contexts) == 1:
+        yield _pool(who, ALL, params, done, space, is_main=True)
+        yield from _by_fraction(who, params, done, space)
+    for context in contexts if len(contexts) > 1 else ():
+        inside, title = done["context"] == context, f"{who}, {wording.context_text(context)}"
+        yield _pool(title, wording.context_key(context), params[inside], done[inside], space, is_main=True)
     if len(arms) > 1:
         for context in contexts:
             for arm in arms:

@@ -40,11 +40,13 @@ def interaction_figure(facts: ImportanceFacts) -> go.Figure:
 
 def interaction_section(facts: tuple[ImportanceFacts, ...]) -> Section | None:
     """Pairwise shares of the variance; None without two parameters."""
-    shown = [one for one in facts if one.found is not None and one.pool.key == ALL and one.found.pairs]
+    shown = [one for one in facts if one.found is not None and one.pool.is_main and one.found.pairs]
     if not shown:
         return None
     return Section(
-        "interactions", "Interactions", (paragraph(_PAIRS, class_="note"), *(_pairs_picture(one) for one in shown))
+        "interactions",
+        "Interactions",
+        (paragraph(_PAIRS, class_="note"), *(_pairs_picture(one, k) for k, one in enumerate(shown))),
     )
 
 
@@ -55,12 +57,11 @@ _PAIRS = (
 )
 
 
-def _pairs_picture(facts: ImportanceFacts) -> Picture:
+def _pairs_picture(facts: ImportanceFacts, k: int) -> Picture:
     assert facts.found is not None
     ordered = sorted(facts.found.pairs.items(), key=lambda entry: (-entry[1].mean, entry[0]))
     columns = [Column("pair"), Column("share", wording.number, True), Column("95 % interval", number=True)]
     rows = [(" and ".join(pair), share.mean, wording.interval(share.low, share.high)) for pair, share in ordered]
-    title = wording.metric_name(facts.metric)
+    title = wording.metric_name(facts.metric) + ("" if facts.pool.key == ALL else f", {facts.pool.title}")
     alt = f"Interactions for {title}; the largest is {rows[0][0]} with {rows[0][1]:.3f} of the variance."
-    name = f"interactions-{facts.metric.replace('_', '-')}"
-    return Picture(name, title[:1].upper() + title[1:], alt, interaction_figure(facts), columns, rows)
+    return Picture(f"interactions-{k}", title[:1].upper() + title[1:], alt, interaction_figure(facts), columns, rows)

@@ -49,7 +49,7 @@ def untouched() -> StudyTables:
 @pytest.fixture(scope="session")
 def searched() -> StudyTables:
     """One arm, everything searched, nothing compared."""
-    return search_study(n_records=50, search_trials=24).tables()
+    return search_study(n_records=50, search_trials=64).tables()
 
 
 @pytest.fixture(scope="session")
