@@ -40,16 +40,11 @@ def from_document(document: Mapping[str, Any]) -> "BaseDistribution":
     return json_to_distribution(json.dumps(document))
 
 
-def stored_value(distribution: "BaseDistribution", value: Any) -> float | None:
-    """What Optuna stores for ``value``: a number, or the place among the choices; None when it lies outside.
-
-    A parameter that an arm fixes outside the space is left out of its trials, as a conditional parameter would be.
-    """
+def fits(distribution: "BaseDistribution", value: Any) -> bool:
+    """Whether ``value`` is one that ``distribution`` could have given; a choice of another type is another choice."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: PLC0415
 
     if isinstance(distribution, CategoricalDistribution):
-        fits = any(type(choice) is type(value) and choice == value for choice in distribution.choices)
-    else:
-        assert isinstance(distribution, FloatDistribution | IntDistribution)
-        fits = is_number(value) and math.isfinite(value) and distribution.low <= value <= distribution.high
-    return float(distribution.to_internal_repr(value)) if fits else None
+        return any(type(choice) is type(value) and choice == value for choice in distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return is_number(value) and math.isfinite(value) and distribution.low <= value <= distribution.high

@@ -258,7 +258,8 @@ def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> No
     from ablate.report.summary import summary
     from ablate.store.slot import SlotState
 
-    store.reconcile(spec.name, thorough=True)
+    store.reconcile(spec.name)
+    store.mirror(spec.name)
     counts = store.counts(spec.name)
     if as_json:
         emit_json(summary_document(spec.name, summary(weigh(store.tables(spec.name)))))

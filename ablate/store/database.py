@@ -6,7 +6,7 @@ import re
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -17,6 +17,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ablate.errors import StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 T = TypeVar("T")
 Values = dict[str, Any]
@@ -62,13 +65,22 @@ class Database:
         plain = self.url.set(drivername="postgresql")
         return str(plain.difference_update_query(["password", "sslpassword", "passfile"]))
 
-    def optuna_storage(self) -> Any:
-        """Optuna's storage over connections of its own; the caller disposes of its engine."""
+    def optuna_storage(self, *, create: bool = False) -> "RDBStorage":
+        """Optuna's storage over connections of its own; the caller disposes of its engine.
+
+        Args:
+            create: Optuna's tables where there are none.
+        """
         from optuna.storages import RDBStorage  # noqa: PLC0415 - takes a second to import
 
         plain, arguments = _opening(self.url)
         settings = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "connect_args": arguments}
-        return RDBStorage(plain.render_as_string(hide_password=False), engine_kwargs=settings)
+        return RDBStorage(
+            plain.render_as_string(hide_password=False),
+            engine_kwargs=settings,
+            skip_compatibility_check=not create,
+            skip_table_creation=not create,
+        )
 
     def patient(self, patience_s: float) -> Self:
         """The same connections with another patience."""

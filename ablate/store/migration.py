@@ -93,7 +93,7 @@ def _migrate(connection: Connection) -> None:
 def _create_optuna(database: Database) -> None:
     """Optuna creates its tables over a connection of its own; our advisory lock keeps others from doing it at once."""
     try:
-        database.optuna_storage().engine.dispose()
+        database.optuna_storage(create=True).engine.dispose()
     except RuntimeError as error:
         remedy = "another version; `optuna storage upgrade --storage URL`, or use a database of its own"
         raise StoreError(f"storage {database.shown}: holds tables of Optuna in {remedy}") from error

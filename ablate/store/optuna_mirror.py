@@ -1,106 +1,70 @@
-"""The Optuna study of the same name: one trial for each slot, for ever, always following our own tables.
+"""The Optuna study of the same name: a trial for each slot that was begun, following our own tables.
 
-optuna-dashboard and ``optuna.load_study`` read it; nothing of ours does. It is written with a few set-based statements
-for any number of slots, in one transaction, by whoever gets the advisory lock: a crash leaves it as it was, and the
-next call mends it, also when somebody deleted the study or changed its trials.
+optuna-dashboard and ``optuna.load_study`` read it; nothing of ours does. It is written through the public methods of
+Optuna's storage, by one process at a time, the one that holds the advisory lock, and never within a claim. A slot's
+trial appears once its params are settled, waits again when the slot was given back, and ends with it. Optuna never
+changes a finished trial, so a slot that is tried again after its end gets another one.
+
+Optuna commits each call by itself. So a pass notes that it has begun, and at its end which slot has which trial; who
+finds a pass begun and never ended compares all trials with their slots first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import contextlib
+import math
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from ablate.distribution import from_document, stored_value
+from ablate.distribution import fits, from_document
 from ablate.errors import StoreError
-from ablate.store.database import Database, to_json
+from ablate.store.access import StoreAccess
+from ablate.store.database import Database
 
-TRIAL_STATES = {"waiting": "WAITING", "leased": "RUNNING", "done": "COMPLETE", "failed": "FAIL", "cancelled": "FAIL"}
-AUDIT_S = 30.0
-_BATCH = 2000
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial, TrialState
+
+_PASS_S = 2.0  # after which others may have the lock, and what was done is settled
+_BATCH = 500
 _SPACE = 0x6F7074  # "opt": our advisory locks of this kind
+_OWNER = "ablate_study"  # user attribute of the Optuna study: whose it is
+
+_IS_BEHIND = """
+SELECT FROM ablate_study y WHERE y.id = :study AND (
+    y.optuna_study_id IS NULL OR y.is_mirroring
+    OR EXISTS (SELECT FROM ablate_slot s WHERE s.study_id = y.id AND s.stale)
+    OR EXISTS (SELECT FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id WHERE l.study_id = y.id AND {live}))
+"""
 
 _STUDY = """
-SELECT y.id, y.name, y.spec, y.spec_digest, y.metric_names, y.distributions, y.optuna_study_id, o.study_id AS found,
-       pg_try_advisory_xact_lock(:space, hashtext(y.id)) AS is_ours
-FROM ablate_study y LEFT JOIN studies o ON o.study_name = y.name WHERE y.id = :study
+SELECT id, name, spec ->> 'question' AS question, spec_digest, metric_names, distributions, optuna_study_id,
+       is_mirroring, pg_try_advisory_xact_lock(:space, hashtext(id)) AS is_ours
+FROM ablate_study WHERE id = :study
 """
 
 _STALE = """
-SELECT s.id, s.xmin::text AS version, s.ordinal,
-       s.key, s.phase, s.arm, s.context, s.index, s.seed, s.params, s.state, s.reason, s.stopped_epoch, t.trial_id,
-       r.scores, r.epochs, a.started_at AT TIME ZONE 'UTC' AS started, a.ended_at AT TIME ZONE 'UTC' AS ended
+SELECT s.id, s.xmin::text AS version, s.key, s.phase, s.arm, s.context, s.seed, s.params, s.state, s.token, s.reason,
+       s.stopped_epoch, s.trial_id, r.scores, r.epochs, a.started_at, a.ended_at
 FROM ablate_slot s
-LEFT JOIN trials t ON t.trial_id = s.trial_id
 LEFT JOIN ablate_result r ON r.slot_id = s.id
 LEFT JOIN ablate_attempt a ON a.slot_id = s.id AND a.token = s.token
 WHERE s.study_id = :study AND s.stale ORDER BY s.ordinal LIMIT :batch
 """
 
+# A score of fine-tuning that is not shown yet. Not of a trial that may be stopped early: Optuna's default sampler fails
+# on intermediate values of pruned trials where there are two objectives.
+_IS_LIVE = """
+s.trial_id IS NOT NULL AND s.rungs IS NULL AND l.progress ->> 'stage' = 'finetune'
+AND l.progress ->> 'val_auroc' IS NOT NULL AND (l.progress ->> 'epoch')::int IS DISTINCT FROM l.shown_epoch
+"""
 _LIVE = """
-SELECT s.trial_id, s.params, l.progress FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id
-WHERE l.study_id = :study AND l.progress IS NOT NULL AND s.trial_id IS NOT NULL
-"""
-
-_AUDIT_DUE = """
-UPDATE ablate_study SET audited_at = now()
-WHERE id = :study AND (audited_at IS NULL OR audited_at < now() - make_interval(secs => :every_s)) RETURNING id
-"""
-
-_AUDIT = """
-UPDATE ablate_slot s SET stale = true
-WHERE s.study_id = :study AND NOT s.stale AND NOT EXISTS (
-    SELECT FROM trials t WHERE t.trial_id = s.trial_id AND CASE s.state
-        WHEN 'waiting' THEN t.state = 'WAITING'
-        WHEN 'leased' THEN t.state = 'RUNNING'
-        WHEN 'done' THEN t.state IN ('COMPLETE', 'FAIL', 'PRUNED')
-        ELSE t.state = 'FAIL' END)
-RETURNING s.id
-"""
-
-_NEW_TRIALS = """
-INSERT INTO trials (number, study_id, state)
-SELECT number, :study, 'WAITING' FROM unnest(CAST(:numbers AS int[])) AS number RETURNING trial_id, number
-"""
-
-_TRIALS = """
-UPDATE trials t SET state = CAST(n.state AS trialstate), datetime_start = n.started, datetime_complete = n.ended
-FROM unnest(CAST(:ids AS int[]), CAST(:states AS text[]), CAST(:started AS timestamp[]), CAST(:ended AS timestamp[]))
-     AS n (id, state, started, ended)
-WHERE t.trial_id = n.id
-"""
-
-_CLEAR = """
-WITH params AS (DELETE FROM trial_params WHERE trial_id = ANY(:ids)),
-     intermediate AS (DELETE FROM trial_intermediate_values WHERE trial_id = ANY(:ids)),
-     reasons AS (DELETE FROM trial_user_attributes WHERE trial_id = ANY(:ids) AND key = 'reason')
-DELETE FROM trial_values WHERE trial_id = ANY(:ids)
-"""
-
-_VALUES = """
-INSERT INTO trial_values (trial_id, objective, value, value_type)
-SELECT id, objective, value, 'FINITE'
-FROM unnest(CAST(:ids AS int[]), CAST(:objectives AS int[]), CAST(:values AS float8[])) AS n (id, objective, value)
-"""
-
-_PARAMS = """
-INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json)
-SELECT * FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[]), CAST(:values AS float8[]),
-                     CAST(:distributions AS text[]))
-"""
-
-_ATTRIBUTES = """
-INSERT INTO trial_user_attributes (trial_id, key, value_json)
-SELECT * FROM unnest(CAST(:ids AS int[]), CAST(:keys AS text[]), CAST(:values AS text[]))
-ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json
-"""
-
-_INTERMEDIATE = """
-INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)
-SELECT id, step, value, 'FINITE'
-FROM unnest(CAST(:ids AS int[]), CAST(:steps AS int[]), CAST(:values AS float8[])) AS n (id, step, value)
-ON CONFLICT (trial_id, step) DO NOTHING
+SELECT l.slot_id, s.trial_id, (l.progress ->> 'epoch')::int AS epoch, (l.progress ->> 'val_auroc')::float8 AS score
+FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id WHERE l.study_id = :study AND {live}
 """
 
 _SETTLE = """
@@ -110,188 +74,263 @@ FROM unnest(CAST(:slots AS bigint[]), CAST(:ids AS int[]), CAST(:versions AS tex
 WHERE s.id = n.id
 """
 
-_NEW_STUDY = """
-WITH made AS (INSERT INTO studies (study_name) VALUES (:name) RETURNING study_id),
-     directions AS (INSERT INTO study_directions (study_id, direction, objective)
-         SELECT study_id, 'MAXIMIZE', objective FROM made, generate_series(0, :n_objectives - 1) AS objective),
-     names AS (INSERT INTO study_system_attributes (study_id, key, value_json)
-         SELECT study_id, 'study:metric_names', :metric_names FROM made),
-     facts AS (INSERT INTO study_user_attributes (study_id, key, value_json)
-         SELECT study_id, f.key, f.value
-         FROM made, unnest(CAST(:keys AS text[]), CAST(:values AS text[])) AS f (key, value)),
-     forgotten AS (UPDATE ablate_slot SET trial_id = NULL, stale = true WHERE study_id = :study),
-     known AS (UPDATE ablate_study SET optuna_study_id = made.study_id FROM made WHERE id = :study)
-SELECT study_id FROM made
+_BEGUN = """
+SELECT s.id, s.key, s.state, s.token, s.params, s.stopped_epoch, s.trial_id, r.scores
+FROM ablate_slot s LEFT JOIN ablate_result r ON r.slot_id = s.id WHERE s.study_id = :study AND s.token > 0
+"""
+_ADOPT = """
+UPDATE ablate_slot s SET stale = true, trial_id = n.trial_id
+FROM unnest(CAST(:slots AS bigint[]), CAST(:ids AS int[])) AS n (id, trial_id) WHERE s.id = n.id
 """
 
-Table = dict[str, list[Any]]
+
+class OptunaMirror(StoreAccess):
+    """What lets Optuna's study follow."""
+
+    def mirror(self, name: str, *, within_s: float = math.inf) -> int:
+        """Let Optuna's trials follow, unless another process does so now; gives the number of slots that were behind.
+
+        Args:
+            name: of the study.
+            within_s: begin nothing more after this time; the rest is for whoever comes next.
+
+        Raises:
+            StoreError: an Optuna study of this name was made by somebody else.
+        """
+        study_id, until = self._study_id(name), time.monotonic() + within_s
+        is_behind = _IS_BEHIND.format(live=_IS_LIVE)
+        n_followed = 0
+        while self.database.rows(is_behind, study=study_id):
+            pass_until = min(until, time.monotonic() + _PASS_S)
+            n_slots = self.database.transact(lambda connection: self._pass(connection, study_id, until=pass_until))  # noqa: B023
+            n_followed += n_slots or 0
+            if n_slots is None or time.monotonic() >= until:
+                break
+        return n_followed
+
+    def _pass(self, connection: Connection, study_id: str, *, until: float) -> int | None:
+        """One turn under the lock, which the connection's transaction holds; None while somebody else has it."""
+        study = connection.execute(sa.text(_STUDY), {"study": study_id, "space": _SPACE}).one()
+        if not study.is_ours:
+            return None
+        self.database.rows("UPDATE ablate_study SET is_mirroring = true WHERE id = :study", study=study_id)
+        with _storage(self.database.optuna_storage()) as storage:
+            optuna_id = self._optuna_study(storage, study)
+            if study.is_mirroring:
+                self._adopt(storage, study, optuna_id)
+            slots = connection.execute(sa.text(_STALE), {"study": study_id, "batch": _BATCH}).all()
+            space = {name: from_document(document) for name, document in study.distributions.items()}
+            settled: dict[str, list[Any]] = {"slots": [], "ids": [], "versions": []}
+            for slot in slots:
+                trial_id = _follow(storage, optuna_id, slot, space=space, metric_names=study.metric_names)
+                for column, value in zip(settled.values(), (slot.id, trial_id, slot.version), strict=True):
+                    column.append(value)
+                if time.monotonic() >= until:
+                    break
+            connection.execute(sa.text(_SETTLE), settled)
+            _show_progress(storage, connection, study_id, until=until)
+        statement = "UPDATE ablate_study SET is_mirroring = false, optuna_study_id = :optuna WHERE id = :study"
+        connection.execute(sa.text(statement), {"study": study_id, "optuna": optuna_id})
+        return len(settled["slots"])
+
+    def _optuna_study(self, storage: "RDBStorage", study: Row[Any]) -> int:
+        """Identifier of the Optuna study, which is made where there is none."""
+        with contextlib.suppress(KeyError):
+            optuna_id = storage.get_study_id_from_name(study.name)
+            owner = storage.get_study_user_attrs(optuna_id)
+            if owner.get(_OWNER) == study.id or (
+                study.is_mirroring and not owner
+            ):  # somebody died just after making it
+                _describe(storage, optuna_id, study)
+                return optuna_id
+            self.database.rows("UPDATE ablate_study SET is_mirroring = false WHERE id = :study", study=study.id)
+            raise _taken(study.name)
+        from optuna.study import StudyDirection  # noqa: PLC0415 - takes a second to import
+
+        optuna_id = storage.create_new_study([StudyDirection.MAXIMIZE] * len(study.metric_names), study.name)
+        _describe(storage, optuna_id, study)
+        statement = "UPDATE ablate_slot SET trial_id = NULL, stale = token > 0 WHERE study_id = :study"
+        self.database.rows(statement, study=study.id)
+        return optuna_id
+
+    def _adopt(self, storage: "RDBStorage", study: Row[Any], optuna_id: int) -> None:
+        """Find the trials of a pass that never ended, and mark every slot whose trial is another than it should be."""
+        latest: dict[str, FrozenTrial] = {}
+        for trial in storage.get_all_trials(optuna_id, deepcopy=False):
+            latest[trial.user_attrs.get("slot", "")] = trial
+        found: dict[str, list[Any]] = {"slots": [], "ids": []}
+        for slot in self.database.rows(_BEGUN, study=study.id):
+            last, state = latest.get(slot.key), _state(slot, study.metric_names)
+            if (last and last._trial_id) != slot.trial_id or (last and last.state is not state):
+                found["slots"].append(slot.id)
+                found["ids"].append(last and last._trial_id)
+        self.database.rows(_ADOPT, **found)
 
 
-def mirror(database: Database, study_id: str) -> int:
-    """Bring the Optuna study up to date; gives the number of trials changed, 0 also while somebody else does it.
+def refuse_taken(database: Database, name: str) -> None:
+    """See that no Optuna study has the name of a new study.
 
     Raises:
-        StoreError: an Optuna study of this name was made by somebody else.
+        StoreError: one has.
     """
-    n_changed = 0
-    while True:
-        n_batch = database.transact(lambda connection: _mirror_batch(connection, study_id))
-        n_changed += n_batch
-        if n_batch < _BATCH:
-            return n_changed
+    with _storage(database.optuna_storage()) as storage, contextlib.suppress(KeyError):
+        storage.get_study_id_from_name(name)
+        raise _taken(name)
 
 
-def audit(database: Database, study_id: str, *, every_s: float = AUDIT_S) -> int:
-    """Mark slots whose trials are missing or in another state, so that ``mirror`` mends them; gives their number.
-
-    It looks at every slot, so all agents together do it once in ``every_s``.
-    """
-    if not database.rows(_AUDIT_DUE, study=study_id, every_s=every_s):
-        return 0
-    return len(database.rows(_AUDIT, study=study_id))
+def _taken(name: str) -> StoreError:
+    return StoreError(f"study {name}: an Optuna study of this name is in the store already; use another --name")
 
 
-def _mirror_batch(connection: Connection, study_id: str) -> int:
-    study = connection.execute(sa.text(_STUDY), {"study": study_id, "space": _SPACE}).one()
-    if not study.is_ours:
-        return 0
-    optuna_id = study.optuna_study_id
-    if study.found is None:
-        optuna_id = _create_study(connection, study)
-    elif study.found != optuna_id:
-        raise StoreError(
-            f"study {study.name}: an Optuna study of this name is in the store already; use another --name"
-        )
-    slots = connection.execute(sa.text(_STALE), {"study": study_id, "batch": _BATCH}).all()
-    if slots:
-        ids = _ensure_trials(connection, optuna_id, slots)
-        _write(connection, study, slots, ids)
-    _write_live(connection, study_id)
-    return len(slots)
+@contextlib.contextmanager
+def _storage(storage: "RDBStorage") -> Iterator["RDBStorage"]:
+    """Optuna's storage, closed afterwards; its errors are those of the database beneath it."""
+    import optuna  # noqa: PLC0415
+    from optuna.exceptions import StorageInternalError  # noqa: PLC0415
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study that was made is no news to anybody
+    try:
+        yield storage
+    except StorageInternalError as error:
+        raise error.__cause__ or error from error
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+        storage.remove_session()
+        storage.engine.dispose()
 
 
-def _create_study(connection: Connection, study: Row[Any]) -> int:
-    facts = {"spec_digest": study.spec_digest, "question": study.spec.get("question", "")}
-    values = {
-        "study": study.id, "name": study.name, "n_objectives": len(study.metric_names),
-        "metric_names": to_json(study.metric_names), "keys": list(facts),
-        "values": [to_json(value) for value in facts.values()],
-    }  # fmt: skip
-    optuna_id: int = connection.execute(sa.text(_NEW_STUDY), values).scalar_one()
-    return optuna_id
+def _describe(storage: "RDBStorage", optuna_id: int, study: Row[Any]) -> None:
+    """What people read of the study; first of all whose it is."""
+    import optuna  # noqa: PLC0415
+
+    facts = {_OWNER: study.id, "spec_digest": study.spec_digest, "question": study.question or ""}
+    known = storage.get_study_user_attrs(optuna_id)
+    for key, value in facts.items():
+        if known.get(key) != value:
+            storage.set_study_user_attr(optuna_id, key, value)
+    if known != facts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.load_study(study_name=study.name, storage=storage).set_metric_names(list(study.metric_names))
 
 
-def _ensure_trials(connection: Connection, optuna_id: int, slots: Sequence[Row[Any]]) -> list[int]:
-    """Trial of each slot, made where there is none; its number is the slot's place in the plan."""
-    missing = [slot.ordinal for slot in slots if slot.trial_id is None]
-    made: dict[int, int] = {}
-    if missing:
-        rows = connection.execute(sa.text(_NEW_TRIALS), {"study": optuna_id, "numbers": missing})
-        made = {row.number: row.trial_id for row in rows}
-    return [slot.trial_id or made[slot.ordinal] for slot in slots]
+def _follow(
+    storage: "RDBStorage", optuna_id: int, slot: Row[Any], *, space: Mapping[str, Any], metric_names: Sequence[str]
+) -> int | None:
+    """Bring the slot's trial in line, or make one; None where it has none: not begun, or not again since its end."""
+    from optuna.exceptions import UpdateFinishedTrialError  # noqa: PLC0415
+    from optuna.trial import TrialState  # noqa: PLC0415
 
-
-def _write(connection: Connection, study: Row[Any], slots: Sequence[Row[Any]], ids: Sequence[int]) -> None:
-    content = _Content()
-    for slot, trial_id in zip(slots, ids, strict=True):
-        content.add(slot, trial_id, study.metric_names, study.distributions)
-    known = {"ids": [trial_id for slot, trial_id in zip(slots, ids, strict=True) if slot.trial_id is not None]}
-    if known["ids"]:
-        connection.execute(sa.text(_CLEAR), known)
-    connection.execute(sa.text(_TRIALS), content.trials)
-    filled = (
-        (_VALUES, content.values),
-        (_PARAMS, content.params),
-        (_ATTRIBUTES, content.attributes),
-        (_INTERMEDIATE, content.intermediate),
-    )
-    for statement, table in filled:
-        if table["ids"]:
-            connection.execute(sa.text(statement), table)
-    settled = {"slots": [slot.id for slot in slots], "ids": list(ids), "versions": [slot.version for slot in slots]}
-    connection.execute(sa.text(_SETTLE), settled)
-
-
-def _write_live(connection: Connection, study_id: str) -> None:
-    """The latest score of each trial that is going on."""
-    table: Table = {"ids": [], "steps": [], "values": []}
-    for row in connection.execute(sa.text(_LIVE), {"study": study_id}):
-        progress, params = row.progress, row.params or {}
-        if progress.get("val_auroc") is not None and progress.get("epoch") is not None:
-            before = int(params.get("probe_epochs", 0)) if progress.get("stage") == "finetune" else 0
-            _append(table, row.trial_id, before + int(progress["epoch"]), progress["val_auroc"])
-    if table["ids"]:
-        connection.execute(sa.text(_INTERMEDIATE), table)
-
-
-@dataclass
-class _Content:
-    """Rows of Optuna's tables, column by column."""
-
-    trials: Table = field(default_factory=lambda: {"ids": [], "states": [], "started": [], "ended": []})
-    values: Table = field(default_factory=lambda: {"ids": [], "objectives": [], "values": []})
-    params: Table = field(default_factory=lambda: {"ids": [], "names": [], "values": [], "distributions": []})
-    attributes: Table = field(default_factory=lambda: {"ids": [], "keys": [], "values": []})
-    intermediate: Table = field(default_factory=lambda: {"ids": [], "steps": [], "values": []})
-
-    def add(
-        self, slot: Row[Any], trial_id: int, metric_names: Sequence[str], distributions: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        scores = slot.scores or {}
-        objectives = [scores.get(name) for name in metric_names]
-        state = TRIAL_STATES[slot.state] if slot.stopped_epoch is None else "PRUNED"
-        if state == "COMPLETE" and None in objectives:
-            state = "FAIL"  # Optuna has no trial that is complete without a value
-        if state == "COMPLETE":
-            for place, value in enumerate(objectives):
-                _append(self.values, trial_id, place, value)
-        is_begun, is_over = state != "WAITING", state in ("COMPLETE", "PRUNED", "FAIL")
-        _append(self.trials, trial_id, state, slot.started if is_begun else None, slot.ended if is_over else None)
-        self._add_params(trial_id, slot.params or {}, distributions)
-        self._add_attributes(trial_id, slot, scores)
-        if state == "PRUNED":
-            self._add_early_stop(trial_id, slot, scores)
+    state = _state(slot, metric_names)
+    trial_id: int | None = slot.trial_id
+    if trial_id is not None:
+        try:
+            _update(storage, trial_id, slot, state, metric_names)
+        except UpdateFinishedTrialError:
+            if storage.get_trial(trial_id).state is state:
+                return trial_id
+        except KeyError:
+            pass  # somebody has removed it
         else:
-            self._add_intermediate(trial_id, slot.epochs)
-
-    def _add_params(
-        self, trial_id: int, params: Mapping[str, Any], distributions: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        for name, document in distributions.items():
-            value = stored_value(from_document(document), params[name]) if name in params else None
-            if value is not None:
-                _append(self.params, trial_id, name, value, to_json(document))
-
-    def _add_attributes(self, trial_id: int, slot: Row[Any], scores: Mapping[str, float | None]) -> None:
-        facts: dict[str, Any] = {}
-        if slot.trial_id is None:
-            facts |= {
-                "slot": slot.key,
-                "phase": slot.phase,
-                "arm": slot.arm,
-                **slot.context,
-                "index": slot.index,
-                "seed": slot.seed,
-            }
-        facts |= {name: score for name, score in scores.items() if name.startswith("test_")}
-        if slot.reason is not None:
-            facts["reason"] = slot.reason
-        for key, value in facts.items():
-            _append(self.attributes, trial_id, key, to_json(value))
-
-    def _add_early_stop(self, trial_id: int, slot: Row[Any], scores: Mapping[str, float | None]) -> None:
-        """As attributes: a pruned trial with intermediate values makes TPE fail where there are several objectives."""
-        curve = list(slot.epochs.get("val_auroc", ()))
-        for key, value in {"stopped_epoch": slot.stopped_epoch, "val_auroc_by_epoch": curve, **scores}.items():
-            _append(self.attributes, trial_id, key, to_json(value))
-
-    def _add_intermediate(self, trial_id: int, epochs: Mapping[str, Sequence[Any]] | None) -> None:
-        for step, value in enumerate((epochs or {}).get("val_auroc", ()), start=1):
-            if value is not None:
-                _append(self.intermediate, trial_id, step, value)
+            return trial_id
+    is_settled = slot.params is not None or state.is_finished()
+    if state is TrialState.WAITING or slot.token == 0 or not is_settled:
+        return None
+    return storage.create_new_trial(optuna_id, _template(slot, state, space=space, metric_names=metric_names))
 
 
-def _append(table: Table, *values: Any) -> None:
-    columns: Iterable[list[Any]] = table.values()
-    for column, value in zip(columns, values, strict=True):
-        column.append(value)
+def _state(slot: Row[Any], metric_names: Sequence[str]) -> "TrialState":
+    from optuna.trial import TrialState  # noqa: PLC0415
+
+    if slot.state == "done":
+        if slot.stopped_epoch is not None:
+            return TrialState.PRUNED
+        # Optuna has no trial that is complete without a value
+        return TrialState.FAIL if _values(slot, metric_names) is None else TrialState.COMPLETE
+    states = {"waiting": TrialState.WAITING, "leased": TrialState.RUNNING}
+    return states.get(slot.state, TrialState.FAIL)
+
+
+def _values(slot: Row[Any], metric_names: Sequence[str]) -> list[float] | None:
+    scores = slot.scores or {}
+    values: list[float | None] = [scores.get(name) for name in metric_names]
+    return [value for value in values if value is not None] if None not in values else None
+
+
+def _update(
+    storage: "RDBStorage", trial_id: int, slot: Row[Any], state: "TrialState", metric_names: Sequence[str]
+) -> None:
+    for key, value in _ending(slot).items():
+        storage.set_trial_user_attr(trial_id, key, value)
+    for step, score in _curve(slot).items():
+        storage.set_trial_intermediate_value(trial_id, step, score)
+    storage.set_trial_state_values(trial_id, state, _values(slot, metric_names) if state.name == "COMPLETE" else None)
+
+
+def _template(
+    slot: Row[Any], state: "TrialState", *, space: Mapping[str, Any], metric_names: Sequence[str]
+) -> "FrozenTrial":
+    """The whole trial; params that an arm fixes outside the space are left out, as conditional ones would be."""
+    from optuna.trial import create_trial  # noqa: PLC0415
+
+    params = {
+        name: slot.params[name]
+        for name in space
+        if name in (slot.params or {}) and fits(space[name], slot.params[name])
+    }
+    facts = {"slot": slot.key, "phase": slot.phase, "arm": slot.arm, **slot.context, "seed": slot.seed}
+    trial = create_trial(
+        state=state,
+        values=_values(slot, metric_names) if state.name == "COMPLETE" else None,
+        params=params,
+        distributions={name: space[name] for name in params},
+        user_attrs=facts | _ending(slot),
+        intermediate_values=_curve(slot),
+    )
+    trial.datetime_start = _local(slot.started_at)
+    trial.datetime_complete = _local(slot.ended_at) if state.is_finished() else None
+    return trial
+
+
+def _ending(slot: Row[Any]) -> dict[str, Any]:
+    """Attributes of a slot that has ended."""
+    scores = slot.scores or {}
+    facts = {name: score for name, score in scores.items() if name.startswith("test_")}
+    if slot.reason is not None:
+        facts["reason"] = slot.reason
+    if slot.stopped_epoch is not None:
+        facts |= {"stopped_epoch": slot.stopped_epoch, "val_auroc_by_epoch": list(slot.epochs["val_auroc"]), **scores}
+    return facts
+
+
+def _curve(slot: Row[Any]) -> dict[int, float]:
+    """Validation AUROC by epoch of fine-tuning."""
+    if slot.epochs is None or slot.stopped_epoch is not None:
+        return {}
+    rows = zip(*(slot.epochs[name] for name in ("stage", "epoch", "val_auroc")), strict=True)
+    return {epoch: score for stage, epoch, score in rows if stage == "finetune" and score is not None}
+
+
+def _show_progress(storage: "RDBStorage", connection: Connection, study_id: str, *, until: float) -> None:
+    """The latest score of each trial that is going on."""
+    from optuna.exceptions import UpdateFinishedTrialError  # noqa: PLC0415
+
+    shown: dict[str, list[int]] = {"slots": [], "epochs": []}
+    for row in connection.execute(sa.text(_LIVE.format(live=_IS_LIVE)), {"study": study_id}):
+        if time.monotonic() >= until:
+            break
+        with contextlib.suppress(UpdateFinishedTrialError, KeyError):
+            storage.set_trial_intermediate_value(row.trial_id, row.epoch, row.score)
+        shown["slots"].append(row.slot_id)
+        shown["epochs"].append(row.epoch)
+    statement = """
+        UPDATE ablate_lease l SET shown_epoch = n.epoch
+        FROM unnest(CAST(:slots AS bigint[]), CAST(:epochs AS int[])) AS n (slot, epoch) WHERE l.slot_id = n.slot
+    """
+    connection.execute(sa.text(statement), shown)
+
+
+def _local(at: datetime | None) -> datetime | None:
+    """As Optuna writes times: local, without a zone."""
+    return None if at is None else at.astimezone().replace(tzinfo=None)

@@ -7,7 +7,7 @@
                   ├─ ablate_artifact                  predictions of a slot, or of the whole study
                   └─ ablate_agent                     who fills slots, and what each does now
 
-Optuna's own tables stand beside them in the same database and follow them (see ``mirror``).
+Optuna's own tables stand beside them in the same database and follow them (see ``optuna_mirror``).
 """
 
 from sqlalchemy import (
@@ -47,8 +47,8 @@ study = Table(
     Column("seal", JSON),
     Column("sealed_at", _time),
     Column("stop_requested_at", _time),
-    Column("optuna_study_id", Integer, comment="null until mirrored"),
-    Column("audited_at", _time, comment="when its Optuna trials were last compared with its slots"),
+    Column("optuna_study_id", Integer, comment="null until it was made"),
+    Column("is_mirroring", Boolean, nullable=False, server_default=text("false"), comment="a pass has begun"),
 )
 
 slot = Table(
@@ -56,7 +56,7 @@ slot = Table(
     metadata,
     Column("id", BigInteger, primary_key=True),
     Column("study_id", ForeignKey("ablate_study.id", ondelete="CASCADE"), nullable=False),
-    Column("ordinal", Integer, nullable=False, comment="place in the plan, and number of its Optuna trial"),
+    Column("ordinal", Integer, nullable=False, comment="place in the plan"),
     Column("key", Text, nullable=False),
     Column("phase", Text, nullable=False),
     Column("arm", Text, nullable=False),
@@ -74,7 +74,7 @@ slot = Table(
     Column("reached", Integer, nullable=False, server_default="0", comment="how far the furthest attempt had come"),
     Column("reason", Text),
     Column("not_before", _time, nullable=False, server_default=_now, comment="back-off after a failed attempt"),
-    Column("stale", Boolean, nullable=False, server_default=text("true"), comment="its Optuna trial must follow"),
+    Column("stale", Boolean, nullable=False, server_default=text("false"), comment="its Optuna trial must follow"),
     Column("trial_id", Integer),
     Column("rungs", JSON(none_as_null=True), comment="what it must score, by epoch, to be trained to its end"),
     Column("stopped_epoch", Integer, comment="of fine-tuning, after which it was stopped early"),
@@ -120,6 +120,7 @@ lease = Table(
     Column("lease_s", Double, nullable=False),
     Column("deadline", _time, nullable=False),
     Column("progress", JSON(none_as_null=True)),
+    Column("shown_epoch", Integer, comment="the last that its Optuna trial shows"),
 )
 
 attempt = Table(

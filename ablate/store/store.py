@@ -8,9 +8,9 @@ then.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ablate.store import optuna_mirror
 from ablate.store.artifact import Artifacts
 from ablate.store.migration import Schema
+from ablate.store.optuna_mirror import OptunaMirror
 from ablate.store.study import Studies
 from ablate.store.test_read import TestFoldLedger
 from ablate.store.twin import Twins
@@ -19,46 +19,34 @@ if TYPE_CHECKING:
     from ablate.store.study_tables import StudyTables
 
 
+_MIRROR_S = 0.5  # of one ``reconcile``: who calls it may be wanted for a claim
+
+
 @dataclass(frozen=True)
 class Reconciled:
     """What ``reconcile`` found to mend.
 
     Attributes:
         n_reaped: slots taken back from agents that gave no sign of life.
-        n_strayed: Optuna trials that were missing or in another state than their slot.
-        n_mirrored: Optuna trials brought up to date, these and the ordinary ones.
+        n_mirrored: slots whose Optuna trials were brought up to date.
     """
 
     n_reaped: int
-    n_strayed: int
     n_mirrored: int
 
 
-class Store(Schema, Studies, Twins, TestFoldLedger, Artifacts):
+class Store(Schema, Studies, Twins, TestFoldLedger, Artifacts, OptunaMirror):
     """Studies, slots and results in one Postgres database; each part in a module of its own.
 
-    At most three connections, one when at rest, none after ``disconnect`` until the next call.
+    At most three connections and one of Optuna's, one when at rest, none after ``disconnect`` until the next call.
     """
 
-    def reconcile(self, name: str, *, thorough: bool = False) -> Reconciled:
+    def reconcile(self, name: str) -> Reconciled:
         """Mend what crashes left behind: slots of dead agents are taken back, Optuna's trials brought in line.
 
-        Anybody may call it at any time; it does nothing twice.
-
-        Args:
-            name: of the study.
-            thorough: compare each of Optuna's trials with its slot also when somebody did so just now.
+        Anybody may call it at any time; it does nothing twice, and takes about half a second at most.
         """
-        study_id = self._study_id(name)
-        return Reconciled(
-            n_reaped=self.reap(name),
-            n_strayed=optuna_mirror.audit(self.database, study_id, every_s=0.0 if thorough else optuna_mirror.AUDIT_S),
-            n_mirrored=optuna_mirror.mirror(self.database, study_id),
-        )
-
-    def mirror(self, name: str) -> int:
-        """Let Optuna's trials follow, unless another process does it now; gives the number of trials changed."""
-        return optuna_mirror.mirror(self.database, self._study_id(name))
+        return Reconciled(n_reaped=self.reap(name), n_mirrored=self.mirror(name, within_s=_MIRROR_S))
 
     def tables(self, name: str) -> "StudyTables":
         """Everything the store knows of the study, as it stood at one moment."""

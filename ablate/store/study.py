@@ -17,6 +17,7 @@ from ablate.outcome import Progress
 from ablate.store import lease
 from ablate.store.access import StoreAccess
 from ablate.store.database import to_json
+from ablate.store.optuna_mirror import refuse_taken
 from ablate.store.slot import AgentCard, Past, PlannedSlot, Slot, SlotState
 
 _REGISTER = """
@@ -210,25 +211,24 @@ class Studies(StoreAccess):
             max_attempts: of a slot by its own fault.
 
         Raises:
-            StoreError: a study of this name has another spec; the message shows the keys that differ.
+            StoreError: a study of this name has another spec, and the message shows the keys that differ; or an Optuna
+                study has the name.
         """
-        values = {
-            "name": name, "spec": to_json(spec), "digest": spec_digest, "metric_names": to_json(list(metric_names)),
-            "distributions": to_json(distribution_documents(space or {})), "max_attempts": max_attempts,
-        }  # fmt: skip
+        if not self.database.rows(_READ, name=name):
+            refuse_taken(self.database, name)
+            values = {
+                "name": name, "spec": to_json(spec), "digest": spec_digest, "metric_names": to_json(list(metric_names)),
+                "distributions": to_json(distribution_documents(space or {})), "max_attempts": max_attempts,
+            }  # fmt: skip
 
-        def work(connection: Connection) -> bool:
-            study_id = connection.scalar(sa.text(_REGISTER), values)
-            if study_id is not None:
-                if connection.scalar(sa.text("SELECT count(*) FROM studies WHERE study_name = :name"), {"name": name}):
-                    raise StoreError(
-                        f"study {name}: an Optuna study of this name is in the store already; use another --name"
-                    )
-                connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)})
-            return study_id is not None
+            def work(connection: Connection) -> bool:
+                study_id = connection.scalar(sa.text(_REGISTER), values)
+                if study_id is not None:
+                    connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)})
+                return study_id is not None
 
-        if not self.database.rows(_READ, name=name) and self.database.transact(work):
-            return True
+            if self.database.transact(work):
+                return True
         row = self.database.rows(_READ, name=name)[0]
         _check_same(name, row.spec_digest, row.spec, spec, spec_digest)
         return False

@@ -19,14 +19,14 @@ CREATE TABLE ablate_study (
     sealed_at TIMESTAMP WITH TIME ZONE,
     stop_requested_at TIMESTAMP WITH TIME ZONE,
     optuna_study_id INTEGER,
-    audited_at TIMESTAMP WITH TIME ZONE,
+    is_mirroring BOOLEAN DEFAULT false NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (name)
 );
 COMMENT ON COLUMN ablate_study.id IS 'unique for ever';
 COMMENT ON COLUMN ablate_study.distributions IS 'Optuna''s JSON for each searched parameter';
-COMMENT ON COLUMN ablate_study.optuna_study_id IS 'null until mirrored';
-COMMENT ON COLUMN ablate_study.audited_at IS 'when its Optuna trials were last compared with its slots';
+COMMENT ON COLUMN ablate_study.optuna_study_id IS 'null until it was made';
+COMMENT ON COLUMN ablate_study.is_mirroring IS 'a pass has begun';
 CREATE TABLE ablate_agent (
     id TEXT NOT NULL,
     study_id TEXT NOT NULL,
@@ -63,7 +63,7 @@ CREATE TABLE ablate_slot (
     reached INTEGER DEFAULT '0' NOT NULL,
     reason TEXT,
     not_before TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    stale BOOLEAN DEFAULT true NOT NULL,
+    stale BOOLEAN DEFAULT false NOT NULL,
     trial_id INTEGER,
     rungs JSON,
     stopped_epoch INTEGER,
@@ -78,7 +78,7 @@ CREATE INDEX ablate_slot_asked ON ablate_slot (asked) WHERE state = 'done';
 CREATE INDEX ablate_slot_stale ON ablate_slot (study_id, ordinal) WHERE stale;
 CREATE INDEX ablate_slot_unfinished ON ablate_slot (study_id, chain, generation) WHERE state IN ('waiting', 'leased');
 CREATE INDEX ablate_slot_waiting ON ablate_slot (study_id, priority, ordinal) WHERE state = 'waiting';
-COMMENT ON COLUMN ablate_slot.ordinal IS 'place in the plan, and number of its Optuna trial';
+COMMENT ON COLUMN ablate_slot.ordinal IS 'place in the plan';
 COMMENT ON COLUMN ablate_slot.token IS 'fencing token: leases given';
 COMMENT ON COLUMN ablate_slot.failures IS 'attempts that count against max_attempts';
 COMMENT ON COLUMN ablate_slot.losses IS 'attempts lost since it last came further';
@@ -127,9 +127,11 @@ CREATE TABLE ablate_lease (
     lease_s DOUBLE PRECISION NOT NULL,
     deadline TIMESTAMP WITH TIME ZONE NOT NULL,
     progress JSON,
+    shown_epoch INTEGER,
     PRIMARY KEY (slot_id),
     FOREIGN KEY(slot_id) REFERENCES ablate_slot (id) ON DELETE CASCADE
 );
+COMMENT ON COLUMN ablate_lease.shown_epoch IS 'the last that its Optuna trial shows';
 CREATE TABLE ablate_result (
     slot_id BIGINT NOT NULL,
     token INTEGER NOT NULL,
