@@ -96,7 +96,7 @@ def summary(store: Store, reports: list[Any], *, wall_s: float, commits: int, n_
     claims = np.array([second for report in reports for second in report["claim_s"]])
     n_filled = store.counts(STUDY).total() - store.counts(STUDY).unfinished()
     started = time.perf_counter()
-    store.mirror(STUDY)
+    n_mirrored = store.mirror(STUDY)
     mirror_s = time.perf_counter() - started
     started = time.perf_counter()
     store.tables(STUDY)
@@ -112,6 +112,7 @@ def summary(store: Store, reports: list[Any], *, wall_s: float, commits: int, n_
         "statements_per_slot": round(sum(report["n_statements"] for report in reports) / n_slots, 2),
         "commits_per_slot": round(commits / n_slots, 2),
         "client_cpu_s_per_slot": round(sum(report["cpu_s"] for report in reports) / n_slots, 5),
+        "last_mirror_slots": n_mirrored,
         "last_mirror_s": round(mirror_s, 3),
         "tables_s": round(time.perf_counter() - started, 3),
         "errors": sum(report["n_errors"] for report in reports),
@@ -172,12 +173,12 @@ def tell(store: Store, claim: Claim) -> None:
     store.finish(claim, outcome(claim.slot.index))
 
 
-def outcome(index: int) -> Outcome:
+def outcome(index: int, *, n_epochs: int = 20) -> Outcome:
     score = 0.8 + 0.1 * math.sin(index)
     return Outcome(
         scores={"val_auroc": score, "val_auprc": score / 2, "val_auroc_last": score, "val_auprc_last": score / 3},
         best_epoch=17, n_train=1742, peak_memory_bytes=10**9,
-        epochs=tuple(progress(stage, epoch, score) for stage in STAGES for epoch in range(1, 21)),
+        epochs=tuple(progress(stage, epoch, score) for stage in STAGES for epoch in range(1, n_epochs + 1)),
         class_scores={"val": {f"class {i}": (score, score / 2) for i in range(23)}},
         seconds={"features": 1.0, "probe": 2.0, "finetune": 30.0},
         digests={"data": "d" * 64, "encoder": "e" * 64, "code": "c" * 40, "environment": "v" * 64},
@@ -217,8 +218,6 @@ def fill(store: Store, n_slots: int) -> None:
         """,
         **columns,
     )
-    database.rows("UPDATE ablate_slot SET stale = true")
-    store.mirror(STUDY)
     with contextlib.suppress(AblateError):
         database.rows("ANALYZE")
 
