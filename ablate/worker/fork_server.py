@@ -33,6 +33,7 @@ WARM_UP = "ablate.worker.trainer:warm_up"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # glibc gives large blocks back to the kernel when they are freed and gets them again at the next batch: the page faults
 # cost a sixth of a CPU's time. Children keep them; blocks of more than 32 MB are given back as before.
+PROCESS_NAME = "ablate fork srv"  # the kernel keeps 15 letters
 _KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 _START = "import sys; sys.path[:] = sys.argv[2:]; from ablate.worker.fork_server import main; main(int(sys.argv[1]))"
 _LARGEST_REQUEST = 1 << 16  # bytes; a request names an entry point and a few plain arguments
@@ -276,7 +277,7 @@ def main(control: int) -> None:
     """Import what children need, then serve."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    _call_myself("ablate fork server")
+    _call_myself(PROCESS_NAME)
     for module in PRELOADED:
         importlib.import_module(module)
     _entry_point(WARM_UP)()

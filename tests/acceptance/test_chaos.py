@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from chaos.play import LONG, SHORT, play, undisturbed
 
+pytestmark = pytest.mark.whole_machine
+
 
 @pytest.fixture(scope="session")
 def scale(is_long):

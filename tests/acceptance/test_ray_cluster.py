@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_study import N_SLOTS, Faults, assert_equal, assert_filled, fill_here, register, write_study
+from cluster_study import Faults, assert_equal, assert_filled, fill_here, register, write_study
 
 from ablate.errors import LaunchError
 from ablate.launch.launcher import AgentStatus, launch
@@ -18,9 +18,10 @@ ray = pytest.importorskip("ray", reason="needs ablate-ecg[ray]")
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.whole_machine,
     pytest.mark.filterwarnings("default"),  # Ray's own, such as its sockets that are left to the collector
 ]
-N_AGENTS = 8
+N_AGENTS, N_SLOTS = 4, 20
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +56,15 @@ def test_cluster_loses_node_and_actor_midway(
     from ablate.launch.ray.launcher import RayLauncher, RayOptions
 
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
-    spec = write_study(tmp_path)
+    spec = write_study(tmp_path, search_trials=6, replicates=4)
     register(store, spec)
     seen: list[list[AgentStatus]] = []
     faults = Faults(
         store,
         spec.name,
         {
-            6: lambda: kill_an_actor(seen[-1]),
-            14: lambda: cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False),
+            4: lambda: kill_an_actor(seen[-1]),
+            9: lambda: cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False),
         },
         limit_s=1500,
     )

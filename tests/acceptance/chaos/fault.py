@@ -11,6 +11,7 @@ from random import Random
 import psutil
 
 from ablate.errors import StoreError
+from ablate.worker.fork_server import PROCESS_NAME
 from chaos.scene import LEASE_S, Scene, resume
 
 Fault = Callable[[Scene, Random], str | None]
@@ -30,7 +31,7 @@ def segfault_trainer(scene: Scene, random: Random) -> str | None:
 
 
 def kill_fork_server(scene: Scene, random: Random) -> str | None:
-    return _signal_one(scene, random, "ablate fork server", signal.SIGKILL)
+    return _signal_one(scene, random, PROCESS_NAME, signal.SIGKILL)
 
 
 def kill_launcher(scene: Scene, random: Random) -> str | None:

@@ -11,6 +11,8 @@ from ablate.study.cohort import prepare_cohort
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
 
+pytestmark = pytest.mark.whole_machine  # it counts its processes by their name
+
 
 @pytest.fixture(scope="module")
 def spec():

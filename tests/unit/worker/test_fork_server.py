@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from ablate.errors import LaunchError
-from ablate.worker.fork_server import ForkServer
+from ablate.worker.fork_server import PROCESS_NAME, ForkServer
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,10 @@ def test_child_has_torch_but_no_thread_or_handler_of_the_fork_server(fork_server
         "handlers": [signal.SIG_DFL, signal.SIG_DFL], "main": True,
     }  # fmt: skip
     assert "MARK" not in os.environ
+
+
+def test_fork_server_can_be_found_by_its_name(fork_server):
+    assert psutil.Process(fork_server.pid).name() == PROCESS_NAME
 
 
 def test_child_keeps_the_memory_that_it_frees(fork_server):
