@@ -1,11 +1,10 @@
 """PTB-XL from PhysioNet, file by file: cut connections are taken up where they broke, and every file is verified."""
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +19,7 @@ CHECKSUMS = "SHA256SUMS.txt"
 _TABLES = (STATEMENTS, DATABASE)
 _TIMEOUT_S = 30.0
 _PIECE_BYTES = 1 << 16
+_MAY_PASS = (408, 429, 500, 502, 503, 504)  # answers of a server that is busy
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,22 @@ def fetch_ptbxl(
     """
     if not rates_hz or set(rates_hz) - set(RATES_HZ):
         raise DataError(f"rates {rates_hz} are not possible; PTB-XL has files at 100 and 500 Hz")
-    line = _Line(url.rstrip("/"), patience)
-    with atomic.disk_errors(folder / CHECKSUMS), atomic.lock(folder / CHECKSUMS):
-        (folder / f"{CHECKSUMS}.part").unlink(missing_ok=True)  # it has no checksum to tell whether it is still right
-        line.fetch(CHECKSUMS, folder / CHECKSUMS)
-        wanted = _wanted(folder / CHECKSUMS, rates_hz)
-        return _fetch_all(line, folder, wanted, n_connections, progress)
+    sums = folder / CHECKSUMS
+    fetch = partial(_fetch, _session(patience, n_connections), url.rstrip("/"), folder, patience=patience)
+    with atomic.disk_errors(sums), atomic.lock(sums), ThreadPoolExecutor(n_connections) as pool:
+        sums.with_name(f"{CHECKSUMS}.part").unlink(missing_ok=True)  # no checksum tells whether it is still right
+        n_bytes = fetch(CHECKSUMS, None)
+        wanted = _wanted(sums, rates_hz)
+        going = [pool.submit(fetch, name, sha256) for name, sha256 in wanted.items()]
+        try:
+            for n_done, future in enumerate(as_completed(going), start=1):
+                n_bytes += future.result()
+                if progress is not None:
+                    progress(Status(len(wanted), n_done, n_bytes))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return Status(len(wanted), len(wanted), n_bytes)
 
 
 def _wanted(path: Path, rates_hz: tuple[int, ...]) -> dict[str, str]:
@@ -92,116 +102,84 @@ def _wanted(path: Path, rates_hz: tuple[int, ...]) -> dict[str, str]:
     return {name: sums[name] for name in (*_TABLES, *sorted(records))}
 
 
-def _fetch_all(
-    line: "_Line", folder: Path, wanted: Mapping[str, str], n_connections: int,
-    progress: Callable[[Status], None] | None,
-) -> Status:  # fmt: skip
-    n_done = 0
-    with ThreadPoolExecutor(n_connections) as pool:
-        going = [pool.submit(line.fetch, name, folder / name, sha256) for name, sha256 in wanted.items()]
-        try:
-            for future in as_completed(going):
-                future.result()
-                n_done += 1
-                if progress is not None:
-                    progress(Status(len(wanted), n_done, line.n_bytes))
-        except BaseException:
-            line.stopped.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    return Status(len(wanted), n_done, line.n_bytes)
+def _session(patience: Patience, n_connections: int) -> Any:
+    """Connections that ask a busy server again."""
+    import requests  # noqa: PLC0415  (only here, and a quarter of a second)
+    from urllib3.util import Retry  # noqa: PLC0415
+
+    retry = Retry(
+        patience.n_attempts - 1,
+        backoff_factor=patience.pause_s,
+        status_forcelist=_MAY_PASS,
+        raise_on_status=False,
+    )
+    session = requests.Session()
+    session.headers["Accept-Encoding"] = "identity"  # a compressed part cannot be continued
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=n_connections, max_retries=retry))
+    return session
 
 
-class _Broken(Exception):
-    """The line broke or the server is busy: worth another attempt."""
+def _fetch(session: Any, url: str, folder: Path, name: str, sha256: str | None, *, patience: Patience) -> int:
+    """See that a file is there and right; gives the bytes that came. ``sha256`` None takes what the server sends."""
+    target, part = folder / name, folder / f"{name}.part"
+    if sha256 is not None and target.is_file() and digest.of_file(target) == sha256:
+        return 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    n_bytes = 0
+    for _ in range(2):  # a continued part of another version, or damage on the way: once more from the start
+        n_bytes += _complete(session, f"{url}/{name}", part, patience)
+        if sha256 is None or digest.of_file(part) == sha256:
+            os.replace(part, target)
+            return n_bytes
+        part.unlink()
+    raise DataError(f"{url}/{name}: content is not what {CHECKSUMS} says; try later or another --url")
 
 
-@dataclass
-class _Line:
-    """A server and the connections to it, one for each thread."""
+def _complete(session: Any, address: str, part: Path, patience: Patience) -> int:
+    """Ask for the rest of ``part`` until nothing is missing; gives the number of bytes that came."""
+    n_bytes = n_idle = 0
+    while n_idle < patience.n_attempts:
+        n_new, is_whole = _receive(session, address, part)
+        n_bytes += n_new
+        if is_whole:
+            return n_bytes
+        n_idle = 0 if n_new else n_idle + 1
+    raise DataError(f"{address}: cannot be fetched (the line breaks); repeat to continue")
 
-    url: str
-    patience: Patience
-    n_bytes: int = 0
-    stopped: threading.Event = field(default_factory=threading.Event)
-    _local: threading.local = field(default_factory=threading.local)
-    _count: threading.Lock = field(default_factory=threading.Lock)
 
-    def fetch(self, name: str, target: Path, sha256: str | None = None) -> None:
-        """See that ``target`` is there and right; ``sha256`` None takes what the server sends."""
-        if sha256 is not None and target.is_file() and digest.of_file(target) == sha256:
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
-        for is_last in (False, True):
-            self._complete(name, part)
-            if sha256 is None or digest.of_file(part) == sha256:
-                os.replace(part, target)
-                return
-            part.unlink()  # a continued part of another version, or damage on the way: once more from the start
-            if is_last:
-                raise DataError(f"{self.url}/{name}: content is not what {CHECKSUMS} says; try later or another --url")
+def _receive(session: Any, address: str, part: Path) -> tuple[int, bool]:
+    """Bytes that came, all of them kept, and whether these are the last."""
+    import urllib3  # noqa: PLC0415
 
-    def _complete(self, name: str, part: Path) -> None:
-        """Ask for the rest of ``part`` until nothing is missing."""
-        n_idle = 0
-        while True:
-            if self.stopped.is_set():
-                raise DataError(f"{self.url}: stopped before {name}")
-            before = part.stat().st_size if part.exists() else 0
+    n_there, n_new = part.stat().st_size if part.exists() else 0, 0
+    with _response(session, address, {"Range": f"bytes={n_there}-"} if n_there else {}) as response:
+        if response.status_code == 416:  # nothing after what we have: complete, or longer than the file now is
+            return 0, True
+        continued = response.headers.get("Content-Range", "").startswith(f"bytes {n_there}-")
+        with part.open("ab" if continued else "wb") as file:
             try:
-                self._receive(name, part, before)
-                return
-            except _Broken as error:
-                if part.exists() and part.stat().st_size > before:
-                    n_idle = 0
-                    continue
-                n_idle += 1
-                if n_idle >= self.patience.n_attempts:
-                    raise DataError(f"{self.url}/{name}: cannot be fetched ({error}); repeat to continue") from error
-                self.stopped.wait(self.patience.pause_s * 2 ** (n_idle - 1))
-
-    def _receive(self, name: str, part: Path, n_there: int) -> None:
-        headers = {"Range": f"bytes={n_there}-"} if n_there else {}
-        with self._response(name, headers) as response:
-            if response.status_code == 416:  # nothing after what we have: complete, or longer than the file now is
-                return
-            continued = response.status_code == 206 and _starts_at(response) == n_there
-            with part.open("ab" if continued else "wb") as file:
                 # not iter_content: what came before a cut would be lost with the piece that the cut left incomplete
                 while piece := response.raw.read1(_PIECE_BYTES):
-                    file.write(piece)
-                    with self._count:
-                        self.n_bytes += len(piece)
-
-    @contextmanager
-    def _response(self, name: str, headers: Mapping[str, str]) -> Iterator[Any]:
-        """The server's answer, its troubles sorted into those that may pass and those that will not."""
-        import requests  # noqa: PLC0415  (only here, and a quarter of a second)
-        import urllib3  # noqa: PLC0415
-
-        address = f"{self.url}/{name}"
-        if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-            self._local.session.headers["Accept-Encoding"] = "identity"  # a compressed part cannot be continued
-        try:
-            with self._local.session.get(address, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
-                if response.status_code in (408, 429) or response.status_code >= 500:
-                    raise _Broken(f"the server answers {response.status_code}")
-                if response.status_code not in (200, 206, 416):
-                    raise DataError(f"{address}: the server answers {response.status_code}; check --url")
-                yield response
-        except (
-            requests.exceptions.InvalidURL,
-            requests.exceptions.MissingSchema,
-            requests.exceptions.InvalidSchema,
-        ) as error:
-            raise DataError(f"{address}: is no address of a server; check --url") from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _Broken(type(error).__name__) from error
+                    n_new += file.write(piece)
+            except urllib3.exceptions.HTTPError:
+                return n_new, False
+    return n_new, True
 
 
-def _starts_at(response: Any) -> int:
-    unit, _, span = response.headers.get("Content-Range", "").partition(" ")
-    start = span.partition("-")[0]
-    return int(start) if unit == "bytes" and start.isdigit() else -1
+def _response(session: Any, address: str, headers: Mapping[str, str]) -> Any:
+    from requests import exceptions  # noqa: PLC0415
+
+    try:
+        response = session.get(address, headers=headers, stream=True, timeout=_TIMEOUT_S)
+    except (exceptions.InvalidURL, exceptions.MissingSchema, exceptions.InvalidSchema) as error:
+        raise DataError(f"{address}: is no address of a server; check --url") from error
+    except exceptions.RequestException as error:
+        raise DataError(f"{address}: cannot be fetched ({type(error).__name__}); repeat to continue") from error
+    if response.status_code in (200, 206, 416):
+        return response
+    response.close()
+    answer = f"the server answers {response.status_code}"
+    if response.status_code in _MAY_PASS:
+        raise DataError(f"{address}: cannot be fetched ({answer}); repeat to continue")
+    raise DataError(f"{address}: {answer}; check --url")
