@@ -8,6 +8,7 @@ Source: Rasmussen and Williams 2006, equations 2.23-2.24, 4.17 and 5.8-5.9; the 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ _SIGNAL_PRIOR = (math.log(3.0), 1.0)
 _NOISE_PRIOR = (math.log(0.1), 1.0)
 _LEAST_NOISE = 1e-4
 _JITTER = 1e-8
+_N_PROPOSED = 64
 _ROOT5 = math.sqrt(5)
 
 
@@ -71,20 +73,70 @@ class Posterior:
 
 
 def fit(points: Float[np.ndarray, "trial coordinate"], scores: Float[np.ndarray, "trial"]) -> Posterior:
-    """The posterior of ``scores`` measured at ``points`` of the unit cube."""
-    centre, spread = float(scores.mean()), float(scores.std()) or 1.0
-    standard = (scores - centre) / spread
-    squares = (points[:, None, :] - points[None, :, :]) ** 2
-    n_coordinates = points.shape[1]
-    start = np.array([_LENGTH_PRIOR[0]] * n_coordinates + [_SIGNAL_PRIOR[0], _NOISE_PRIOR[0]])
-    bounds = [(math.log(0.05), math.log(20.0))] * n_coordinates
-    bounds += [(math.log(1e-2), math.log(1e2)), (math.log(_LEAST_NOISE), math.log(4.0))]
-    found = optimize.minimize(_loss, start, args=(squares, standard), jac=True, bounds=bounds, method="L-BFGS-B")
-    lengths, signal, noise = np.exp(found.x[:-2]), float(np.exp(found.x[-2])), float(np.exp(found.x[-1]))
-    distance = np.sqrt((squares / lengths**2).sum(axis=2))
-    factor = linalg.cholesky(_noisy(signal * _matern(distance), noise), lower=True, check_finite=False)
-    weights = linalg.cho_solve((factor, True), standard, check_finite=False)
-    return Posterior(points, centre, spread, lengths, signal, noise, factor, weights)
+    """What ``scores`` at ``points`` of the unit cube say, at the most probable lengths and variances."""
+    problem = _Problem(points, scores)
+    return problem.posterior(problem.most_probable())
+
+
+def fits(
+    points: Float[np.ndarray, "trial coordinate"], scores: Float[np.ndarray, "trial"], *, n: int, seed: int
+) -> list[Posterior]:
+    """``n`` posteriors, each as probable as the others, at lengths and variances that the scores leave open.
+
+    A few trials leave much open: at the most probable values alone a search believes that it is done too early. Drawn
+    from a normal distribution about the most probable ones, with the curvature there, and resampled by what they weigh.
+    """
+    problem, random = _Problem(points, scores), np.random.default_rng(seed)
+    centre = problem.most_probable()
+    root = problem.spread(centre)
+    standard = random.standard_normal((_N_PROPOSED, len(centre)))
+    proposed = np.clip(centre + standard @ root.T, *np.array(problem.bounds).T)
+    weights = np.array([-problem.loss(theta)[0] for theta in proposed]) + 0.5 * (standard**2).sum(axis=1)
+    shares = np.cumsum(np.exp(weights - weights.max()))
+    places = np.searchsorted(shares / shares[-1], (np.arange(n) + random.random()) / n)
+    return [problem.posterior(proposed[place]) for place in np.minimum(places, _N_PROPOSED - 1)]
+
+
+def mean_of(posteriors: Sequence[Posterior], at: Float[np.ndarray, "point coordinate"]) -> Float[np.ndarray, "point"]:
+    """Expected score at each point, over all of them."""
+    return np.asarray(np.mean([posterior.mean(at) for posterior in posteriors], axis=0))
+
+
+class _Problem:
+    """Standardised scores, and how probable lengths and variances are given them."""
+
+    def __init__(self, points: Float[np.ndarray, "trial coordinate"], scores: Float[np.ndarray, "trial"]) -> None:
+        self._points, self._centre, self._scale = points, float(scores.mean()), float(scores.std()) or 1.0
+        self._standard = (scores - self._centre) / self._scale
+        self._squares = (points[:, None, :] - points[None, :, :]) ** 2
+        n_coordinates = points.shape[1]
+        self.bounds = [(math.log(0.05), math.log(20.0))] * n_coordinates
+        self.bounds += [(math.log(1e-2), math.log(1e2)), (math.log(_LEAST_NOISE), math.log(4.0))]
+        self._start = np.array([_LENGTH_PRIOR[0]] * n_coordinates + [_SIGNAL_PRIOR[0], _NOISE_PRIOR[0]])
+
+    def loss(self, theta: Float[np.ndarray, "parameter"]) -> tuple[float, Float[np.ndarray, "parameter"]]:
+        """Minus the log probability, and its gradient."""
+        return _loss(theta, self._squares, self._standard)
+
+    def most_probable(self) -> Float[np.ndarray, "parameter"]:
+        """Logarithms of lengths, signal and noise."""
+        found = optimize.minimize(self.loss, self._start, jac=True, bounds=self.bounds, method="L-BFGS-B")
+        return np.asarray(found.x)
+
+    def spread(self, centre: Float[np.ndarray, "parameter"]) -> Float[np.ndarray, "parameter parameter"]:
+        """Root of the covariance that the curvature at ``centre`` stands for; at least as tight as the priors."""
+        steps = np.eye(len(centre)) * 1e-3
+        slopes = [(self.loss(centre + step)[1] - self.loss(centre - step)[1]) / 2e-3 for step in steps]
+        curvature, directions = np.linalg.eigh((np.array(slopes) + np.array(slopes).T) / 2)
+        return np.asarray(directions / np.sqrt(np.maximum(curvature, 1.0)))
+
+    def posterior(self, theta: Float[np.ndarray, "parameter"]) -> Posterior:
+        """Given the scores, at these lengths and variances."""
+        lengths, signal, noise = np.exp(theta[:-2]), float(np.exp(theta[-2])), float(np.exp(theta[-1]))
+        distance = np.sqrt((self._squares / lengths**2).sum(axis=2))
+        factor = linalg.cholesky(_noisy(signal * _matern(distance), noise), lower=True, check_finite=False)
+        weights = linalg.cho_solve((factor, True), self._standard, check_finite=False)
+        return Posterior(self._points, self._centre, self._scale, lengths, signal, noise, factor, weights)
 
 
 def _loss(

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from ablate.domain import Domain, Scalar
-from ablate.study.posterior import fit
+from ablate.study.posterior import fits, mean_of
 from ablate.study.settlement import bend_of, encoded, share
 
 _N_ANYWHERE, _N_NEAR, _N_BEST, _NEAR_SD = 256, 256, 8, 0.1
@@ -39,12 +39,12 @@ def drawn(
     with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
         tried = np.array([encoded(params, searched) for params, _ in history])
         bend, scores = bend_of(np.array([score for _, score in history], dtype=float), margin)
-        posterior = fit(tried, bend.bent(scores))
+        posteriors = fits(tried, bend.bent(scores), n=n, seed=seed)
         random = np.random.default_rng(seed)
-        best = [history[place][0] for place in np.argsort(-posterior.mean(tried))[:_N_BEST]]
+        best = [history[place][0] for place in np.argsort(-mean_of(posteriors, tried))[:_N_BEST]]
         candidates = [_params(row, searched) for row in _shares(best, searched, random).tolist()]
         at = np.array([encoded(params, searched) for params in candidates])
-        draws = posterior.draws(at, n_draws=n, seed=seed)
+        draws = np.concatenate([one.draws(at, n_draws=1, seed=seed + k) for k, one in enumerate(posteriors)])
     return [candidates[place] for place in _different(draws, at, tried)]
 
 

@@ -6,7 +6,7 @@ from scipy import optimize, stats
 from scipy.stats import qmc
 
 from ablate.study import posterior
-from ablate.study.posterior import fit
+from ablate.study.posterior import fit, fits
 
 
 def hill(points: np.ndarray) -> np.ndarray:
@@ -63,6 +63,30 @@ def test_draws_have_the_mean_of_the_posterior_and_cover_the_truth() -> None:
         low, high = np.quantile(draws, [0.05, 0.95], axis=0)
         inside.append(((low < hill(others)) & (hill(others) < high)).mean())
     assert 0.75 < np.mean(inside) <= 1
+
+
+def test_a_few_trials_leave_lengths_open_and_many_do_not() -> None:
+    spread = [
+        np.std([np.log(found.lengths[0]) for found in fits(*measured(n, noise=0.02), n=16, seed=0)]) for n in (6, 96)
+    ]
+    assert spread[1] < 0.5 * spread[0]
+
+
+def test_posteriors_over_lengths_cover_the_truth_more_often_than_the_most_probable_one() -> None:
+    others, inside = qmc.Sobol(3, seed=9).random(64), {"one": 0.0, "all": 0.0}
+    for seed in range(8):
+        points, scores = measured(8, noise=0.02, seed=seed)
+        draws = {
+            "one": fit(points, scores).draws(others, n_draws=512, seed=1),
+            "all": np.concatenate(
+                [one.draws(others, n_draws=32, seed=1) for one in fits(points, scores, n=16, seed=0)]
+            ),
+        }
+        for name, drawn in draws.items():
+            low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+            inside[name] += ((low < hill(others)) & (hill(others) < high)).mean() / 8
+    assert inside["one"] < inside["all"]
+    assert inside["all"] > 0.8
 
 
 def test_equal_histories_give_equal_bits() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import qmc
 
 from ablate.domain import Domain
-from ablate.study.settlement import Edge, settle
+from ablate.study.settlement import SETTLED_SHARE, Edge, settle
 
 MARGIN = 0.005
 RATE = Domain(name="ft_lr", low=1e-4, high=1e-2, log=True)
@@ -76,7 +76,7 @@ def test_the_smoothed_score_holds_little_of_the_luck_that_the_best_trial_had() -
 
 def test_the_remaining_gain_falls_with_trials_until_the_search_is_settled() -> None:
     found = [settle(history(n, noise=0.001), SPACE, MARGIN) for n in (6, 16, 64)]
-    assert [each.is_settled for each in found] == [False, found[1].remaining_gain < MARGIN / 2, True]
+    assert [each.is_settled for each in found] == [False, found[1].remaining_gain < SETTLED_SHARE * MARGIN, True]
     assert found[0].remaining_gain > found[1].remaining_gain > found[2].remaining_gain > 0
 
 
