@@ -26,6 +26,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("[data]", spec.DataSpec),
     ("[encoder]", EncoderSpec),
     ("[budget]", spec.Budget),
+    ("[budget.search_trials]", spec.SearchTrials),
     ("[search]", spec.Search),
     ("[[search.start]]", spec.Start),
     ("[search.early_stopping]", EarlyStopping),
@@ -64,6 +65,10 @@ EXAMPLES: Mapping[str, str] = {
     "EncoderSpec.weights": 'weights = "12_lead_ECGFounder.pth"',
     "EncoderSpec.precision": 'precision = "bf16"',
     "Budget.search_trials": "search_trials = 16",
+    "Budget.searches": "searches = 5",
+    "SearchTrials.first": "first = 8",
+    "SearchTrials.most": "most = 48",
+    "SearchTrials.until": 'until = "settled"',
     "Budget.replicates": "replicates = 10",
     "Budget.generation": "generation = 2",
     "Budget.max_attempts": "max_attempts = 1",
@@ -208,7 +213,7 @@ def _type(annotation: Any, metadata: list[Any]) -> str:
     """A type in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return _type(next(each for each in arguments if each is not type(None)), metadata)
+        return " or ".join(_type(each, metadata) for each in arguments if each is not type(None))
     if origin is Literal:
         return " or ".join(f"`{_toml(value)}`" for value in arguments)
     if origin is tuple:

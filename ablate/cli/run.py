@@ -238,6 +238,11 @@ def _n_agents_here(store: "Store", spec: "Spec", cohort: Path, device: str | Non
 
 
 def _is_over(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:
+    """Whether nothing is left to do; also where the search is over and nobody may seal it but its author."""
+    from ablate.study.confirmation import Step, advance
+
+    if advance(store, spec, phases) is Step.BLOCKED:
+        return True
     counts = store.counts(spec.name)
     return not sum(counts.unfinished(phase=phase) for phase in phases)
 
@@ -268,11 +273,26 @@ def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> No
         reused = f", {counts.taken()} of them reused from other studies" if counts.taken() else ""
         done = f"{counts.of(SlotState.DONE)} of {counts.total()} slots done{reused}"
         _say(f"{done}; page: ablate report --study {spec.name}")
+    if blocked := _obstacles(store, spec):
+        stderr.print(f"{spec.name}: not sealed; {'; '.join(blocked)}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(_SOME_FAILED)
     if counts.of(SlotState.FAILED):
         stderr.print(
             f"{spec.name}: {counts.of(SlotState.FAILED)} slots failed; ablate status --study {spec.name} says why"
         )
         raise typer.Exit(_SOME_FAILED)
+
+
+def _obstacles(store: "Store", spec: "Spec") -> list[str]:
+    """Why a study whose search is over is not sealed, a sentence for each reason."""
+    from ablate.study.confirmation import Step, advance, unchosen
+    from ablate.study.tuning import obstacles, tunings
+
+    if advance(store, spec) is not Step.BLOCKED:
+        return []
+    found = tunings(store, spec, store.slots(spec.name))
+    remedy = f"`ablate retry --study {spec.name}`, or `ablate seal --study {spec.name} --accept-incomplete`"
+    return unchosen(spec, found) or [*obstacles(found), remedy]
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,8 @@ from ablate.store.slot import SlotState
 if TYPE_CHECKING:
     from ablate.store.slot import Slot
     from ablate.store.store import Store
-    from ablate.store.study import AgentRow
+    from ablate.store.study import AgentRow, StudyRow
+    from ablate.study.tuning import Tuning
 
 
 def register(app: typer.Typer) -> None:
@@ -30,11 +31,21 @@ def status(study: StudyOption, storage: StorageOption = None, as_json: JsonOptio
     slots = store.slots(name)
     failed = [_failure(slot) for slot in slots if slot.state is SlotState.FAILED]
     row = store.study(name)
+    searches = [_search(one) for one in _searches(store, row, slots)]
     if as_json:
-        facts = {"study": name, "sealed_at": row.sealed_at, "phases": phases, "machines": machines, "agents": agents}
+        facts = {
+            "study": name,
+            "sealed_at": row.sealed_at,
+            "phases": phases,
+            "searches": searches,
+            "machines": machines,
+            "agents": agents,
+        }
         emit_json({**facts, "versions": versions, "failures": failed})
         return
     emit(phases, title=f"{name}: {'sealed' if row.seal else 'not sealed'}")
+    if searches:
+        emit([_search_row(one) for one in searches], title="searches")
     if machines:
         emit(machines, title=f"machines; {', '.join(versions)}")
     if agents:
@@ -65,6 +76,33 @@ def _phases(store: "Store", name: str) -> list[dict[str, Any]]:
         | {"stopped_early": counts.stopped_early(phase=phase), "reused": counts.taken(phase=phase)}
         for phase in sorted(counts.by_phase, reverse=True)
     ]
+
+
+def _searches(store: "Store", row: "StudyRow", slots: "Sequence[Slot]") -> "list[Tuning]":
+    from ablate.study.spec import Spec
+    from ablate.study.tuning import tunings
+
+    return tunings(store, Spec.from_document(row.spec), slots)
+
+
+def _search(one: "Tuning") -> dict[str, Any]:
+    """How a search stands: its trials, the gain that more of them would bring, and optima at the ends of ranges."""
+    return {**one.document(), "n_open": one.n_open}
+
+
+def _search_row(search: dict[str, Any]) -> dict[str, Any]:
+    gain, context = search["remaining_gain"], search["context"]
+    return {
+        "arm": search["arm"],
+        "context": ", ".join(f"{name}={value}" for name, value in context.items()) or "-",
+        "search": search["search"] + 1,
+        "trials": search["n_trials"],
+        "open": search["n_open"],
+        "missing": search["n_missing"],
+        "remaining_gain": "-" if gain is None else f"{gain:.4f}",
+        "settled": "yes" if search["is_settled"] else "no",
+        "optimum at": "; ".join(f"{edge['name']}={edge['value']:g}" for edge in search["edges"]) or "-",
+    }
 
 
 def _machines(rows: "Sequence[AgentRow]") -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ MAX_LOSSES = 25  # a slot that takes this many machines with it, and comes no fu
 _BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
 
 SLOT_COLUMNS = (
-    "id, key, phase, arm, context, index, generation, chain, seed, params, state, token, failures, reason, "
+    "id, key, phase, arm, context, search, index, generation, chain, seed, params, state, token, failures, reason, "
     "rungs, stopped_epoch, reused_from"
 )
 
@@ -332,9 +332,9 @@ class Leases(StoreAccess):
 def slot_of(row: Row[Any]) -> Slot:
     """A slot from a row of ``SLOT_COLUMNS``."""
     return Slot(
-        id=row.id, key=row.key, phase=row.phase, arm=row.arm, context=row.context, index=row._mapping["index"],
-        generation=row.generation, chain=row.chain, seed=row.seed, params=row.params, state=SlotState(row.state),
-        attempts=row.token, failures=row.failures, reason=row.reason,
+        id=row.id, key=row.key, phase=row.phase, arm=row.arm, context=row.context, search=row.search,
+        index=row._mapping["index"], generation=row.generation, chain=row.chain, seed=row.seed, params=row.params,
+        state=SlotState(row.state), attempts=row.token, failures=row.failures, reason=row.reason,
         rungs=row.rungs, stopped_epoch=row.stopped_epoch, reused_from=row.reused_from,
     )  # fmt: skip
 

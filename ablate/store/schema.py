@@ -61,6 +61,7 @@ slot = Table(
     Column("phase", Text, nullable=False),
     Column("arm", Text, nullable=False),
     Column("context", JSON, nullable=False),
+    Column("search", Integer, nullable=False, comment="which of the arm's independent searches it belongs to"),
     Column("index", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("chain", Text, nullable=False),

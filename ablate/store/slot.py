@@ -30,10 +30,12 @@ class PlannedSlot:
     Attributes:
         key: name within the study, such as "confirm/lp_sd/data_fraction=0.1/3".
         phase: "search" or "confirm".
+        search: which of the arm's independent searches it belongs to, or whose params it confirms; from 0.
         index: place in its chain, or number of its replicate.
         chain: slots whose params are proposed from one another's results.
         generation: a slot waits until every slot of its chain with a lower generation is finished.
         priority: lower goes first.
+        ordinal: place in the plan, the same whenever the slot is added; None takes the place among its company.
     """
 
     key: str
@@ -46,6 +48,8 @@ class PlannedSlot:
     generation: int = 0
     priority: int = 0
     params: dict[str, Any] | None = None
+    search: int = 0
+    ordinal: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,12 @@ class Slot:
     rungs: dict[str, Any] | None = None
     stopped_epoch: int | None = None
     reused_from: dict[str, str] | None = None
+    search: int = 0
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether its training diverged, which another attempt would only repeat: it is finished, without a score."""
+        return self.state is SlotState.FAILED and (self.reason or "").startswith("diverged:")
 
 
 @dataclass(frozen=True, kw_only=True)

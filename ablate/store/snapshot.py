@@ -30,7 +30,7 @@ _SECONDS = {"stage": pa.string(), "seconds": pa.float64()}
 _STUDY = "SELECT name, spec, spec_digest, created_at, seal, sealed_at FROM ablate_study WHERE id = :study"
 
 _SLOTS = """
-SELECT id AS slot_id, key, phase, arm, context, index, generation, seed, state, token AS attempts, reason,
+SELECT id AS slot_id, key, phase, arm, context, search, index, generation, seed, state, token AS attempts, reason,
        stopped_epoch, reused_from, params
 FROM ablate_slot WHERE study_id = :study ORDER BY ordinal
 """
@@ -106,7 +106,7 @@ def _read(connection: Connection, study_id: str, read_probabilities: Callable[[i
 
 
 _SLOT_COLUMNS = (
-    "slot_id", "key", "phase", "arm", "data_fraction", "context", "index", "generation", "seed",
+    "slot_id", "key", "phase", "arm", "data_fraction", "context", "search", "index", "generation", "seed",
     "state", "attempts", "reason", "stopped_epoch", "reused_from",
 )  # fmt: skip
 _STORED_SLOT_COLUMNS = tuple(name for name in _SLOT_COLUMNS if name != "data_fraction")

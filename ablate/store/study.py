@@ -28,14 +28,15 @@ ON CONFLICT (name) DO NOTHING RETURNING id
 
 _PLAN = """
 INSERT INTO ablate_slot
-    (study_id, ordinal, key, phase, arm, context, index, generation, chain, priority, seed, params, state)
-SELECT :study, p.ordinality - 1, p.key, p.phase, p.arm, CAST(p.context AS json), p.index, p.generation, p.chain,
+    (study_id, ordinal, key, phase, arm, context, search, index, generation, chain, priority, seed, params, state)
+SELECT :study, p.ordinal, p.key, p.phase, p.arm, CAST(p.context AS json), p.search, p.index, p.generation, p.chain,
        p.priority, p.seed, CAST(p.params AS json), 'waiting'
-FROM unnest(CAST(:key AS text[]), CAST(:phase AS text[]), CAST(:arm AS text[]), CAST(:context AS text[]),
-            CAST(:index AS int[]), CAST(:generation AS int[]),
+FROM unnest(CAST(:ordinal AS int[]), CAST(:key AS text[]), CAST(:phase AS text[]), CAST(:arm AS text[]),
+            CAST(:context AS text[]), CAST(:search AS int[]), CAST(:index AS int[]), CAST(:generation AS int[]),
             CAST(:chain AS text[]), CAST(:priority AS int[]), CAST(:seed AS bigint[]),
             CAST(:params AS text[]))
-     WITH ORDINALITY AS p (key, phase, arm, context, index, generation, chain, priority, seed, params, ordinality)
+     AS p (ordinal, key, phase, arm, context, search, index, generation, chain, priority, seed, params)
+ON CONFLICT (study_id, key) DO NOTHING RETURNING id
 """
 
 _READ = """
@@ -77,6 +78,8 @@ _SEAL = """
 UPDATE ablate_study SET seal = CAST(:seal AS json), sealed_at = now()
 WHERE id = :study AND sealed_at IS NULL RETURNING id
 """
+
+_OPEN = "SELECT id FROM ablate_study WHERE name = :name AND sealed_at IS NULL FOR UPDATE"
 
 _STOP = "UPDATE ablate_study SET stop_requested_at = CASE WHEN :on THEN now() END WHERE id = :study"
 
@@ -248,6 +251,20 @@ class Studies(StoreAccess):
         """Fix what will be confirmed, before anybody reads the test fold; False when there is a seal, which stays."""
         return bool(self.database.rows(_SEAL, study=self._study_id(name), seal=to_json(dict(document))))
 
+    def extend(self, name: str, slots: Sequence[PlannedSlot]) -> int:
+        """Add slots to the plan of a study that is not sealed; gives how many were not there yet.
+
+        Whoever adds the same slots again, at the same time too, changes nothing.
+        """
+
+        def work(connection: Connection) -> int:
+            study_id = connection.scalar(sa.text(_OPEN), {"name": name})
+            if study_id is None:
+                return 0
+            return len(connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)}).all())
+
+        return self.database.transact(work) if slots else 0
+
     def request_stop(self, name: str) -> None:
         """Ask all agents of the study, on any machine, to give their slots back and end."""
         self.database.rows(_STOP, study=self._study_id(name), on=True)
@@ -309,8 +326,9 @@ def scores_of(stored: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def _plan_columns(slots: Sequence[PlannedSlot]) -> dict[str, list[Any]]:
-    plain = ("key", "phase", "arm", "index", "generation", "chain", "priority", "seed")
+    plain = ("key", "phase", "arm", "search", "index", "generation", "chain", "priority", "seed")
     columns = {name: [getattr(slot, name) for slot in slots] for name in plain}
+    columns["ordinal"] = [place if slot.ordinal is None else slot.ordinal for place, slot in enumerate(slots)]
     columns["context"] = [to_json(slot.context) for slot in slots]
     columns["params"] = [None if slot.params is None else to_json(slot.params) for slot in slots]
     return columns

@@ -17,7 +17,7 @@ from ablate.ecg.split import TaskData
 from ablate.stats.power import detectable_difference, presumed_patient_sd, reachable_margin, seed_spread
 from ablate.store.study_tables import StudyTables
 from ablate.study.plan import CONFIRM, SEARCH, contexts, plan
-from ablate.study.search import settled
+from ablate.study.search import fixed_params
 from ablate.study.spec import Spec
 from ablate.train.params import Params
 
@@ -90,7 +90,7 @@ def pace_of(past: StudyTables, data: TaskData) -> float | None:
 
 def _passes(spec: Spec, data: TaskData, slot: Any) -> float:
     """Passes of one record through training that a slot is worth; the probe works on features and is left out."""
-    params = {**{"data_fraction": 1.0, "ft_epochs": Params().ft_epochs}, **settled(spec, slot.arm, slot.context)}
+    params = {**{"data_fraction": 1.0, "ft_epochs": Params().ft_epochs}, **fixed_params(spec, slot.arm, slot.context)}
     n_train = float(params["data_fraction"]) * len(data.train_rows)
     evaluated = len(data.val_rows) * float(params["ft_epochs"]) + len(data.val_rows) * (slot.phase == CONFIRM)
     return float(float(params["ft_epochs"]) * n_train + EVALUATION * evaluated)

@@ -18,6 +18,7 @@ from ablate.study.plan import CONFIRM, SEARCH
 from ablate.study.plan import chain as plan_chain
 from ablate.study.search import propose, rungs
 from ablate.study.spec import Spec
+from ablate.study.tuning import Tuning, tuning_of
 from ablate.train.early_stopping import Rungs
 from ablate.train.params import Params
 
@@ -75,7 +76,7 @@ def offer(store: Store, spec: Spec, *, code: str, phases: Collection[str] = (SEA
     waiting = [slot for slot in slots if CONFIRM in phases and slot.phase == CONFIRM and slot.state in _OPEN]
     seal = store.study(spec.name).seal
     if waiting and (seal is not None or is_known):
-        look.confirm(waiting, seal or seal_document(spec, chains))
+        look.confirm(waiting, seal or seal_document(spec, look.tunings(slots, chains)))
     return Offer(look.n_found, tuple(sorted(look.studies)))
 
 
@@ -107,9 +108,14 @@ class _Look:
                 return known, False
         return known, True
 
+    def tunings(self, slots: Sequence[Slot], chains: Mapping[str, Sequence[Past]]) -> list[Tuning]:
+        """The searches as they would stand with what others have finished."""
+        members = {name: [slot for slot in slots if slot.chain == name] for name in chains}
+        return [tuning_of(self._spec, members[name], history) for name, history in chains.items()]
+
     def confirm(self, slots: Iterable[Slot], seal: Mapping[str, Any]) -> None:
         """Look for confirming slots, as far as the seal holds params for them."""
-        chosen = [slot for slot in slots if plan_chain(slot.arm, slot.context) in seal["chosen"]]
+        chosen = [slot for slot in slots if plan_chain(slot.arm, slot.context, slot.search) in seal["chosen"]]
         self._ask((slot, confirm_params(self._spec, seal, slot), None) for slot in chosen)
 
     def _ask(self, questions: Iterable[_Question]) -> list[Past]:

@@ -14,6 +14,7 @@ import numpy as np
 from ablate import seeds
 from ablate.domain import Domain, Scalar
 from ablate.store.slot import Past, Slot
+from ablate.study.plan import search_seed
 from ablate.study.sampler import LATIN, POSTERIOR, ask
 from ablate.study.spec import Spec
 from ablate.study.thompson import drawn
@@ -32,16 +33,17 @@ def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
         history: finished trials of earlier generations of this arm and context.
     """
     space = spec.arm_space(slot.arm)
-    fixed = settled(spec, slot.arm, slot.context)
+    fixed = fixed_params(spec, slot.arm, slot.context)
     searched = {name: domain for name, domain in space.items() if name not in fixed}
+    seed = search_seed(spec, slot.search)
     if spec.search.sampler.name == LATIN:
-        return fixed | _latin(spec, searched, place=slot.index, n=spec.budget.search_trials)
+        return fixed | _latin(searched, place=slot.index, n=spec.budget.most_trials, seed=seed)
     starts = spec.starts(slot.arm) or [{}]
     if slot.index < len(starts):
         return fixed | start_values(searched) | starts[slot.index]
     if slot.generation == 0 or not history or not searched:
         place = slot.index % spec.budget.generation
-        return fixed | _latin(spec, searched, place=place, n=spec.budget.generation, cube=slot.generation)
+        return fixed | _latin(searched, place=place, n=spec.budget.generation, seed=seed, cube=slot.generation)
     return fixed | _proposed(spec, slot, searched, history, n_started=max(spec.budget.generation, len(starts)))
 
 
@@ -60,7 +62,7 @@ def rungs(spec: Spec, slot: Slot, history: History) -> Rungs | None:
     return thresholds(early, (past.curve(select) for past in history), select=select, n_epochs=n_epochs)
 
 
-def settled(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:
+def fixed_params(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:
     """What nobody searches in an arm: the spec's fixed params, the arm's own single values, and the context."""
     chosen = {name: domain.point for name, domain in {**spec.fixed, **spec.arm_space(arm)}.items()}
     return {name: value for name, value in chosen.items() if value is not None} | dict(context)
@@ -80,14 +82,14 @@ def _nearest(default: Any, domain: Domain) -> Scalar:
     return int(nearest) if domain.integer else float(nearest)
 
 
-def _latin(spec: Spec, searched: Mapping[str, Domain], *, place: int, n: int, cube: int = 0) -> dict[str, Scalar]:
+def _latin(searched: Mapping[str, Domain], *, place: int, n: int, seed: int, cube: int = 0) -> dict[str, Scalar]:
     """Trial ``place`` of a Latin hypercube of ``n``; a parameter that two arms share takes the same values in both.
 
     Source: McKay, Beckman and Conover 1979; a stream for each parameter instead of one for all keeps arms alike.
     """
     params = {}
     for name, domain in searched.items():
-        random = np.random.default_rng(seeds.derive(spec.seed, "latin", cube, name))
+        random = np.random.default_rng(seeds.derive(seed, "latin", cube, name))
         cell, within = random.permutation(n)[place], random.random(n)[place]
         params[name] = domain.at((cell + within) / n)
     return params

@@ -70,21 +70,85 @@ class DataSpec(_Frozen):
         return self
 
 
+def _trials(value: object) -> object:
+    """What a study file may write: a number from 0, or a table that says until when."""
+    if isinstance(value, Mapping):
+        return SearchTrials.model_validate(dict(value))
+    if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= 10_000:
+        raise ValueError(f"{value} is no number of trials; expected 0 to 10000")
+    return value
+
+
+class SearchTrials(_Frozen):
+    """A search that goes on, one generation after another, until it is settled.
+
+    Attributes:
+        first: trials before anybody looks.
+        most: trials at which it ends unsettled, which every result then says.
+        until: settled is a search whose expected remaining gain is below half the margin.
+    """
+
+    first: int = Field(default=8, ge=4, le=10_000)
+    most: int = Field(default=64, ge=4, le=10_000)
+    until: Literal["settled"]
+
+    @model_validator(mode="after")
+    def _check(self) -> "SearchTrials":
+        if self.first > self.most:
+            raise ValueError(f"first: {self.first} is above most, {self.most}")
+        return self
+
+
 class Budget(_Frozen):
     """How many trials: ``search_trials`` for each arm and context, then ``replicates`` paired blocks.
 
     Attributes:
-        search_trials: for each tuned arm in each context; 0 takes the usual params instead of a search.
+        search_trials: for each tuned arm in each context, a number or the rule by which a search ends; 0 takes the
+            usual params instead of a search.
+        searches: independent searches for each arm and context. The blocks are dealt out among them, so that the
+            verdict is about the recipe with its tuning, not about the params that one search happened to choose.
         replicates: blocks of the confirmation, each one seed shared by all arms; 0 leaves the test fold closed.
         generation: search trials of one arm that are proposed from the same knowledge. A later generation waits for the
             earlier one, so proposals do not depend on how many workers there are.
         max_attempts: how often a slot that fails for its own fault is tried.
     """
 
-    search_trials: int = Field(default=0, ge=0, le=10_000)
+    search_trials: Annotated[int | SearchTrials, BeforeValidator(_trials)] = 0
+    searches: int = Field(default=1, ge=1, le=100)
     replicates: int = Field(default=0, ge=0, le=1_000)
     generation: int = Field(default=4, ge=1)
     max_attempts: int = Field(default=3, ge=1, le=10)
+
+    @property
+    def first_trials(self) -> int:
+        """Trials of each search that are planned at once."""
+        return self.search_trials if isinstance(self.search_trials, int) else self.search_trials.first
+
+    @property
+    def most_trials(self) -> int:
+        """Trials of each search at most."""
+        return self.search_trials if isinstance(self.search_trials, int) else self.search_trials.most
+
+    @property
+    def is_until_settled(self) -> bool:
+        """Whether a search ends by what it has found."""
+        return isinstance(self.search_trials, SearchTrials)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Budget":
+        if self.searches > 1 and self.replicates and self.searches > self.replicates:
+            raise ValueError(
+                f"searches: {self.searches} searches need as many blocks at least; replicates = {self.replicates}"
+            )
+        if self.searches > 1 and not self.most_trials:
+            raise ValueError(f"searches: {self.searches} searches without a trial; set search_trials")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """One search is not written, so a study that the store holds keeps its digest."""
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if key != "searches" or value != 1}
 
 
 class Start(_Frozen):
@@ -355,13 +419,23 @@ def _check_path(spec: Spec) -> None:
     covered = {name for component in spec.design.components.values() for name in component.on}
     if loose := sorted(set(spec.space) - covered):
         raise ValueError(f"space.{loose[0]}: belongs to no component of the path; add it to one, off and on alike")
-    if not spec.budget.search_trials:
+    if not spec.budget.most_trials:
         raise ValueError("budget.search_trials: is 0, but the ends of an ablation path must be tuned")
 
 
 def _check_budget(spec: Spec) -> None:
-    if not spec.budget.search_trials + spec.budget.replicates:
+    if not spec.budget.most_trials + spec.budget.replicates:
         raise ValueError("budget: search_trials and replicates are both 0, so there is nothing to do")
+    if spec.budget.is_until_settled and "margin" not in spec.model_fields_set:
+        raise ValueError(
+            "budget.search_trials: until = 'settled' ends a search at half the margin, and there is no [margin]; "
+            "write it, such as auroc = 0.005"
+        )
+    if spec.budget.is_until_settled and spec.search.sampler.name == LATIN:
+        raise ValueError(
+            "budget.search_trials: 'latin' covers the space with a fixed number of trials; "
+            "give that number, or take another sampler"
+        )
 
 
 def _check_early_stopping(spec: Spec) -> None:
@@ -373,11 +447,11 @@ def _check_early_stopping(spec: Spec) -> None:
             "search.early_stopping: trials on unequal data cannot be compared epoch by epoch; "
             "remove it, or move data_fraction to [context]"
         )
-    n_earlier = max(budget.search_trials - 1, 0) // budget.generation * budget.generation
+    n_earlier = max(budget.most_trials - 1, 0) // budget.generation * budget.generation
     if n_earlier < early.eta:
         raise ValueError(
             f"search.early_stopping: needs {early.eta} earlier trials (eta), and no trial would have more than "
-            f"{n_earlier} with search_trials = {budget.search_trials} and generation = {budget.generation}; "
+            f"{n_earlier} with search_trials = {budget.most_trials} and generation = {budget.generation}; "
             "remove it, or search more"
         )
     for arm, values in product(spec.tuned_arms(), product(*spec.context.values())):
@@ -408,7 +482,7 @@ def _check_starts(spec: Spec) -> None:
                         f"search.start.{place}.params.{name}: {value!r} is outside the space of arm {arm}, {domain}; "
                         "change it, or name the arms that it is meant for in `arms`"
                     )
-    n_most = spec.budget.search_trials
+    n_most = spec.budget.most_trials
     for arm in spec.arms:
         if len(spec.starts(arm)) > n_most:
             raise ValueError(

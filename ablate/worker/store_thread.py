@@ -18,8 +18,7 @@ from ablate.errors import LeaseLost, StoreError, StoreUnavailable
 from ablate.outcome import Progress
 from ablate.store.slot import AgentCard, Claim
 from ablate.store.store import Store
-from ablate.study.confirmation import advance
-from ablate.study.plan import CONFIRM
+from ablate.study.confirmation import Step, advance
 from ablate.study.spec import Spec
 from ablate.worker.agent_options import AgentOptions
 from ablate.worker.assignment import Assignment, assign
@@ -219,10 +218,12 @@ class StoreThread:
         """Nothing can be claimed: the search may be over, all may be done, or others work on what is left."""
         if self._store.study(self._spec.name).stop_requested:
             self.stop_requested = True
-        elif CONFIRM in self._options.phases and advance(self._store, self._spec):
-            return  # confirming slots can be claimed now
-        elif not self._held and not self._outbox and not self._n_unfinished():
-            self.is_over = True
+        else:
+            step = advance(self._store, self._spec, self._options.phases)
+            if step in (Step.GREW, Step.SEALED):
+                return  # there are slots to claim now
+            if not self._held and not self._outbox and (step is Step.BLOCKED or not self._n_unfinished()):
+                self.is_over = True
         waited_s = time.monotonic() - self._wanted_at
         self._claim_at = time.monotonic() + min(max(waited_s / 4, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
         if self.stop_requested or self.is_over:

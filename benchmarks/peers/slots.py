@@ -94,7 +94,7 @@ def slot_list(
     spec = load_spec(str(study))
     planned = []
     for slot in plan(spec):
-        choice = choose(spec, slot.arm, slot.context, [])
+        choice = choose(spec, slot.arm, slot.context, None)
         assert choice is not None
         planned.append((slot.key, slot.seed, choice["params"]))
     os.environ["ABLATE_DATA"] = str(task.folder)

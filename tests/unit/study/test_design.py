@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planned_search import tuning
 from pydantic import ValidationError
 
 from ablate.errors import SpecError
@@ -115,8 +116,11 @@ def test_a_path_tunes_its_ends_and_takes_each_step_from_them(path_study: Path) -
         "baseline|{}": {"drop_path_rate": 0.0, "probe_epochs": 0, "ft_lr": 2e-4},
         "sd+lp+lr|{}": {"drop_path_rate": 0.3, "probe_epochs": 9, "ft_lr": 9e-4},
     }
-    finished = {name: [Past(params=params, scores={"val_auroc": 0.8})] for name, params in ends.items()}
-    chosen = seal_document(spec, finished)["chosen"]
+    found = [
+        tuning(spec, name.split("|")[0], {}, [Past(params=params, scores={"val_auroc": 0.8})])
+        for name, params in ends.items()
+    ]
+    chosen = seal_document(spec, found)["chosen"]
     assert chosen["sd|{}"]["params"] == {"drop_path_rate": 0.3, "probe_epochs": 0, "ft_lr": 2e-4}
     assert chosen["lp+lr|{}"]["params"] == {"drop_path_rate": 0.0, "probe_epochs": 9, "ft_lr": 9e-4}
     assert chosen["sd+lp+lr|{}"]["params"] == ends["sd+lp+lr|{}"]

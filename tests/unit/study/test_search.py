@@ -4,22 +4,15 @@ import dataclasses
 from typing import Any
 
 import pytest
+from planned_search import stored, tuning
 
-from ablate.store.slot import Past, PlannedSlot, Slot, SlotState
-from ablate.study.confirmation import choose, seal_document
+from ablate.store.slot import Past, Slot
+from ablate.study.confirmation import choose
 from ablate.study.file import load_spec
-from ablate.study.plan import chain, contexts, plan
+from ablate.study.plan import plan
 from ablate.study.search import propose
 from ablate.study.spec import Spec
 from ablate.train.params import Params
-
-
-def stored(planned: PlannedSlot) -> Slot:
-    return Slot(
-        id=1, key=planned.key, phase=planned.phase, arm=planned.arm, context=planned.context, index=planned.index,
-        generation=planned.generation, chain=planned.chain, seed=planned.seed, params=None, state=SlotState.LEASED,
-        attempts=1, failures=0, reason=None,
-    )  # fmt: skip
 
 
 def slots_of(spec: Spec, arm: str) -> list[Slot]:
@@ -115,7 +108,7 @@ def test_an_arm_of_which_every_early_trial_failed_is_still_searched() -> None:
 
 def test_latin_puts_one_trial_into_each_cell_of_every_parameter() -> None:
     spec = load_spec("search")
-    n = spec.budget.search_trials
+    n = spec.budget.most_trials
     trials = [propose(spec, slot, []) for slot in slots_of(spec, "all")]
     low, high = 0.0, 0.5
     cells = sorted(int((params["drop_path_rate"] - low) / (high - low) * n) for params in trials)
@@ -126,7 +119,7 @@ def test_latin_puts_one_trial_into_each_cell_of_every_parameter() -> None:
 
 def test_the_best_trial_on_validation_is_chosen() -> None:
     seen = history(SPEC, "ft", 12)
-    chosen = choose(SPEC, "ft", {"data_fraction": 0.1}, seen)
+    chosen = choose(SPEC, "ft", {"data_fraction": 0.1}, tuning(SPEC, "ft", {"data_fraction": 0.1}, seen))
     assert chosen is not None
     assert chosen["params"]["ft_lr"] == min(one.params["ft_lr"] for one in seen)
     assert chosen["n_trials"] == 12
@@ -136,7 +129,7 @@ def test_a_trial_that_was_stopped_early_is_never_chosen() -> None:
     seen = history(SPEC, "ft", 12)
     best = min(seen, key=lambda one: one.params["ft_lr"])
     seen[seen.index(best)] = dataclasses.replace(best, stopped_epoch=1)
-    chosen = choose(SPEC, "ft", {"data_fraction": 0.1}, seen)
+    chosen = choose(SPEC, "ft", {"data_fraction": 0.1}, tuning(SPEC, "ft", {"data_fraction": 0.1}, seen))
     assert chosen is not None
     assert chosen["params"]["ft_lr"] == min(one.params["ft_lr"] for one in seen if one is not best and one.is_whole)
     assert chosen["n_trials"] == 12
@@ -155,16 +148,8 @@ def test_the_sampler_keeps_away_from_where_trials_were_stopped_early() -> None:
 
 def test_without_a_search_the_recipe_itself_is_confirmed() -> None:
     spec = load_spec("sd_vs_lp", overrides=["budget.search_trials=0"])
-    chosen = choose(spec, "sd", {"data_fraction": 0.1}, [])
+    chosen = choose(spec, "sd", {"data_fraction": 0.1}, None)
     assert chosen is not None
     Params.from_dict(chosen["params"])
     assert chosen["params"]["probe_epochs"] == 0
     assert chosen["params"]["drop_path_rate"] > 0
-
-
-def test_an_arm_whose_search_failed_is_left_out_of_the_seal() -> None:
-    finished = {chain(arm, context): history(SPEC, arm, 3) for arm in SPEC.arms for context in contexts(SPEC)}
-    finished[chain("sd", {"data_fraction": 0.1})] = []
-    chosen = seal_document(SPEC, finished)["chosen"]
-    assert chain("sd", {"data_fraction": 0.1}) not in chosen
-    assert len(chosen) == 3

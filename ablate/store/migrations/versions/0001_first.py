@@ -50,6 +50,7 @@ CREATE TABLE ablate_slot (
     phase TEXT NOT NULL,
     arm TEXT NOT NULL,
     context JSON NOT NULL,
+    search INTEGER NOT NULL,
     index INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     chain TEXT NOT NULL,
@@ -79,6 +80,7 @@ CREATE INDEX ablate_slot_stale ON ablate_slot (study_id, ordinal) WHERE stale;
 CREATE INDEX ablate_slot_unfinished ON ablate_slot (study_id, chain, generation) WHERE state IN ('waiting', 'leased');
 CREATE INDEX ablate_slot_waiting ON ablate_slot (study_id, priority, ordinal) WHERE state = 'waiting';
 COMMENT ON COLUMN ablate_slot.ordinal IS 'place in the plan';
+COMMENT ON COLUMN ablate_slot.search IS 'which of the arm''s independent searches it belongs to';
 COMMENT ON COLUMN ablate_slot.token IS 'fencing token: leases given';
 COMMENT ON COLUMN ablate_slot.failures IS 'attempts that count against max_attempts';
 COMMENT ON COLUMN ablate_slot.losses IS 'attempts lost since it last came further';
