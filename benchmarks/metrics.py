@@ -1,8 +1,8 @@
-"""Metrics and bootstrap beside the scikit-learn loop that everyone writes; processor seconds, best of several.
+"""Metrics beside the scikit-learn loop that everyone writes; processor seconds, best of several.
 
     python benchmarks/metrics.py [--out results.json]
 
-71 classes and 2,200 records; then the confirming statistics of a whole study, four arms of ten blocks with 2,000 draws.
+71 classes and 2,200 records; then the confirming statistics of a whole study, four arms of ten blocks.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ablate.stats.contrast import ContrastSpec, contrasts
+from ablate.stats.declaration import Declaration, default_families
+from ablate.stats.evaluation import evaluate
+from ablate.stats.judge import judge
 from ablate.stats.metrics import macro_auprc, macro_auroc
-from ablate.stats.weighted_score import rank
 
 N_RECORDS, N_CLASSES = 2200, 71
 
@@ -53,47 +54,36 @@ def compare_metrics(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     return found
 
 
-def compare_bootstrap(labels: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    """Both metrics of one draw of record weights; ours with the sorting shared by 2,000 draws, as in use."""
-    weights = rng.exponential(size=(2000, N_RECORDS))
-    ours = seconds(lambda: rank(labels, scores).macro(weights), repeats=3) / len(weights)
-
-    def theirs() -> None:
-        loop(labels, scores, roc_auc_score, weights[0])
-        loop(labels, scores, average_precision_score, weights[0])
-
-    draw = seconds(theirs, repeats=5)
-    return {"bootstrap_draw_s": ours, "bootstrap_draw_loop_s": draw, "bootstrap_ratio": draw / ours}
-
-
 def confirm(labels: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
     shared = rng.normal(size=labels.shape)
     arms = {
-        arm: np.stack([shared + 0.3 * rng.normal(size=labels.shape) + (2 + shift) * labels for _ in range(10)])
-        for arm, shift in {"baseline": 0.0, "sd": 0.05, "lp": 0.1, "lp_sd": 0.2}.items()
+        arm: {b: shared + 0.3 * rng.normal(size=labels.shape) + (2 + shift) * labels for b in range(10)}
+        for arm, shift in {"ft": 0.0, "sd": 0.05, "lp": 0.1, "lp_sd": 0.2}.items()
     }
-    declared = [ContrastSpec.between(arm, arm=arm, baseline="baseline") for arm in ("sd", "lp", "lp_sd")]
-    declared.append(ContrastSpec.interaction("lp x sd", both="lp_sd", first="lp", second="sd", neither="baseline"))
+    weights = {f"{arm} - ft": {arm: 1.0, "ft": -1.0} for arm in ("sd", "lp", "lp_sd")}
+    declared = Declaration(
+        contexts=("{}",),
+        weights=weights,
+        families=default_families(weights, "ft"),
+        looks=(10,),
+        margins={"auroc": 0.005},
+    )
     patients = rng.integers(0, 1900, N_RECORDS)
-    found = seconds(lambda: contrasts(arms, labels, patients, declared, margins={"auroc": 0.005}), repeats=1)
+    found = seconds(lambda: judge(declared, {"{}": evaluate(arms, labels, patients)}), repeats=1)
     return {"confirming_statistics_s": found}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="metrics and bootstrap beside the scikit-learn loop")
+    parser = argparse.ArgumentParser(description="metrics beside the scikit-learn loop")
     parser.add_argument("--out", type=Path, help="results as JSON")
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     labels, scores = predictions(rng)
-    found = compare_metrics(labels, scores) | compare_bootstrap(labels, scores, rng) | confirm(labels, rng)
+    found = compare_metrics(labels, scores) | confirm(labels, rng)
     for name in ("auroc", "auprc"):
         print(f"macro {name}: {1e3 * found[f'{name}_s']:.1f} ms, loop {1e3 * found[f'{name}_loop_s']:.1f} ms,", end=" ")
         print(f"ratio {found[f'{name}_ratio']:.1f}")
-    print(f"bootstrap draw, both: {1e3 * found['bootstrap_draw_s']:.3f} ms,", end=" ")
-    print(f"loop {1e3 * found['bootstrap_draw_loop_s']:.1f} ms, ratio {found['bootstrap_ratio']:.0f}")
-    print(
-        f"confirming statistics, 4 arms x 10 blocks, 2,000 draws: {found['confirming_statistics_s']:.1f} s of processor"
-    )
+    print(f"confirming statistics, 4 arms x 10 blocks: {found['confirming_statistics_s']:.1f} s of processor")
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n")
 

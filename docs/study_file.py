@@ -16,6 +16,7 @@ from ablate.domain import Domain
 from ablate.model.catalogue import EncoderSpec
 from ablate.study import spec
 from ablate.study.design import Component, Design
+from ablate.study.inference import FamilySpec, Inference
 from ablate.train.early_stopping import EarlyStopping
 from ablate.train.params import DOMAINS, Params
 
@@ -33,6 +34,8 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("[objectives]", spec.Objectives),
     ("[[contrasts]]", spec.ContrastSpec),
     ("[margin]", spec.Margin),
+    ("[inference]", Inference),
+    ("[[inference.families]]", FamilySpec),
     ("[design]", Design),
     ("[design.components.NAME]", Component),
 )
@@ -53,6 +56,7 @@ EXAMPLES: Mapping[str, str] = {
     "Spec.objectives": 'objectives = { select = "val_auprc" }',
     "Spec.contrasts": 'contrasts = [{ name = "lp - ft", arm = "lp", baseline = "ft" }]',
     "Spec.margin": "margin = { auroc = 0.01 }",
+    "Spec.inference": "inference = { alpha = 0.01 }",
     "Spec.claims": 'claims = "arxiv-2509.12991"',
     "DataSpec.source": 'source = "ptbxl"',
     "DataSpec.task": 'task = "superdiagnostic"',
@@ -86,6 +90,14 @@ EXAMPLES: Mapping[str, str] = {
     "ContrastSpec.combination": "combination = { lp_sd = 1.0, lp = -1.0, sd = -1.0, ft = 1.0 }",
     "Margin.auroc": "auroc = 0.01",
     "Margin.auprc": "auprc = 0.02",
+    "Inference.alpha": "alpha = 0.01",
+    "Inference.reserve": "reserve = 0.5",
+    "Inference.families": 'families = [{ name = "main", contrasts = ["lp - ft"] }]',
+    "Inference.looks": "looks = [5, 10]",
+    "Inference.failures": 'failures = "worst"',
+    "FamilySpec.name": 'name = "main"',
+    "FamilySpec.contrasts": 'contrasts = ["lp - ft"]',
+    "FamilySpec.behind": 'behind = "main"',
     "Design.kind": 'kind = "leave_one_out"',
     "Design.components": "components.sd = { off = { drop_path_rate = 0.0 }, on = { drop_path_rate = 0.3 } }",
     "Component.off": "off = { probe_epochs = 0 }",

@@ -92,7 +92,7 @@ def _with_patients(score: ArmScore, effects: Mapping[tuple[Context, str, str], E
     """The wider interval, where it was taken over the same replicates."""
     split, _, metric = score.column.partition("_")
     effect = effects.get((score.context, score.arm, metric)) if split == "test" else None
-    if effect is None or effect.n_blocks != score.n:
+    if effect is None:
         return score
     return replace(score, low=effect.ci_low, high=effect.ci_high, with_patients=True)
 

@@ -20,9 +20,10 @@ def contrast_section(evidence: Evidence) -> Section | None:
             _badge(c),
             c.difference,
             c.relative,
+            wording.interval(*c.interval, sign=True),
             wording.interval(c.ci_low, c.ci_high, sign=True),
             c.p,
-            c.p_holm,
+            c.p_adjusted,
             c.sd_seeds,
             c.sd_patients,
             c.n_blocks,
@@ -36,9 +37,10 @@ def contrast_section(evidence: Evidence) -> Section | None:
         Column("verdict", markup),
         Column("difference", wording.signed, True),
         Column("relative", _relative, True),
-        Column("95 % interval", number=True),
+        Column("simultaneous 95 % interval", number=True),
+        Column("95 % interval, alone", number=True),
         Column("p", wording.probability, True),
-        Column("p, Holm", wording.probability, True),
+        Column("p, adjusted", wording.probability, True),
         Column("sd, seeds", wording.number, True),
         Column("sd, patients", wording.number, True),
         Column("blocks", number=True),
@@ -61,10 +63,12 @@ def _badge(found: Contrast) -> Html:
 _METHOD = (
     "Each block gives every arm the same training subset, head, batch order and drop-path noise; a difference is the "
     "mean over blocks of arm minus baseline on the sealed test fold. Its variance has two sources: the spread between "
-    "blocks (seeds) and the test patients (DeLong’s influence values, summed for each patient). Intervals and p-values "
-    "use a t distribution with Satterthwaite’s degrees of freedom. Holm corrects over all declared contrasts and "
-    "contexts on AUROC; AUPRC is a second family, tested only where AUROC passed. Fewer than five blocks give an "
-    "interval without a test. Equivalence is two one-sided tests against the declared margin."
+    "blocks (seeds) and what all blocks have in common (patients: DeLong’s influence values, summed for each patient, "
+    "products of different blocks). The contrasts of a context are a family, interactions one behind them; "
+    "the simultaneous interval holds for all of a family together, by the distribution of max |t|, and reaches to zero "
+    "where no claim may be made: the family before found nothing, or AUROC did not tell the arms "
+    "apart. Contexts are judged in the declared order, the first with most of the error that the study may make. "
+    "Equivalent is an interval within the declared margin. Fewer than five blocks are not tested."
 )
 
 
@@ -78,27 +82,25 @@ def _checks(evidence: Evidence) -> Content:
         Column("contrast"),
         Column("data", wording.share_text),
         Column("metric"),
-        Column("bootstrap 95 % interval", number=True),
         Column("P(arm better)", _three, True),
         Column("sign-flip p", wording.probability, True),
-        Column("equivalence p, Holm", wording.probability, True),
-        Column("note", long=True),
+        Column("equivalence p, alone", wording.probability, True),
+        Column("lacks", long=True),
     ]
     rows = [
         (
             c.name,
             Context.of(c.context),
             wording.METRIC_NAMES[c.metric],
-            wording.interval(c.ci_boot_low, c.ci_boot_high, sign=True),
             c.p_superior,
             c.p_sign_flip,
-            c.tost_p_holm,
-            c.note,
+            c.p_equivalence,
+            ", ".join(c.lacks),
         )
         for c in evidence.contrasts
     ]
     return details(
-        "The same contrasts by crossed bootstrap, sign-flip test and equivalence test",
+        "The same contrasts by sign-flip test, next replicate and equivalence test",
         table(columns, rows, label="Other methods"),
     )
 

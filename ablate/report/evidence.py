@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablate import seeds
 from ablate.report import wording
 from ablate.report.context import Context
-from ablate.report.study_record import StudyRecord, arm_and_baseline
+from ablate.report.study_record import OPEN, StudyRecord
 from ablate.report.version import digest_facts
-from ablate.stats.contrast import Contrast, ContrastSpec, estimate, judge
+from ablate.stats.contrast import Contrast
+from ablate.stats.declaration import Declaration
 from ablate.stats.effect import Effect
 from ablate.stats.evaluation import Evaluation, evaluate
+from ablate.stats.judge import judge
 from ablate.stats.metrics import both_outcomes
-from ablate.stats.verdict import Claim
 from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
-from ablate.study.spec import ContrastSpec as DeclaredContrast
+from ablate.study.inference import declaration
 
 LEAST_BLOCKS = 2  # below that there is no spread between blocks
 
@@ -68,61 +68,78 @@ def weigh(tables: StudyTables, *, partial: bool = False) -> Evidence:
     study = StudyRecord.of(tables)
     mixed = digest_facts(study).mixed
     unanswered: list[Unanswered] = []
-    estimated: list[Contrast] = []
-    effects: dict[tuple[Context, str, str], Effect] = {}
+    evaluations: dict[Context, Evaluation] = {}
     for context in study.contexts:
         slots = study.phase("confirm")
         slots = slots[slots["context"] == context]
-        ready: dict[tuple[int, ...], list[ContrastSpec]] = {}  # by blocks: the same blocks are evaluated once
+        counted = _counted(study, slots)
+        needed: set[str] = set()
         for contrast in study.contrasts:
             arms = list(contrast.weights())
-            blocks = _complete_blocks(slots, arms)
-            obstacle = _obstacle(study, slots[slots["arm"].isin(arms)], blocks, mixed=mixed, partial=partial)
+            of_arms = slots[slots["arm"].isin(arms)]
+            obstacle = _obstacle(study, of_arms, _complete_blocks(counted, arms), mixed=mixed, partial=partial)
             if obstacle is None:
-                ready.setdefault(tuple(blocks.index), []).append(_claimed(contrast))
+                needed |= set(arms)
             else:
                 unanswered.append(Unanswered(contrast.name, context, *obstacle))
-        for numbers, together in ready.items():
-            evaluation = _evaluate(study, slots, numbers, together, context=context)
-            margins = study.margin.model_dump()
-            estimated += estimate(evaluation, together, margins=margins, context=context.values)
-            effects |= _arm_effects(evaluation, context)
-    return Evidence(study, _in_order(study, judge(estimated)), effects, tuple(unanswered), mixed, partial)
+        if needed:
+            evaluations[context] = _evaluate(study, counted, [arm for arm in study.arms if arm in needed])
+    contrasts = judge(
+        declaration_of(study),
+        {context.json: evaluation for context, evaluation in evaluations.items()},
+        refused=[(one.context.json, one.contrast) for one in unanswered],
+        is_over=not study.phase("confirm")["state"].isin(OPEN).any(),
+    )
+    return Evidence(study, _in_order(study, contrasts), _arm_effects(evaluations), tuple(unanswered), mixed, partial)
 
 
-def _claimed(contrast: DeclaredContrast) -> ContrastSpec:
-    """A pair claims that the arm is better, a combination only that something is there."""
-    claim = Claim.DIFFERENT if arm_and_baseline(contrast) is None else Claim.GREATER
-    return ContrastSpec(contrast.name, contrast.weights(), claim)
+def declaration_of(study: StudyRecord) -> Declaration:
+    """What was declared of a study, answered or not."""
+    return declaration(
+        study.inference,
+        weights={contrast.name: contrast.weights() for contrast in study.contrasts},
+        context=study.spec.context,
+        baseline=study.baseline or "",
+        replicates=study.spec.budget.replicates,
+        margins=study.margin.model_dump(),
+    )
 
 
-def _evaluate(
-    study: StudyRecord,
-    slots: pd.DataFrame,
-    blocks: Sequence[int],
-    declared: Sequence[ContrastSpec],
-    *,
-    context: Context,
-) -> Evaluation:
+def _counted(study: StudyRecord, slots: pd.DataFrame) -> pd.DataFrame:
+    """Slots whose replicates count: those done, and where the study says so those that failed for good."""
+    states = [SlotState.DONE, *([SlotState.FAILED] if study.inference.failures == "worst" else [])]
+    return slots[slots["state"].isin(states)]
+
+
+def _evaluate(study: StudyRecord, slots: pd.DataFrame, arms: Sequence[str]) -> Evaluation:
     test = study.tables.test
     assert test is not None
-    arms = [arm for arm in study.arms if any(arm in contrast.weights for contrast in declared)]
-    wide = _complete_blocks(slots, arms).loc[list(blocks)]
-    predictions = {arm: np.stack([study.tables.probabilities(int(slot)) for slot in wide[arm]]) for arm in arms}
+    # A failed replicate, where it counts, has learned nothing: the same score for every record.
+    nothing_learned = np.zeros(test.labels.shape, dtype=np.float32)
+    predictions = {
+        arm: {
+            int(slot["index"]): study.tables.probabilities(int(slot["slot_id"]))
+            if slot["state"] == SlotState.DONE
+            else nothing_learned
+            for _, slot in slots[slots["arm"] == arm].iterrows()
+        }
+        for arm in arms
+    }
     return evaluate(
         predictions,
         test.labels,
         test.patient_id,
         classes=both_outcomes(test.labels),  # the same in every trial, since the fold never changes
-        seed=seeds.derive("report", context.json),
     )
 
 
-def _arm_effects(evaluation: Evaluation, context: Context) -> dict[tuple[Context, str, str], Effect]:
+def _arm_effects(evaluations: Mapping[Context, Evaluation]) -> dict[tuple[Context, str, str], Effect]:
     return {
-        (context, arm, metric): evaluation.effect(metric, {arm: 1.0})
-        for metric, by_arm in evaluation.class_scores.items()
-        for arm in by_arm
+        (context, arm, metric): evaluation.arm_effect(metric, arm)
+        for context, evaluation in evaluations.items()
+        for metric, by_arm in evaluation.blocks.items()
+        for arm, blocks in by_arm.items()
+        if len(blocks) >= LEAST_BLOCKS
     }
 
 
@@ -138,15 +155,11 @@ def _in_order(study: StudyRecord, judged: Sequence[Contrast]) -> tuple[Contrast,
     )
 
 
-def _complete_blocks(planned: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
-    """Slot of each arm (columns) in each block (rows) in which all of them are done."""
-    done = planned[(planned["state"] == SlotState.DONE) & planned["arm"].isin(arms)]
-    return (
-        done.pivot_table(index="index", columns="arm", values="slot_id", aggfunc="first")
-        .reindex(columns=arms)
-        .dropna()
-        .astype(int)
-    )
+def _complete_blocks(counted: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """Slot of each arm (columns) in each block (rows) that all of them have."""
+    chosen = counted[counted["arm"].isin(arms)]
+    wide = chosen.pivot_table(index="index", columns="arm", values="slot_id", aggfunc="first")
+    return wide.reindex(columns=arms).dropna().astype(int)
 
 
 def _obstacle(
@@ -154,7 +167,8 @@ def _obstacle(
 ) -> tuple[bool, str] | None:
     """Why there is no verdict, and whether it is refused; None when there can be one."""
     lost = slots[slots["state"].isin([SlotState.FAILED, SlotState.CANCELLED])]
-    n_done, n_planned = int((slots["state"] == SlotState.DONE).sum()), len(slots)
+    lost = lost.drop(_counted(study, lost).index)
+    n_done, n_planned = len(_counted(study, slots)), len(slots)
     if not partial and mixed:
         return True, "digests are mixed among its slots; --partial answers all the same"
     if not partial and len(lost):

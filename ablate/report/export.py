@@ -20,10 +20,12 @@ CONTRAST_COLUMNS = (
     "metric",
     "n_blocks",
     "difference",
+    "simultaneous_low",
+    "simultaneous_high",
     "ci_low",
     "ci_high",
     "p",
-    "p_holm",
+    "p_adjusted",
     "sd_seeds",
     "sd_patients",
     "verdict",
@@ -42,10 +44,12 @@ def contrast_frame(evidence: Evidence) -> pd.DataFrame:
             c.metric,
             c.n_blocks,
             c.difference,
+            c.simultaneous_low,
+            c.simultaneous_high,
             c.ci_low,
             c.ci_high,
             c.p,
-            c.p_holm,
+            c.p_adjusted,
             c.sd_seeds,
             c.sd_patients,
             str(c.verdict),
@@ -133,7 +137,7 @@ def tex(evidence: Evidence, *, study: str) -> str:
 TEX_HEAD = r"""% Study STUDY. Needs \usepackage{booktabs}.
 \begin{tabular}{lllrrrl}
 \toprule
-Contrast & Context & Metric & Blocks & Difference (95\,\% interval) & $p_\mathrm{Holm}$ & Verdict \\
+Contrast & Context & Metric & Blocks & Difference (simultaneous 95\,\% interval) & adjusted $p$ & Verdict \\
 \midrule
 """
 TEX_FOOT = "\n\\bottomrule\n\\end{tabular}\n"
@@ -141,8 +145,8 @@ TEX_FOOT = "\n\\bottomrule\n\\end{tabular}\n"
 
 def _tex_row(found: Contrast) -> str:
     context = Context.of(found.context)
-    interval = f"${found.difference:+.4f}$ (${found.ci_low:+.4f}$ to ${found.ci_high:+.4f}$)"
-    p = "--" if wording.missing(found.p_holm) else f"${wording.probability(found.p_holm)}$"
+    interval = f"${found.difference:+.4f}$ (${found.interval[0]:+.4f}$ to ${found.interval[1]:+.4f}$)"
+    p = "--" if wording.missing(found.p_adjusted) else f"${wording.probability(found.p_adjusted)}$"
     cells = (
         _escape(found.name),
         _escape(wording.context_text(context)),

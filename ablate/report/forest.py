@@ -41,12 +41,10 @@ def forest_figure(facts: ForestFacts) -> go.Figure:
             "symmetric": False,
             "thickness": 2.2,
             "width": 0,
-            "array": [c.ci_high - c.difference for _, c in rows],
-            "arrayminus": [c.difference - c.ci_low for _, c in rows],
+            "array": [c.interval[1] - c.difference for _, c in rows],
+            "arrayminus": [c.difference - c.interval[0] for _, c in rows],
         }
-        hover = [
-            f"{wording.signed(c.difference)} ({wording.interval(c.ci_low, c.ci_high, sign=True)})" for _, c in rows
-        ]
+        hover = [f"{wording.signed(c.difference)} ({wording.interval(*c.interval, sign=True)})" for _, c in rows]
         traces.append(
             go.Scatter(
                 x=[c.difference for _, c in rows],
@@ -71,7 +69,13 @@ def forest_figure(facts: ForestFacts) -> go.Figure:
     )
 
 
-_SYMBOLS = {"supported": "circle", "refuted": "diamond", "equivalent": "square", "unresolved": "circle-open"}
+_SYMBOLS = {
+    "supported": "circle",
+    "refuted": "diamond",
+    "equivalent": "square",
+    "not_established": "circle-open",
+    "not_tested": "circle-open-dot",
+}
 
 
 def _labels(rows: Sequence[Contrast]) -> list[str]:
@@ -99,7 +103,7 @@ def forest_pictures(evidence: Evidence) -> list[Picture]:
 def _forest_picture(facts: ForestFacts) -> Picture:
     name = f"Macro {wording.METRIC_NAMES[facts.metric]}"
     told = "; ".join(
-        f"{label} {wording.signed(c.difference)} ({wording.interval(c.ci_low, c.ci_high, sign=True)}), {c.verdict}"
+        f"{label} {wording.signed(c.difference)} ({wording.interval(*c.interval, sign=True)}), {c.verdict}"
         for label, c in zip(_labels(facts.rows), facts.rows, strict=True)
     )
     note = f"Band: the margin of equivalence, ±{facts.margin:g}."
@@ -111,7 +115,7 @@ def _forest_picture(facts: ForestFacts) -> Picture:
         Column("verdict"),
     ]
     rows = [
-        (c.name, Context.of(c.context), c.difference, wording.interval(c.ci_low, c.ci_high, sign=True), c.verdict)
+        (c.name, Context.of(c.context), c.difference, wording.interval(*c.interval, sign=True), c.verdict)
         for c in facts.rows
     ]
     return Picture(

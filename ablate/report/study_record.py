@@ -11,6 +11,7 @@ import pandas as pd
 from ablate.report.context import Context
 from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
+from ablate.study.inference import Inference
 from ablate.study.seal import Seal
 from ablate.study.spec import ContrastSpec, Margin, Spec
 
@@ -64,6 +65,11 @@ class StudyRecord:
     def margin(self) -> Margin:
         """Margins of equivalence, likewise."""
         return self.spec.margin if self.seal is None else self.seal.margin
+
+    @property
+    def inference(self) -> Inference:
+        """How it is judged, likewise."""
+        return self.spec.inference if self.seal is None else self.seal.inference
 
     @property
     def baseline(self) -> str | None:

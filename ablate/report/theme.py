@@ -14,7 +14,13 @@ FAINT = "rgba(127,137,150,0.22)"
 BASELINE = "#7d8794"
 COLOURS = ("#2178c4", "#d9822b", "#1b9a72", "#b8509b", "#c8452f", "#7a6fd0", "#97783c", "#3aa3b0")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "hexagon")
-VERDICT_COLOURS = {"supported": "#1b8a64", "refuted": "#c8452f", "equivalent": "#2178c4", "unresolved": "#8a8f98"}
+VERDICT_COLOURS = {
+    "supported": "#1b8a64",
+    "refuted": "#c8452f",
+    "equivalent": "#2178c4",
+    "not_established": "#8a8f98",
+    "not_tested": "#8a8f98",
+}
 SMALL_MARGIN = {"l": 44, "r": 12, "t": 6, "b": 32}
 SHADES = [[0.0, "rgba(33,120,196,0.05)"], [1.0, "rgba(33,120,196,0.72)"]]
 

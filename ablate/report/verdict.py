@@ -18,7 +18,7 @@ class VerdictSentence:
     """One declared contrast in one context, in words.
 
     Attributes:
-        outcome: supported, refuted, equivalent, unresolved, open or refused.
+        outcome: supported, refuted, equivalent, not_established, not_tested, open or refused.
         claim: what the data say; ``numbers`` that carry it, or the reason why there is no answer.
     """
 
@@ -57,8 +57,8 @@ def sentence(
     declared: ContrastSpec, auroc: Contrast, auprc: Contrast | None, margin: float, baseline: str | None
 ) -> tuple[str, str]:
     """What the data say of one contrast: the claim, and the numbers that carry it."""
-    test = f"{auroc.n_blocks} blocks, no test" if wording.missing(auroc.p_holm) else f"Holm p {_equal(auroc.p_holm)}"
-    interval = wording.interval(auroc.ci_low, auroc.ci_high, sign=True)
+    test = f"{auroc.n_blocks} blocks, no test" if wording.missing(auroc.p) else f"adjusted p {_equal(auroc.p_adjusted)}"
+    interval = wording.interval(*auroc.interval, sign=True)
     numbers = f"AUROC {wording.signed(auroc.difference)} (95 %: {interval}, {test})"
     return _subject(declared, auroc, margin, baseline), numbers + _second(auprc)
 
@@ -73,20 +73,23 @@ def _subject(declared: ContrastSpec, answer: Contrast, margin: float, neither: s
             "supported": f"{arm} beats {baseline}",
             "refuted": f"{arm} is worse than {baseline}",
             "equivalent": f"{arm} and {baseline} are equal {within}",
-            "unresolved": f"{arm} and {baseline} cannot be told apart",
+            "not_established": f"a difference between {arm} and {baseline} is not established",
+            "not_tested": f"{arm} and {baseline} are not tested",
         }[str(answer.verdict)]
     if parts is not None:
         both, first, second = parts
         text = {
             "supported": f"{both} gains {('less', 'more')[side]} than {first} and {second} add up to",
             "equivalent": f"{both} gains what {first} and {second} add up to, {within}",
-            "unresolved": f"{both} and the sum of {first} and {second} cannot be told apart",
+            "not_established": f"a difference between {both} and the sum of {first} and {second} is not established",
+            "not_tested": f"{both} and the sum of {first} and {second} are not tested",
         }[str(answer.verdict)]
         return f"{declared.name}: {text}"
     text = {
         "supported": f"is {('below', 'above')[side]} zero",
         "equivalent": f"is zero {within}",
-        "unresolved": "cannot be told from zero",
+        "not_established": "is not established to differ from zero",
+        "not_tested": "is not tested",
     }[str(answer.verdict)]
     return f"{declared.name} {text}"
 
@@ -99,7 +102,7 @@ def _equal(p: float) -> str:
 def _second(auprc: Contrast | None) -> str:
     if auprc is None:
         return ""
-    tested = "not tested" if wording.missing(auprc.p_holm) else f"p {_equal(auprc.p_holm)}"
+    tested = "not tested" if wording.missing(auprc.p) else f"adjusted p {_equal(auprc.p_adjusted)}"
     return f"; AUPRC {wording.signed(auprc.difference)} ({tested})"
 
 

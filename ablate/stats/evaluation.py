@@ -1,4 +1,4 @@
-"""The arms of one context, evaluated once on the test fold: scores, pseudo-values and draws for any contrast."""
+"""The arms of one context on the test fold: the score of each block, and each patient's part in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,34 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from ablate.errors import DataError, SpecError
-from ablate.stats.bootstrap import Draws, crossed_bootstrap
-from ablate.stats.effect import Effect, patient_variance, two_source_effect
+from ablate.stats.effect import Effect, crossed_variance, patient_parts, two_source_effect
 from ablate.stats.metrics import METRICS, auprc_of, auroc_of, missing_outcomes
 from ablate.stats.pseudo_value import pseudo_values_of
 from ablate.stats.score_order import order
-from ablate.stats.weighted_score import rank
 
 _CLASS_SCORES = {"auroc": auroc_of, "auprc": auprc_of}
+Block = tuple[float, Float[np.ndarray, "patient"]]  # its macro score and the patients' parts
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a combination of arms scored in each unit: a block, or all blocks of one search.
+
+    Attributes:
+        differences: macro score, or the weighted combination of several arms'.
+        parts: of each patient; their squares sum to a unit's variance over test folds.
+    """
+
+    differences: Float[np.ndarray, "unit"]
+    parts: Float[np.ndarray, "unit patient"]
+
+    def effect(self) -> Effect:
+        """Mean over units with both sources of variance.
+
+        Raises:
+            SpecError: fewer than two units.
+        """
+        return two_source_effect(self.differences, crossed_variance(self.parts))
 
 
 @dataclass(frozen=True)
@@ -22,80 +42,101 @@ class Evaluation:
     """Everything that contrasts of these arms need.
 
     Attributes:
-        labels: of the classes that count.
-        class_scores: by metric and arm.
-        pseudo_values: by metric and arm, of the score averaged over blocks.
+        blocks: of each arm by metric and number; the same number is the same replicate in every arm.
+        searches: which search chose the params of a block; where it names several, they are the units.
     """
 
-    labels: Bool[np.ndarray, "record class"]
-    patients: Int[np.ndarray, "record"]
-    class_scores: Mapping[str, Mapping[str, Float[np.ndarray, "block class"]]]
-    pseudo_values: Mapping[str, Mapping[str, Float[np.ndarray, "class record"]]]
-    draws: Draws
+    blocks: Mapping[str, Mapping[str, Mapping[int, Block]]]
+    n_classes: int
+    searches: Mapping[int, int] | None = None
 
-    def scores(self, metric: str, weights: Mapping[str, float]) -> Float[np.ndarray, "block"]:
-        """Macro score of each block, or the weighted combination of several arms' scores."""
-        parts = [weight * self.class_scores[metric][arm].mean(axis=1) for arm, weight in weights.items()]
-        return np.asarray(np.sum(parts, axis=0))
+    @property
+    def n_patients(self) -> int:
+        """Of the test fold."""
+        of_arm = next(iter(self.blocks[METRICS[0]].values()))
+        return len(next(iter(of_arm.values()))[1])
 
-    def effect(self, metric: str, weights: Mapping[str, float], *, level: float = 0.95) -> Effect:
-        """Mean of ``scores`` over blocks, with both sources of variance; one arm with weight 1 gives its own interval.
+    def complete(self, arms: Mapping[str, float]) -> tuple[int, ...]:
+        """Numbers of the blocks that all these arms have, in order.
+
+        Raises:
+            SpecError: there is no such arm.
+        """
+        by_arm = self.blocks[METRICS[0]]
+        if unknown := sorted(set(arms) - set(by_arm)):
+            raise SpecError(f"arm {unknown[0]}: is not evaluated; expected one of {', '.join(sorted(by_arm))}")
+        return tuple(sorted(set.intersection(*(set(by_arm[arm]) for arm in arms))))
+
+    def units(self, metric: str, weights: Mapping[str, float], blocks: tuple[int, ...]) -> Units:
+        """The weighted combination of arms in these blocks; one arm with weight 1 gives its own scores."""
+        of_arm = [(weight, self.blocks[metric][arm]) for arm, weight in weights.items()]
+        scores = np.array([sum(weight * by[block][0] for weight, by in of_arm) for block in blocks])
+        parts = np.stack([np.sum([weight * by[block][1] for weight, by in of_arm], axis=0) for block in blocks])
+        groups = [self.searches.get(block, 0) for block in blocks] if self.searches else []
+        if len(set(groups)) < 2:
+            return Units(scores, parts)
+        chosen = [np.array(groups) == group for group in dict.fromkeys(groups)]
+        return Units(
+            np.array([scores[rows].mean() for rows in chosen]), np.stack([parts[rows].mean(axis=0) for rows in chosen])
+        )
+
+    def arm_effect(self, metric: str, arm: str) -> Effect:
+        """An arm's own score over all its blocks, with an interval on the logit scale.
 
         Raises:
             SpecError: fewer than two blocks.
         """
-        moved = np.sum([weight * self.pseudo_values[metric][arm] for arm, weight in weights.items()], axis=0)
-        variance = patient_variance(moved, self.labels, self.patients)
-        return two_source_effect(self.scores(metric, weights), variance, level=level)
+        return self.units(metric, {arm: 1.0}, self.complete({arm: 1.0})).effect().on_logit_scale()
 
 
 def evaluate(
-    arms: Mapping[str, Float[np.ndarray, "block record class"]],
+    arms: Mapping[str, Mapping[int, Float[np.ndarray, "record class"]]],
     labels: Shaped[np.ndarray, "record class"],
     patients: Int[np.ndarray, "record"],
     *,
     classes: Bool[np.ndarray, "class"] | None = None,
-    n_draws: int = 2000,
-    seed: int = 0,
+    searches: Mapping[int, int] | None = None,
 ) -> Evaluation:
     """Score every block of every arm.
 
     Args:
-        arms: predicted probabilities; the same block index is the same replicate in every arm.
+        arms: predicted probabilities by arm and block; the same block is the same replicate in every arm.
         classes: the fixed set of classes that counts; all when None.
+        searches: number of the search behind each block, where there are several.
 
     Raises:
-        SpecError: no arm, no block, or arms with different numbers of blocks.
+        SpecError: an arm has no block.
         DataError: the set of classes is empty, one of its classes lacks an outcome, or shapes differ.
     """
     counted = np.ones(labels.shape[1], dtype=bool) if classes is None else np.asarray(classes, dtype=bool)
     truth = np.ascontiguousarray(np.asarray(labels, dtype=bool)[:, counted])
     _check(arms, truth, patients, missing_outcomes(labels, classes=counted))
-    chosen = {arm: [block[:, counted] for block in blocks] for arm, blocks in arms.items()}
-    sorted_blocks = {arm: [order(truth, block) for block in blocks] for arm, blocks in chosen.items()}
-    values = {arm: [pseudo_values_of(by) for by in blocks] for arm, blocks in sorted_blocks.items()}
-    return Evaluation(
-        labels=truth,
-        patients=np.asarray(patients),
-        class_scores={
-            metric: {arm: np.stack([score(by) for by in blocks]) for arm, blocks in sorted_blocks.items()}
-            for metric, score in _CLASS_SCORES.items()
-        },
-        pseudo_values={
-            metric: {arm: np.asarray(np.mean([block[metric] for block in values[arm]], axis=0)) for arm in chosen}
-            for metric in METRICS
-        },
-        draws=crossed_bootstrap(
-            {arm: [rank(truth, block) for block in blocks] for arm, blocks in chosen.items()},
-            patients,
-            n_draws=n_draws,
-            seed=seed,
-        ),
-    )
+    scored = {
+        arm: {block: _scored(truth, scores[:, counted], patients) for block, scores in blocks.items()}
+        for arm, blocks in arms.items()
+    }
+    by_metric = {
+        metric: {arm: {block: found[metric] for block, found in blocks.items()} for arm, blocks in scored.items()}
+        for metric in METRICS
+    }
+    return Evaluation(by_metric, int(counted.sum()), searches)
+
+
+def _scored(
+    labels: Bool[np.ndarray, "record class"],
+    scores: Float[np.ndarray, "record class"],
+    patients: Int[np.ndarray, "record"],
+) -> dict[str, Block]:
+    by = order(labels, scores)
+    values = pseudo_values_of(by)
+    return {
+        metric: (float(_CLASS_SCORES[metric](by).mean()), patient_parts(values[metric], labels, patients))
+        for metric in METRICS
+    }
 
 
 def _check(
-    arms: Mapping[str, Float[np.ndarray, "block record class"]],
+    arms: Mapping[str, Mapping[int, Float[np.ndarray, "record class"]]],
     truth: Bool[np.ndarray, "record class"],
     patients: Int[np.ndarray, "record"],
     missing: Mapping[int, str],
@@ -103,10 +144,9 @@ def _check(
     if truth.shape[1] == 0:
         raise DataError("classes: the set is empty; expected at least one class to average over")
     if missing:
-        told = "; ".join(f"class {index}: {reason}" for index, reason in missing.items())
-        raise DataError(f"classes: {told}; fix the set of classes before training so that each has both outcomes")
+        reasons = "; ".join(f"class {index}: {reason}" for index, reason in missing.items())
+        raise DataError(f"classes: {reasons}; fix the set of classes before training so that each has both outcomes")
     if len(patients) != len(truth):
         raise DataError(f"patients: {len(patients)} for {len(truth)} records; expected one for each record")
-    lengths = {arm: len(blocks) for arm, blocks in arms.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise SpecError(f"blocks of the arms: {lengths}; expected the blocks that every arm has finished, at least 1")
+    if not arms or not all(arms.values()):
+        raise SpecError(f"blocks of the arms: { {arm: len(of) for arm, of in arms.items()} }; expected at least 1 each")

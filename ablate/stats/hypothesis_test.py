@@ -1,13 +1,13 @@
-"""Small tests that contrasts and sections share: equivalence, sign flips, rank correlation, Holm's correction."""
+"""Small tests that contrasts and sections share: equivalence, sign flips and rank correlation."""
 
 import math
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import stats
 
-from ablate.errors import DataError, SpecError
-from ablate.stats.effect import Effect, t_tail
+from ablate.errors import SpecError
+from ablate.stats.effect import Effect
 
 MIN_PAIRS = 3  # of trials, below which there is no order to speak of
 _MOST_BLOCKS = 40  # of a sign-flip test; half of them are enumerated at a time
@@ -26,7 +26,8 @@ def tost(effect: Effect, margin: float | None) -> float:
         return math.nan
     if not margin > 0:
         raise SpecError(f"margin: {margin}; expected a positive difference below which arms count as equivalent")
-    return t_tail(margin - abs(effect.difference), effect.standard_error, effect.df)
+    away = margin - abs(effect.difference)
+    return effect.reference.p(away) / 2 if away > 0 else 1 - effect.reference.p(-away) / 2
 
 
 def sign_flip(differences: Float[np.ndarray, "block"]) -> float:
@@ -70,27 +71,3 @@ def rank_correlation(first: Float[np.ndarray, "trial"], second: Float[np.ndarray
     if len(first) < MIN_PAIRS or np.ptp(first) == 0 or np.ptp(second) == 0:
         return math.nan, math.nan
     return float(stats.spearmanr(first, second).statistic), float(stats.kendalltau(first, second).statistic)
-
-
-def holm(p: Float[np.ndarray, "test"]) -> Float[np.ndarray, "test"]:
-    """Holm-adjusted p-values; NaN stays NaN and does not count as a test.
-
-    Raises:
-        DataError: a p-value is outside 0 to 1.
-
-    Source:
-        Holm 1979, Scand. J. Stat. 6:65.
-    """
-    p = np.asarray(p, dtype=float)
-    tested = np.flatnonzero(~np.isnan(p))
-    if ((p[tested] < 0) | (p[tested] > 1)).any():
-        raise DataError(f"p-values: {p.tolist()}; expected numbers from 0 to 1")
-    order = tested[np.argsort(p[tested], kind="stable")]
-    adjusted = np.full(p.shape, np.nan)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
-    return adjusted
-
-
-def holm_behind(p: Float[np.ndarray, "test"], passed: Bool[np.ndarray, "test"]) -> Float[np.ndarray, "test"]:
-    """Holm over the tests whose gate in the first family has passed; NaN for the others, which are not tested."""
-    return holm(np.where(passed, p, np.nan))

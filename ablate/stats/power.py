@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from scipy import optimize, stats
 
 from ablate.errors import SpecError
-from ablate.stats.effect import satterthwaite
+from ablate.stats.two_source import satterthwaite
 
 
 def detectable_difference(

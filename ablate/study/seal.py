@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ablate.study.inference import Inference
 from ablate.study.plan import chain
 from ablate.study.spec import ContrastSpec, Margin
 
@@ -38,6 +39,7 @@ class Seal(_Sealed):
     chosen: dict[str, SealedChoice]
     contrasts: tuple[ContrastSpec, ...]
     margin: Margin
+    inference: Inference = Inference()
     sealed_at: datetime | None = None
 
     @classmethod

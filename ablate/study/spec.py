@@ -23,6 +23,7 @@ from ablate.domain import Domain, Scalar, is_number
 from ablate.ecg.task import TASKS
 from ablate.model.catalogue import EncoderSpec
 from ablate.study.design import Design
+from ablate.study.inference import Inference
 from ablate.study.sampler import LATIN, Sampler, parse_sampler
 from ablate.study.space import Domains, known_domain, restrict
 from ablate.study.wording import nearest
@@ -261,6 +262,7 @@ class Spec(_Frozen):
         margin: what counts as equivalent.
         claims: a paper whose stated improvements the report sets beside this study's, for a study that asks its
             question.
+        inference: how often the study may err, in which order it asks, and when it looks.
         titles: of arms and components, as people name them; a study file writes each as ``title`` beside what the arm
             or component is.
     """
@@ -283,6 +285,13 @@ class Spec(_Frozen):
     margin: Margin = Margin()
     claims: Literal["arxiv-2509.12991"] | None = None
     titles: dict[str, str] = Field(default_factory=dict)
+    inference: Inference = Inference()
+
+    @model_serializer(mode="wrap")
+    def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without usual inference as before it could be declared: a study that the store holds keeps its digest."""
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if key != "inference" or self.inference != Inference()}
 
     def arm_space(self, arm: str) -> dict[str, Domain]:
         """What the sampler may choose from in ``arm``, fixed values of the arm included."""
@@ -350,6 +359,7 @@ class Spec(_Frozen):
             baseline, *others = self.arms
             pairs = tuple(ContrastSpec(name=f"{arm} - {baseline}", arm=arm, baseline=baseline) for arm in others)
             object.__setattr__(self, "contrasts", pairs)  # the one default that depends on other keys
+        self.inference.check_against([contrast.name for contrast in self.contrasts], self.budget.replicates)
         return self
 
 

@@ -54,7 +54,9 @@ def finished(new_workplace: Callable[[], Workplace]) -> Finished:
 def test_a_study_is_run_looked_at_and_reported(finished: Finished) -> None:
     workplace, shown = finished.workplace, finished.shown
     assert f"{SLOTS} of {SLOTS} slots done" in shown
-    assert re.search(r"^(supported|refuted|equivalent|unresolved) at 50 % of the data: lp ", shown, re.MULTILINE)
+    assert re.search(
+        r"^(supported|refuted|equivalent|not_established|not_tested) at 50 % of the data: lp ", shown, re.MULTILINE
+    )
 
     status = workplace.json("status", "--study", "small")
     assert {phase["phase"]: phase["done"] for phase in status["phases"]} == {"search": 4, "confirm": 4}

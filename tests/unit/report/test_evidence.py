@@ -9,7 +9,7 @@ from ablate.report.context import Context
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.study_record import StudyRecord
 from ablate.report.version import digest_facts
-from ablate.stats.verdict import Claim
+from ablate.stats.declaration import Claim
 from ablate.store.study_tables import StudyTables
 
 

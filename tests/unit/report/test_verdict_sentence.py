@@ -7,8 +7,7 @@ from ablate.report.context import Context
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.forest import forest_facts, forest_figure
 from ablate.report.verdict import sentence, verdict_facts, verdict_list
-from ablate.stats.contrast import Contrast
-from ablate.stats.verdict import Verdict
+from ablate.stats.contrast import Contrast, Verdict
 from ablate.store.study_tables import StudyTables
 from ablate.study.spec import ContrastSpec
 
@@ -28,7 +27,7 @@ def contrast(evidence: Evidence) -> Contrast:
         (PAIR, "supported", 0.1, "lp beats ft"),
         (PAIR, "refuted", -0.1, "lp is worse than ft"),
         (PAIR, "equivalent", 0.0, "lp and ft are equal within the margin of ±0.005"),
-        (PAIR, "unresolved", 0.0, "lp and ft cannot be told apart"),
+        (PAIR, "not_established", 0.0, "a difference between lp and ft is not established"),
         (BOTH, "supported", 0.1, "lp x sd: lp_sd gains more than lp and sd add up to"),
         (BOTH, "supported", -0.1, "lp x sd: lp_sd gains less than lp and sd add up to"),
         (MAIN, "supported", -0.1, "main is below zero"),
@@ -37,14 +36,14 @@ def contrast(evidence: Evidence) -> Contrast:
 def test_one_sentence_for_each_verdict(
     contrast: Contrast, entry: ContrastSpec, outcome: str, difference: float, claim: str
 ) -> None:
-    found = replace(contrast, verdict=Verdict(outcome), difference=difference, p_holm=0.0004)
+    found = replace(contrast, verdict=Verdict(outcome), difference=difference, p_adjusted=0.0004)
     told = sentence(entry, found, None, 0.005, "ft")
     assert told[0] == claim
-    assert "Holm p < 0.001" in told[1]
+    assert "adjusted p < 0.001" in told[1]
 
 
 def test_what_was_not_tested_says_so(contrast: Contrast) -> None:
-    untested = replace(contrast, p_holm=math.nan, n_blocks=3)
+    untested = replace(contrast, p=math.nan, p_adjusted=math.nan, n_blocks=3)
     _, numbers = sentence(PAIR, untested, untested, 0.005, "ft")
     assert "3 blocks, no test" in numbers
     assert numbers.endswith("(not tested)")
@@ -53,7 +52,7 @@ def test_what_was_not_tested_says_so(contrast: Contrast) -> None:
 def test_a_verdict_for_every_contrast_and_context(evidence: Evidence) -> None:
     verdicts = verdict_facts(evidence)
     assert len(verdicts) == 8
-    assert {v.outcome for v in verdicts} <= {"supported", "refuted", "equivalent", "unresolved"}
+    assert {v.outcome for v in verdicts} <= {"supported", "refuted", "equivalent", "not_established"}
     beaten = {
         v.contrast for v in verdicts if v.context == Context.of({"data_fraction": 0.1}) and v.outcome == "supported"
     }

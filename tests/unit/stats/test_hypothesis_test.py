@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.errors import DataError, SpecError
-from ablate.stats.hypothesis_test import holm, holm_behind, rank_correlation, sign_flip
+from ablate.errors import SpecError
+from ablate.stats.effect import PatientVariance, two_source_effect
+from ablate.stats.hypothesis_test import rank_correlation, sign_flip, tost
+
+NEAR_ZERO = np.array([0.001, -0.001, 0.002, -0.002, 0.0005, 0.0])
 
 
 def test_it_is_what_scipy_says_and_ties_do_not_disturb() -> None:
@@ -45,21 +48,16 @@ def test_too_few_and_too_many() -> None:
         sign_flip(np.ones(41))
 
 
-def test_holm_by_hand() -> None:
-    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(holm(np.array([0.6, 0.9])), [1, 1])
-    assert holm(np.array([])).shape == (0,)
+@pytest.mark.parametrize("shift", [-0.003, 0.0, 0.003, 0.02])
+def test_equivalence_is_two_one_sided_t_tests(shift: float) -> None:
+    effect = two_source_effect(NEAR_ZERO + shift, PatientVariance(0.0, math.inf))
+    below = stats.ttest_1samp(NEAR_ZERO + shift, 0.005, alternative="less").pvalue
+    above = stats.ttest_1samp(NEAR_ZERO + shift, -0.005, alternative="greater").pvalue
+    assert tost(effect, 0.005) == pytest.approx(max(below, above), rel=1e-3)
 
 
-def test_an_untested_contrast_does_not_count() -> None:
-    np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.03])), [0.02, np.nan, 0.03])
-
-
-def test_the_second_family_holds_only_what_passed_the_first() -> None:
-    adjusted = holm_behind(np.array([0.01, 0.001, 0.03]), np.array([True, False, True]))
-    np.testing.assert_allclose(adjusted, [0.02, np.nan, 0.03])
-
-
-def test_not_a_probability() -> None:
-    with pytest.raises(DataError, match="from 0 to 1"):
-        holm(np.array([0.1, 1.2]))
+def test_no_margin_no_equivalence() -> None:
+    effect = two_source_effect(NEAR_ZERO, PatientVariance(0.0, math.inf))
+    assert math.isnan(tost(effect, None))
+    with pytest.raises(SpecError, match="margin: 0"):
+        tost(effect, 0.0)

@@ -1,0 +1,353 @@
+"""The one place where a study is judged: page, terminal and calibration call ``judge``, nothing else gives verdicts."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from ablate.stats import spending
+from ablate.stats.contrast import Contrast, Lack, Verdict
+from ablate.stats.declaration import MIN_TEST_BLOCKS, Claim, Declaration, claim_of
+from ablate.stats.effect import Effect, crossed_covariance
+from ablate.stats.evaluation import Evaluation, Units
+from ablate.stats.family import Family, joint
+from ablate.stats.gate import Place, levels
+from ablate.stats.hypothesis_test import sign_flip, tost
+from ablate.stats.metrics import METRICS
+
+Key = tuple[str, str, str]  # context, contrast and metric
+
+
+def judge(
+    declared: Declaration,
+    evaluations: Mapping[str, Evaluation],
+    *,
+    refused: Sequence[tuple[str, str]] = (),
+    unsettled: Mapping[str, Sequence[str]] | None = None,
+    is_over: bool = True,
+) -> list[Contrast]:
+    """Judge every declared contrast that has an answer; those without keep their place in their family.
+
+    Each contrast is looked at with the blocks of every look that is complete. By AUROC, families are judged in their
+    order by the distribution of max |t|; by AUPRC, a contrast may claim a difference only where it does by AUROC.
+    A contrast that is decided at a look stays as it was then.
+
+    Args:
+        declared: what was fixed before the test fold was opened.
+        evaluations: by context; a context without one has no answers.
+        refused: contexts and contrasts that must not be answered.
+        unsettled: arms by context whose search is not settled; their contrasts claim nothing.
+        is_over: whether no more blocks will come: the latest look is then the last, even with too few blocks.
+
+    Returns:
+        By context, contrast in the declared order and metric.
+
+    Raises:
+        SpecError: a contrast names an arm that was not evaluated.
+    """
+    answers = {
+        (context, name, metric): answer
+        for context, evaluation in evaluations.items()
+        for name, weights in declared.weights.items()
+        if (context, name) not in refused
+        for metric in METRICS
+        if (answer := _answer(declared, evaluation, metric, weights, is_over=is_over)) is not None
+    }
+    families = {
+        metric: {
+            (context, family.name): _joint([answers.get((context, name, metric)) for name in family.contrasts])
+            for context in declared.contexts
+            for family in declared.families
+        }
+        for metric in METRICS
+    }
+    study = _Study(declared, answers, families)
+    judged = []
+    for context in declared.contexts:
+        for name in declared.weights:
+            open_arms = set((unsettled or {}).get(context, ())) & set(declared.weights[name])
+            judged += [
+                study.contrast((context, name, metric), evaluations[context], is_settled=not open_arms)
+                for metric in METRICS
+                if (context, name, metric) in answers
+            ]
+    return judged
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A contrast at each of its looks.
+
+    Attributes:
+        units, n_blocks: of each look.
+        fractions: of the information at each look.
+        is_last: whether the last look here is the last one there will be.
+    """
+
+    units: tuple[Units, ...]
+    n_blocks: tuple[int, ...]
+    fractions: tuple[float, ...]
+    most_blocks: int
+    is_last: bool
+
+    @cached_property
+    def effects(self) -> tuple[Effect, ...]:
+        return tuple(units.effect() for units in self.units)
+
+    @property
+    def is_tested(self) -> bool:
+        return self.n_blocks[-1] >= MIN_TEST_BLOCKS
+
+    @cached_property
+    def p_by_look(self) -> tuple[float, ...]:
+        """Sequential p-value after each look."""
+        if not self.is_tested:
+            return (1.0,) * len(self.effects)
+        alone = [effect.p for effect in self.effects]
+        return tuple(spending.sequential_p(alone[:k], self.fractions[:k]) for k in range(1, len(alone) + 1))
+
+    def interval(self, look: int, level: float) -> tuple[float, float]:
+        """That holds the truth at all looks together with probability 1 - ``level``."""
+        effect = self.effects[look]
+        half = effect.reference.quantile(spending.nominal_level(level, self.fractions[: look + 1]))
+        return effect.difference - half, effect.difference + half
+
+
+def _answer(
+    declared: Declaration, evaluation: Evaluation, metric: str, weights: Mapping[str, float], *, is_over: bool
+) -> _Answer | None:
+    blocks = evaluation.complete(weights)
+    reached = [look for look in declared.looks if look <= len(blocks)]
+    if len(blocks) >= 2 and (not reached or (is_over and reached[-1] < len(blocks))):
+        reached.append(len(blocks))
+    reached = [look for look in reached if look >= MIN_TEST_BLOCKS] or reached[-1:]
+    if not reached or len(blocks) < 2:
+        return None
+    is_last = is_over or reached[-1] >= declared.looks[-1]
+    units = tuple(evaluation.units(metric, weights, blocks[:look]) for look in reached)
+    fractions = _fractions(units, reached, declared, by_blocks=evaluation.searches is not None)
+    if is_last:
+        fractions = [min(1.0, fraction / fractions[-1]) for fraction in fractions]
+    return _Answer(units, tuple(reached), tuple(fractions), declared.looks[-1], is_last)
+
+
+def _fractions(
+    units: Sequence[Units], reached: Sequence[int], declared: Declaration, *, by_blocks: bool
+) -> list[float]:
+    """Information at each look as a share of that at the last planned one; never falling.
+
+    Several searches share the blocks, and information grows with both; counting blocks then spends less at first.
+    """
+    most = declared.looks[-1]
+    if by_blocks:
+        return [min(1.0, look / most) for look in reached]
+    last = units[-1].effect()
+    shares = spending.information_fractions(
+        reached, var_seeds=last.sd_seeds**2, var_patients=last.sd_patients**2, most=most
+    )
+    return [float(share) for share in shares]
+
+
+def _joint(answers: Sequence[_Answer | None]) -> Family:
+    """The family at the latest look of each contrast."""
+    size = len(answers)
+    here = [place for place, answer in enumerate(answers) if answer is not None]
+    covariances = np.zeros((2, size, size))
+    found = [answers[place] for place in here]
+    latest = [answer.units[-1] for answer in found if answer is not None]
+    if latest:
+        n_units = min(len(units.differences) for units in latest)
+        differences = np.stack([units.differences[:n_units] for units in latest])
+        parts = np.stack([units.parts[:n_units] for units in latest])
+        where = np.ix_(here, here)
+        covariances[0][where] = np.atleast_2d(np.cov(differences)) / n_units
+        covariances[1][where] = crossed_covariance(parts)
+    references = [None if answer is None else answer.effects[-1].reference for answer in answers]
+    return joint(references, *covariances)
+
+
+@dataclass(frozen=True)
+class _Study:
+    declared: Declaration
+    answers: Mapping[Key, _Answer]
+    families: Mapping[str, dict[Place, Family]]
+
+    @cached_property
+    def levels(self) -> dict[Place, float]:
+        """Of each context's families, by AUROC."""
+        return levels(self.declared, self.families["auroc"], self._p_values)
+
+    @cached_property
+    def alone(self) -> dict[Key, float]:
+        """Level of each contrast by itself at which the intervals of its family hold together."""
+        return {
+            (context, name, metric): self.families[metric][context, family.name].single(self.declared.alpha)
+            for context in self.declared.contexts
+            for family in self.declared.families
+            for metric in METRICS
+            for name in family.contrasts
+        }
+
+    @cached_property
+    def equivalent_at(self) -> dict[Key, int]:
+        """First look whose interval lies within the margin, of the contrasts that have one."""
+        found = {}
+        for key, answer in self.answers.items():
+            margin = self.declared.margins.get(key[2])
+            if margin is None or not answer.is_tested:
+                continue
+            for look in range(len(answer.effects)):
+                low, high = answer.interval(look, self.alone[key])
+                if -margin < low and high < margin:
+                    found[key] = look
+                    break
+        return found
+
+    def p(self, key: Key) -> float:
+        """Sequential p-value up to the look that calls the contrast equivalent; 1 without an answer."""
+        answer = self.answers.get(key)
+        return 1.0 if answer is None else answer.p_by_look[self.equivalent_at.get(key, -1)]
+
+    def _p_values(self, context: str, family: str) -> Float[np.ndarray, "contrast"]:
+        names = next(of.contrasts for of in self.declared.families if of.name == family)
+        return np.array([self.p((context, name, "auroc")) for name in names])
+
+    def _family_of(self, name: str) -> str:
+        return next(of.name for of in self.declared.families if name in of.contrasts)
+
+    def limit(self, key: Key) -> float:
+        """Greatest sequential p-value with which a contrast may claim a difference; 0 where a gate is shut."""
+        context, name, metric = key
+        place = context, self._family_of(name)
+        if metric != "auroc" and self.p((context, name, "auroc")) > self.limit((context, name, "auroc")):
+            return 0.0
+        return self.families[metric][place].single(self.levels[place]) if self.levels[place] > 0 else 0.0
+
+    def p_adjusted(self, key: Key) -> float:
+        """In its family, at the family's level of the study's; by AUPRC at least that by AUROC."""
+        context, name, metric = key
+        place = context, self._family_of(name)
+        level, alpha = self.levels[place], self.declared.alpha
+        if level <= 0:
+            return 1.0
+        adjusted = min(1.0, self.families[metric][place].adjusted(self.p(key)) * alpha / level)
+        if metric != "auroc":
+            adjusted = max(adjusted, self.p_adjusted((context, name, "auroc")))
+        # Rounding must not part the p-value from what is claimed.
+        return min(adjusted, alpha) if self.p(key) <= self.limit(key) else max(adjusted, math.nextafter(alpha, 1))
+
+    def contrast(self, key: Key, evaluation: Evaluation, *, is_settled: bool) -> Contrast:
+        context, name, metric = key
+        answer, weights, margin = self.answers[key], self.declared.weights[name], self.declared.margins.get(metric)
+        may_claim = answer.is_tested and is_settled and self.p(key) <= self.limit(key)
+        look = self._deciding_look(key, may_claim=may_claim)
+        effect, units = answer.effects[look], answer.units[look]
+        claims = may_claim and effect.difference != 0
+        low, high, within = self._interval(key, look, claims=claims)
+        verdict = _verdict(effect.difference, claim_of(weights), claims=claims, within=within and is_settled)
+        tested = answer.is_tested
+        return Contrast(
+            name=name,
+            context=json.loads(context),
+            metric=metric,
+            family=self._family_of(name),
+            claim=claim_of(weights),
+            n_blocks=answer.n_blocks[look],
+            n_units=effect.n_units,
+            n_looks=look + 1,
+            n_patients=evaluation.n_patients,
+            n_classes=evaluation.n_classes,
+            difference=effect.difference,
+            relative=_relative(evaluation, weights, metric, answer.n_blocks[look], effect.difference),
+            simultaneous_low=low,
+            simultaneous_high=high,
+            ci_low=effect.ci_low,
+            ci_high=effect.ci_high,
+            p=effect.p if tested else math.nan,
+            p_adjusted=self.p_adjusted(key) if tested else math.nan,
+            sd_seeds=effect.sd_seeds,
+            sd_patients=effect.sd_patients,
+            df=effect.reference.df,
+            p_sign_flip=sign_flip(units.differences) if tested else math.nan,
+            p_superior=effect.p_superior,
+            margin=margin,
+            p_equivalence=tost(effect, margin) if tested else math.nan,
+            prospect=math.nan if answer.is_last else _prospect(answer, self.alone[key], margin),
+            verdict=verdict if tested else Verdict.NOT_TESTED,
+            lacks=self._lacks(key, verdict, effect, is_settled=is_settled) if tested else (Lack.BLOCKS,),
+            within_margin=within,
+            block_differences=tuple(map(float, units.differences)),
+        )
+
+    def _deciding_look(self, key: Key, *, may_claim: bool) -> int:
+        """First look that claims a difference or calls it equivalent; the latest where none does."""
+        answer = self.answers[key]
+        if may_claim:
+            return next(look for look, p in enumerate(answer.p_by_look) if p <= self.limit(key))
+        return self.equivalent_at.get(key, len(answer.effects) - 1)
+
+    def _interval(self, key: Key, look: int, *, claims: bool) -> tuple[float, float, bool]:
+        """Simultaneous interval, and whether it lies within the margin; without zero exactly where a claim is made."""
+        answer, margin = self.answers[key], self.declared.margins.get(key[2])
+        if not answer.is_tested:
+            return math.nan, math.nan, False
+        low, high = answer.interval(look, self.alone[key])
+        within = margin is not None and -margin < low and high < margin
+        if not claims:
+            return min(low, 0.0), max(high, 0.0), within
+        if answer.effects[look].difference > 0:  # rounding must not part the interval from the claim
+            return max(low, math.ulp(0.0)), high, within
+        return low, min(high, -math.ulp(0.0)), within
+
+    def _lacks(self, key: Key, verdict: Verdict, effect: Effect, *, is_settled: bool) -> tuple[Lack, ...]:
+        if verdict is not Verdict.NOT_ESTABLISHED:
+            return ()
+        if self.p(key) <= self.alone[key]:
+            return (Lack.GATE,) if is_settled else (Lack.SEARCH,)
+        margin = self.declared.margins.get(key[2])
+        # With any number of blocks only the patients' part of the interval stays.
+        least = float(stats.t.isf(self.alone[key] / 2, effect.df_patients)) * effect.sd_patients
+        away = abs(effect.difference)
+        reachable = away > least or (margin is not None and away + least < margin)
+        missing = Lack.BLOCKS if reachable else Lack.PATIENTS
+        return (missing,) if is_settled else (Lack.SEARCH, missing)
+
+
+def _verdict(difference: float, claim: Claim, *, claims: bool, within: bool) -> Verdict:
+    if claims:
+        return Verdict.SUPPORTED if claim is Claim.DIFFERENT or difference > 0 else Verdict.REFUTED
+    return Verdict.EQUIVALENT if within else Verdict.NOT_ESTABLISHED
+
+
+def _prospect(answer: _Answer, alone: float, margin: float | None) -> float:
+    """Probability that the last planned look leaves out zero, or lies within the margin, given the latest.
+
+    The difference then varies about the present one with what the further blocks take from its variance. Nothing is
+    spent by asking: stopping for want of prospect is never binding.
+    """
+    effect = answer.effects[-1]
+    last_error = math.sqrt(effect.sd_patients**2 + effect.sd_seeds**2 / answer.most_blocks)
+    half = float(stats.norm.isf(alone / 2)) * last_error
+    spread = math.sqrt(max(effect.reference.error**2 - last_error**2, 1e-18))
+    there = stats.norm(effect.difference, spread)
+    chance = float(there.sf(half) + there.cdf(-half))
+    if margin is not None and half < margin:
+        inside = min(margin - half, half)
+        chance += float(there.cdf(inside) - there.cdf(-inside))
+    return min(1.0, chance)
+
+
+def _relative(
+    evaluation: Evaluation, weights: Mapping[str, float], metric: str, n_blocks: int, difference: float
+) -> float:
+    """Difference over the baseline's score, where one arm is subtracted from another."""
+    if claim_of(weights) is not Claim.GREATER:
+        return math.nan
+    baseline = {arm: 1.0 for arm, weight in weights.items() if weight < 0}
+    blocks = evaluation.complete(weights)[:n_blocks]
+    return difference / float(evaluation.units(metric, baseline, blocks).differences.mean())

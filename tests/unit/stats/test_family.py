@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablate.stats.family import Family, joint
+from ablate.stats.two_source import TwoSource
+
+KNOWN = TwoSource(1.0, 0.0, 1e9, 1e9)  # a normal error
+
+
+def correlated(correlation: float, size: int = 3, *, reference: TwoSource = KNOWN) -> Family:
+    seeds = np.full((size, size), correlation) + (1 - correlation) * np.eye(size)
+    return joint([reference] * size, seeds, np.zeros((size, size)))
+
+
+def test_independent_contrasts_are_corrected_as_sidak() -> None:
+    family = correlated(0.0)
+    assert family.adjusted(0.02) == pytest.approx(1 - 0.98**3, abs=0.002)
+    assert family.single(0.05) == pytest.approx(1 - 0.95 ** (1 / 3), abs=0.001)
+
+
+def test_many_to_one_is_dunnetts() -> None:
+    """Critical value of three comparisons with one control, correlation .5, normal, two-sided .05: 2.349."""
+    assert stats.norm.isf(correlated(0.5).single(0.05) / 2) == pytest.approx(2.349, abs=0.01)
+
+
+def test_with_few_degrees_of_freedom_it_is_dunnetts_t() -> None:
+    """Dunnett's table: three treatments and a control, 10 degrees of freedom, two-sided .05: 2.76."""
+    family = correlated(0.5, reference=TwoSource(1.0, 0.0, 10, 1e9))
+    assert stats.t.isf(family.single(0.05) / 2, 10) == pytest.approx(2.76, abs=0.02)
+
+
+def test_equal_contrasts_are_one() -> None:
+    assert correlated(1.0).adjusted(0.03) == pytest.approx(0.03, abs=0.002)
+
+
+def test_a_contrast_without_an_answer_keeps_its_place() -> None:
+    alone = joint([KNOWN, None, None], np.diag([1.0, 0.0, 0.0]), np.zeros((3, 3)))
+    assert alone.adjusted(0.02) == pytest.approx(1 - 0.98**3, abs=0.002)
+
+
+def test_adjusted_and_single_are_inverse() -> None:
+    family = correlated(0.7, 5)
+    for level in (1e-5, 0.003, 0.05, 0.19):
+        assert family.adjusted(family.single(level)) == pytest.approx(level, rel=0.02)
+
+
+def test_a_closed_contrast_leaves_less_to_err() -> None:
+    family = correlated(0.5)
+    kept = [family.kept(0.05, np.arange(3) < n_open) for n_open in range(4)]
+    assert kept[0] == 0
+    assert kept == sorted(kept)
+    assert kept[1] == pytest.approx(family.single(0.05))
+    assert kept[3] == pytest.approx(0.05)
+
+
+def test_the_same_family_twice_is_the_same_to_the_bit() -> None:
+    assert np.array_equal(correlated(0.3).chance, correlated(0.3).chance)
