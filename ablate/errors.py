@@ -7,6 +7,7 @@
     ├── CheckpointError     who keeps the weights: missing, misshaped or unsafe checkpoint         exit 3
     ├── StoreError          operator of the database: credentials, schema, another spec            exit 4
     │   ├── StoreUnavailable  the database is away: retried with back-off
+    │   ├── ForeignStore    another store or study stands where ours did: the agent stops, its results wait
     │   └── LeaseLost       the lease ran out and the slot belongs to somebody else: result dropped
     ├── LaunchError         who starts workers: an engine is missing, unreachable or too small     exit 5
     └── TrialError          recorded with the attempt; the study goes on                           exit 1
@@ -59,6 +60,10 @@ class StoreError(AblateError):
 
 class StoreUnavailable(StoreError):
     """The database cannot be reached now; callers retry with back-off."""
+
+
+class ForeignStore(StoreError):
+    """Another store, or another study of the same name, stands where ours did; nothing of ours may enter it."""
 
 
 class LeaseLost(StoreError):

@@ -175,13 +175,13 @@ def _clocks(skew_s: float) -> Finding:
 
 
 def _schema(store: "Store") -> Finding:
-    from ablate.store import migration
+    from ablate.store.schema_version import check, current
 
-    version = store.database.transact(migration.current)
+    version = store.database.transact(current)
     if version is None:
         return Finding("schema", Verdict.GOOD, "no tables yet; `ablate run` creates them")
     try:
-        migration.check(store.database, version)
+        check(store.database, version)
     except AblateError as error:
         return Finding("schema", Verdict.BAD, str(error), "see the message")
     return Finding("schema", Verdict.GOOD, f"version {version}")

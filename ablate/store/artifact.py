@@ -4,6 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy.engine import Row
+
+from ablate import digest
+from ablate.errors import StoreError
 from ablate.store.access import StoreAccess
 from ablate.store.database import to_json
 
@@ -11,30 +15,52 @@ TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one
 PACKING = "packing/"  # and the name of a GPU: how many trainers should share one
 
 _READ = """
-SELECT content FROM ablate_artifact
+SELECT name, content, digest FROM ablate_artifact
 WHERE study_id = :study AND slot_id IS NOT DISTINCT FROM :slot AND name = :name
 """
 _PUT = """
-INSERT INTO ablate_artifact (study_id, slot_id, name, content) VALUES (:study, NULL, :name, :content)
+INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
+SELECT id, NULL, :name, :content, :digest FROM ablate_study WHERE id = :study
 ON CONFLICT DO NOTHING RETURNING id
 """
 _REPLACE = """
-INSERT INTO ablate_artifact (study_id, slot_id, name, content) VALUES (:study, NULL, :name, :content)
-ON CONFLICT (study_id, slot_id, name) DO UPDATE SET content = excluded.content
+INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
+SELECT id, NULL, :name, :content, :digest FROM ablate_study WHERE id = :study
+ON CONFLICT (study_id, slot_id, name) DO UPDATE SET content = excluded.content, digest = excluded.digest
 """
+
+
+def content_of(row: Row[Any]) -> bytes:
+    """Content of an artifact from its name, content and digest.
+
+    Raises:
+        StoreError: it is not what was written.
+    """
+    content = bytes(row.content)
+    if digest.of_bytes(content) != row.digest:
+        raise StoreError(
+            f"artifact {row.name}: damaged in the store, its {len(content)} bytes are not those that were written "
+            f"(SHA-256 {row.digest[: digest.SHORT]}); restore the database from a backup"
+        )
+    return content
 
 
 class Artifacts(StoreAccess):
     """Named bytes of slots and studies."""
 
     def read_artifact(self, name: str, slot_id: int | None, artifact_name: str) -> bytes | None:
-        """Content of an artifact of a slot, or of the study when ``slot_id`` is None; None when there is none."""
+        """Content of an artifact of a slot, or of the study when ``slot_id`` is None; None when there is none.
+
+        Raises:
+            StoreError: it is damaged.
+        """
         rows = self.database.rows(_READ, study=self._study_id(name), slot=slot_id, name=artifact_name)
-        return bytes(rows[0].content) if rows else None
+        return content_of(rows[0]) if rows else None
 
     def put_study_artifact(self, name: str, artifact_name: str, content: bytes) -> bool:
         """Keep ``content`` with the study; False when one of this name is there already, which stays."""
-        return bool(self.database.rows(_PUT, study=self._study_id(name), name=artifact_name, content=content))
+        values = {"name": artifact_name, "content": content, "digest": digest.of_bytes(content)}
+        return bool(self.database.rows(_PUT, study=self._study_id(name), **values))
 
     def packing(self, name: str, gpu: str) -> dict[str, Any] | None:
         """What a pilot of the study found on a GPU of this name, None where there was none."""
@@ -44,5 +70,6 @@ class Artifacts(StoreAccess):
 
     def keep_packing(self, name: str, packing: Mapping[str, Any]) -> None:
         """Keep what a pilot found, in place of an earlier one on a GPU of the same name, ``packing["gpu"]``."""
-        values = {"name": PACKING + packing["gpu"], "content": to_json(packing).encode()}
+        content = to_json(packing).encode()
+        values = {"name": PACKING + packing["gpu"], "content": content, "digest": digest.of_bytes(content)}
         self.database.rows(_REPLACE, study=self._study_id(name), **values)

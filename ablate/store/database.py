@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from ablate.errors import StoreError, StoreUnavailable
+from ablate.errors import ForeignStore, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -29,7 +29,8 @@ _REST_S = 2.0
 # Connection, serialisation and deadlock, too few resources, operator's intervention
 _TRANSIENT_CLASSES = ("08", "40", "53", "57")
 _FROZEN = "25P03"  # we were stopped in the middle of a transaction, and the server gave up on us
-_NO_TABLE, _FULL, _NO_RIGHT = "42P01", "53100", ("42501", "25006")
+_NO_TABLE = ("42P01", "3F000")  # no such table, no such schema
+_FULL, _NO_RIGHT = "53100", ("42501", "25006")
 _CONNECTION = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -57,6 +58,7 @@ class Database:
         self._engine = _engine(self.url, application_name)
         self._lone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements: dict[str, sa.TextClause] = {}
+        self.studies: dict[str, str] = {}  # identifiers by name, of those that were worked with
         self._closing = weakref.finalize(self, self._engine.dispose)  # a forgotten store leaves no connection behind
 
     @property
@@ -80,6 +82,14 @@ class Database:
             engine_kwargs=settings,
             skip_compatibility_check=not create,
             skip_table_creation=not create,
+        )
+
+    def foreign(self) -> ForeignStore:
+        """The error where the studies that were worked with are not there any more."""
+        ours = ", ".join(f"{name} ({study_id})" for name, study_id in self.studies.items())
+        return ForeignStore(
+            f"storage {self.shown}: is not the store that this process belongs to, which holds study {ours}; "
+            "nothing was told to it, and what could not be told is kept until that store is back"
         )
 
     def patient(self, patience_s: float) -> Self:
@@ -148,7 +158,9 @@ class Database:
                 f"storage {self.shown}: no answer within {self.patience_s:g} s ({said}); {remedy}"
             ) from error
         sqlstate = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-        if sqlstate == _NO_TABLE:
+        if sqlstate in _NO_TABLE and self.studies:
+            raise self.foreign() from error
+        if sqlstate in _NO_TABLE:
             raise StoreError(f"storage {self.shown}: holds no tables of ablate; `ablate run` creates them") from error
         if sqlstate in _NO_RIGHT:
             raise StoreError(f"storage {self.shown}: this user may not do that ({said}); give it the right") from error

@@ -14,16 +14,20 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
+from ablate import digest
 from ablate.errors import LeaseLost
 from ablate.outcome import Outcome, Progress
 from ablate.store.access import StoreAccess
 from ablate.store.database import to_json
 from ablate.store.result import artifacts_of, columns_of
+from ablate.store.schema_version import HEAD, VERSION_TABLE
 from ablate.store.slot import COUNTED, FINAL, AgentCard, Claim, Slot, SlotState
 
 PHASES = ("search", "confirm")
 MAX_LOSSES = 25  # a slot that takes this many machines with it, and comes no further, is taken for the cause
 _BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
+
+IS_OURS = f"(SELECT version_num FROM {VERSION_TABLE}) = :version"  # noqa: S608 - tables that we know
 
 SLOT_COLUMNS = (
     "id, key, phase, arm, context, search, index, generation, chain, seed, params, state, token, failures, reason, "
@@ -43,7 +47,7 @@ WITH RECURSIVE lowest AS (
 ), picked AS (
     SELECT s.id FROM ablate_slot s JOIN ablate_study y ON y.id = s.study_id
     WHERE s.study_id = :study AND s.state = 'waiting' AND s.phase = ANY(:phases) AND s.not_before <= clock_timestamp()
-      AND y.stop_requested_at IS NULL
+      AND y.stop_requested_at IS NULL AND {IS_OURS}
       AND (s.phase <> 'confirm' OR y.sealed_at IS NOT NULL)
       -- params of a generation depend on the results of the ones before it in the same chain, on all of them
       AND (s.chain, s.generation) IN (SELECT chain, generation FROM lowest)
@@ -56,8 +60,9 @@ WITH RECURSIVE lowest AS (
 ), seen AS (
     -- agents that find nothing ask again and again: most of the time they must not write
     INSERT INTO ablate_agent (id, study_id, host, pid, device, facts)
-    SELECT :agent, :study, :host, :pid, :device, CAST(:facts AS json)
-    WHERE NOT EXISTS (SELECT FROM ablate_agent WHERE id = :agent AND study_id = :study AND ended_at IS NULL
+    SELECT :agent, y.id, :host, :pid, :device, CAST(:facts AS json) FROM ablate_study y
+    WHERE y.id = :study AND {IS_OURS}
+      AND NOT EXISTS (SELECT FROM ablate_agent WHERE id = :agent AND study_id = :study AND ended_at IS NULL
                                                  AND seen_at > now() - make_interval(secs => 5))
     ON CONFLICT (id) DO UPDATE SET study_id = excluded.study_id, seen_at = now(), ended_at = NULL
 ), leased AS (
@@ -79,37 +84,39 @@ SELECT {SLOT_COLUMNS},
 FROM ours
 """  # noqa: S608
 
-_RENEW = """
+_RENEW = f"""
 WITH renewed AS (
     UPDATE ablate_lease l
     SET deadline = clock_timestamp() + make_interval(secs => l.lease_s),
         progress = coalesce(CAST(:progress AS json), l.progress)
     FROM ablate_attempt a
-    WHERE a.nonce = :nonce AND l.slot_id = a.slot_id AND l.token = a.token AND l.study_id = :study RETURNING l.study_id
+    WHERE a.nonce = :nonce AND l.slot_id = a.slot_id AND l.token = a.token AND l.study_id = :study AND {IS_OURS}
+    RETURNING l.study_id
 ), seen AS (
     UPDATE ablate_agent SET seen_at = now() WHERE id = :agent
 )
 SELECT y.stop_requested_at IS NOT NULL AS stop,
        set_config('synchronous_commit', 'off', true)  -- a renewal that a crash of the server undoes does no harm
 FROM renewed JOIN ablate_study y ON y.id = renewed.study_id
-"""
+"""  # noqa: S608
 
-_SET_PARAMS = """
+_SET_PARAMS = f"""
 UPDATE ablate_slot s
 SET params = CAST(:params AS json), rungs = CAST(:rungs AS json), asked = CAST(:asked AS text), stale = true
 FROM ablate_attempt a
 WHERE a.nonce = :nonce AND s.id = a.slot_id AND s.token = a.token AND s.study_id = :study AND s.state = 'leased'
+  AND {IS_OURS}
 RETURNING s.id
-"""
+"""  # noqa: S608
 
-_FINISH = """
+_FINISH = f"""
 WITH filled AS (
     -- 'waiting': the lease ran out, but nobody has taken the slot since, so the late result is as good as any
     UPDATE ablate_slot s
     SET state = 'done', reason = CAST(:reason AS text), stopped_epoch = CAST(:stopped_epoch AS int), stale = true
     FROM ablate_attempt a
     WHERE a.nonce = :nonce AND s.id = a.slot_id AND s.token = a.token AND s.study_id = :study
-      AND s.state IN ('leased', 'waiting')
+      AND s.state IN ('leased', 'waiting') AND {IS_OURS}
     RETURNING s.id, s.study_id, s.token
 ), freed AS (
     DELETE FROM ablate_lease l USING filled WHERE l.slot_id = filled.id
@@ -122,12 +129,13 @@ WITH filled AS (
            CAST(:seconds AS json), CAST(:digests AS json), CAST(:facts AS json), CAST(:fingerprint AS text)
     FROM filled
 ), kept AS (
-    INSERT INTO ablate_artifact (study_id, slot_id, name, content)
-    SELECT filled.study_id, filled.id, a.name, a.content
-    FROM filled, unnest(CAST(:names AS text[]), CAST(:contents AS bytea[])) AS a (name, content)
+    INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
+    SELECT filled.study_id, filled.id, a.name, a.content, a.digest
+    FROM filled, unnest(CAST(:names AS text[]), CAST(:contents AS bytea[]), CAST(:content_digests AS text[]))
+         AS a (name, content, digest)
 )
 SELECT id FROM filled
-"""
+"""  # noqa: S608
 
 _POINT = """
        coalesce((l.progress ->> 'epoch')::int, 0) + CASE l.progress ->> 'stage' WHEN 'finetune' THEN 1000000 ELSE 0 END
@@ -152,6 +160,7 @@ WITH held AS (
                      THEN 'failed' ELSE 'waiting' END
     FROM ablate_study y, held
     WHERE y.id = :study AND s.study_id = y.id AND s.id = held.slot_id AND s.token = held.token AND s.state = 'leased'
+      AND {IS_OURS}
     RETURNING s.id, s.state, s.token
 ), freed AS (
     DELETE FROM ablate_lease l USING hit WHERE l.slot_id = hit.id
@@ -206,8 +215,9 @@ class Leases(StoreAccess):
         """
         study_id, nonce = self._study_id(name), secrets.token_hex(12)
         values = {
-            "study": study_id, "phases": list(phases), "nonce": nonce, "lease_s": float(lease_s), "agent": agent.id,
-            "host": agent.host, "pid": agent.pid, "device": agent.device, "facts": to_json(agent.facts),
+            "study": study_id, "version": HEAD, "phases": list(phases), "nonce": nonce, "lease_s": float(lease_s),
+            "agent": agent.id, "host": agent.host, "pid": agent.pid, "device": agent.device,
+            "facts": to_json(agent.facts),
         }  # fmt: skip
         rows = self.database.rows(_CLAIM, **values)
         if not rows and self.reap(name):
@@ -227,7 +237,7 @@ class Leases(StoreAccess):
             LeaseLost: the slot belongs to somebody else, is finished or was cancelled.
         """
         text = None if progress is None else to_json(progress.document())
-        rows = self.database.rows(_RENEW, **_of(claim), agent=claim.agent.id, progress=text)
+        rows = self.database.rows(_RENEW, **of_claim(claim), agent=claim.agent.id, progress=text)
         if not rows:
             raise self._lost(claim, "cannot be renewed")
         return bool(rows[0].stop)
@@ -252,7 +262,7 @@ class Leases(StoreAccess):
             LeaseLost: the slot belongs to somebody else.
         """
         texts = {"params": to_json(dict(params)), "rungs": None if rungs is None else to_json(dict(rungs))}
-        if not self.database.rows(_SET_PARAMS, **_of(claim), **texts, asked=asked):
+        if not self.database.rows(_SET_PARAMS, **of_claim(claim), **texts, asked=asked):
             raise self._lost(claim, "its params are dropped")
 
     def finish(self, claim: Claim, outcome: Outcome) -> None:
@@ -265,9 +275,10 @@ class Leases(StoreAccess):
         artifacts, early_stop = artifacts_of(outcome), outcome.early_stop
         rows = self.database.rows(
             _FINISH,
-            **_of(claim),
+            **of_claim(claim),
             names=list(artifacts),
             contents=list(artifacts.values()),
+            content_digests=[digest.of_bytes(content) for content in artifacts.values()],
             reason=early_stop and early_stop.reason,
             fingerprint=outcome.fingerprint or None,
             stopped_epoch=early_stop and early_stop.epoch,
@@ -309,7 +320,7 @@ class Leases(StoreAccess):
 
     def _end(self, claim: Claim, **values: Any) -> SlotState:
         limits = {"max_losses": MAX_LOSSES, "max_backoff_s": _MAX_BACKOFF_S, "jitter": random.uniform(0.5, 1.0)}  # noqa: S311
-        rows = self.database.rows(_END, **_of(claim), **limits, **values)
+        rows = self.database.rows(_END, **of_claim(claim), **limits, **values)
         state = rows[0].state if rows else self._ending(claim, values["outcome"])
         if state is None:
             raise self._lost(claim, "its end is not recorded")
@@ -317,12 +328,13 @@ class Leases(StoreAccess):
 
     def _ending(self, claim: Claim, outcome: str) -> str | None:
         """State of the slot if this very attempt ended so already: the answer to an earlier call was lost."""
-        rows = self.database.rows(_STANDING, **_of(claim), slot=claim.slot.id)
+        rows = self.database.rows(_STANDING, **of_claim(claim), slot=claim.slot.id)
         return rows[0].state if rows and rows[0].outcome == outcome else None
 
     def _lost(self, claim: Claim, consequence: str) -> LeaseLost:
         """The error that says how the slot stands now, and what follows from that."""
-        rows = self.database.rows(_STANDING, **_of(claim), slot=claim.slot.id)
+        self._check_contact(claim.study_id)
+        rows = self.database.rows(_STANDING, **of_claim(claim), slot=claim.slot.id)
         stands = f"it is {rows[0].state} under lease {rows[0].token}" if rows else "it is gone"
         return LeaseLost(
             f"slot {claim.slot.key}: lease {claim.token} of agent {claim.agent.id} is lost ({stands}); {consequence}"
@@ -339,6 +351,6 @@ def slot_of(row: Row[Any]) -> Slot:
     )  # fmt: skip
 
 
-def _of(claim: Claim) -> dict[str, str]:
+def of_claim(claim: Claim) -> dict[str, str]:
     """What tells an attempt from every other, in this store and in any."""
-    return {"study": claim.study_id, "nonce": claim.nonce}
+    return {"study": claim.study_id, "nonce": claim.nonce, "version": HEAD}

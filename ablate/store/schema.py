@@ -162,6 +162,7 @@ artifact = Table(
     Column("slot_id", ForeignKey("ablate_slot.id", ondelete="CASCADE"), index=True, comment="null: of the whole study"),
     Column("name", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the content, as its writer had it"),
     UniqueConstraint("study_id", "slot_id", "name", postgresql_nulls_not_distinct=True),
 )
 

@@ -52,10 +52,13 @@ SELECT t.slot_id, s.key, t.opened_at, t.agent_id AS agent
 FROM ablate_test_read t JOIN ablate_slot s ON s.id = t.slot_id WHERE s.study_id = :study ORDER BY t.opened_at, t.slot_id
 """
 
-_TEST_FOLD = "SELECT content FROM ablate_artifact WHERE study_id = :study AND slot_id IS NULL AND name = :name"
+_TEST_FOLD = (
+    "SELECT name, content, digest FROM ablate_artifact WHERE study_id = :study AND slot_id IS NULL AND name = :name"
+)
 
 _PACKINGS = """
-SELECT content FROM ablate_artifact WHERE study_id = :study AND slot_id IS NULL AND starts_with(name, :name)
+SELECT name, content, digest FROM ablate_artifact
+WHERE study_id = :study AND slot_id IS NULL AND starts_with(name, :name)
 ORDER BY name
 """
 
@@ -101,7 +104,7 @@ def _read(connection: Connection, study_id: str, read_probabilities: Callable[[i
         digests=_indexed([(row.slot_id, row.digests) for row in results]),
         test=_test_fold(rows(_TEST_FOLD, name=artifact.TEST_FOLD)),
         read_probabilities=read_probabilities,
-        packings=tuple(json.loads(row.content) for row in rows(_PACKINGS, name=artifact.PACKING)),
+        packings=tuple(json.loads(artifact.content_of(row)) for row in rows(_PACKINGS, name=artifact.PACKING)),
     )
 
 
@@ -168,7 +171,7 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _test_fold(rows: Sequence[Row[Any]]) -> TestFold | None:
     if not rows:
         return None
-    with np.load(io.BytesIO(rows[0].content), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(artifact.content_of(rows[0])), allow_pickle=False) as arrays:
         return TestFold(
             ecg_id=arrays["ecg_id"],
             patient_id=arrays["patient_id"],

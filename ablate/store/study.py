@@ -18,6 +18,7 @@ from ablate.store import lease
 from ablate.store.access import StoreAccess
 from ablate.store.database import to_json
 from ablate.store.optuna_mirror import refuse_taken
+from ablate.store.schema_version import VERSION_TABLE, check
 from ablate.store.slot import AgentCard, Past, PlannedSlot, Slot, SlotState
 
 _REGISTER = """
@@ -43,6 +44,12 @@ _READ = """
 SELECT id, name, spec, spec_digest, created_at, seal, sealed_at, stop_requested_at, max_attempts
 FROM ablate_study WHERE name = :name
 """
+
+_READ_OURS = f"""
+SELECT id, name, spec, spec_digest, created_at, seal, sealed_at, stop_requested_at, max_attempts,
+       (SELECT version_num FROM {VERSION_TABLE}) AS version
+FROM ablate_study WHERE id = :study
+"""  # noqa: S608
 
 _HISTORY = """
 SELECT s.index, s.params, r.scores, r.epochs, s.stopped_epoch
@@ -240,12 +247,15 @@ class Studies(StoreAccess):
         """One study.
 
         Raises:
-            StoreError: there is none of this name.
+            StoreError: there is none of this name, or the tables are of another version.
+            ForeignStore: it was there, and is not any more.
         """
-        rows = self.database.rows(_READ, name=name)
+        study_id = self._study_id(name)
+        rows = self.database.rows(_READ_OURS, study=study_id)
         if not rows:
-            raise self._unknown(name)
-        return StudyRow(**rows[0]._mapping)
+            raise self.database.foreign()
+        check(self.database, rows[0].version)
+        return StudyRow(**{column: value for column, value in rows[0]._mapping.items() if column != "version"})
 
     def seal(self, name: str, document: Mapping[str, Any]) -> bool:
         """Fix what will be confirmed, before anybody reads the test fold; False when there is a seal, which stays."""

@@ -7,7 +7,7 @@ and for ever says where it came from. In the confirmation the attempt must stand
 from collections.abc import Sequence
 
 from ablate.store.artifact import TEST_FOLD
-from ablate.store.lease import Leases
+from ablate.store.lease import IS_OURS, Leases, of_claim
 from ablate.store.slot import Claim, Past, Twin
 from ablate.store.study import scores_of
 
@@ -20,14 +20,14 @@ WHERE s.asked = ANY(CAST(:asked AS text[])) AND s.state = 'done' AND s.study_id 
 ORDER BY s.asked, r.fingerprint, s.reused_from IS NOT NULL, s.id  -- the one that was trained before those that took it
 """
 
-_REUSE = """
+_REUSE = f"""
 WITH filled AS (
     UPDATE ablate_slot s
     SET state = 'done', stale = true, reason = 'reused from ' || y.name || ', ' || o.key,
         reused_from = coalesce(o.reused_from, json_build_object('study', y.name, 'slot', o.key))
     FROM ablate_slot o JOIN ablate_study y ON y.id = o.study_id, ablate_attempt a
     WHERE a.nonce = :nonce AND s.id = a.slot_id AND s.token = a.token AND s.study_id = :study
-      AND s.state IN ('leased', 'waiting')
+      AND s.state IN ('leased', 'waiting') AND {IS_OURS}
       AND o.id = :twin AND o.state = 'done' AND o.stopped_epoch IS NULL AND o.phase = s.phase
       AND (s.phase <> 'confirm' OR EXISTS (
           SELECT FROM ablate_test_read t WHERE t.slot_id = s.id AND t.token = s.token))
@@ -42,18 +42,18 @@ WITH filled AS (
     SELECT filled.id, filled.token, r.scores, r.epochs, r.class_scores, r.seconds, r.digests, r.facts, r.fingerprint
     FROM filled JOIN ablate_result r ON r.slot_id = filled.twin
 ), kept AS (
-    INSERT INTO ablate_artifact (study_id, slot_id, name, content)
-    SELECT filled.study_id, filled.id, a.name, a.content
+    INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
+    SELECT filled.study_id, filled.id, a.name, a.content, a.digest
     FROM filled JOIN ablate_artifact a ON a.slot_id = filled.twin
 ), fold AS (
     -- the labels that its test scores are of belong to the whole study
-    INSERT INTO ablate_artifact (study_id, slot_id, name, content)
-    SELECT filled.study_id, NULL, a.name, a.content
+    INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
+    SELECT filled.study_id, NULL, a.name, a.content, a.digest
     FROM filled JOIN ablate_artifact a ON a.study_id = filled.twin_study AND a.slot_id IS NULL AND a.name = :fold
     WHERE filled.phase = 'confirm' ON CONFLICT DO NOTHING
 )
 SELECT id FROM filled
-"""
+"""  # noqa: S608
 
 
 class Twins(Leases):
@@ -82,6 +82,6 @@ class Twins(Leases):
         Raises:
             LeaseLost: a later lease was given, the slot is finished otherwise, or there is no such result.
         """
-        values = {"study": claim.study_id, "nonce": claim.nonce, "twin": twin_id, "fold": TEST_FOLD}
+        values = {**of_claim(claim), "twin": twin_id, "fold": TEST_FOLD}
         if not self.database.rows(_REUSE, **values) and self._ending(claim, "done") is None:
             raise self._lost(claim, f"the result of slot {twin_id} is not taken")

@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import uuid
-from datetime import UTC
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -110,8 +109,7 @@ def _checkpoint_folder(row: StudyRow) -> CheckpointFolder:
 
 def _place(row: StudyRow) -> str:
     """Tells this study from one of the same name in another store, by whatever address the store is reached."""
-    created_at = row.created_at.astimezone(UTC).isoformat()
-    return f"{row.name[:32]}-{digest.of_json([row.name, created_at, row.spec_digest])[: digest.SHORT]}"
+    return row.id
 
 
 def _card(agent_options: AgentOptions, ready: Ready) -> AgentCard:

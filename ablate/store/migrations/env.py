@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from ablate.store.migration import VERSION_TABLE
 from ablate.store.schema import metadata
+from ablate.store.schema_version import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -6,20 +6,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from ablate.errors import StoreError
-from ablate.store import migration
 from ablate.store.schema import metadata
+from ablate.store.schema_version import HEAD, VERSION_TABLE
 from ablate.store.store import Store
 
 Register = Callable[..., str]
 
 
 def set_version(store: Store, version: str) -> None:
-    store.database.rows(f"UPDATE {migration.VERSION_TABLE} SET version_num = :version", version=version)
+    store.database.rows(f"UPDATE {VERSION_TABLE} SET version_num = :version", version=version)
 
 
 def test_the_migrations_lead_to_the_schema(store: Store) -> None:
     def compare(connection: sa.Connection) -> list[object]:
-        options = {"version_table": migration.VERSION_TABLE, "include_name": is_ours, "compare_server_default": True}
+        options = {"version_table": VERSION_TABLE, "include_name": is_ours, "compare_server_default": True}
         return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
     def is_ours(name: str | None, kind: str, _: object) -> bool:
@@ -43,8 +43,8 @@ def test_a_newer_store_is_refused(store: Store) -> None:
 
 def test_upgrading_an_empty_database_creates_everything(empty_url: str) -> None:
     store = Store(empty_url)
-    assert store.upgrade_schema() == (None, migration.HEAD)
-    assert store.upgrade_schema() == (migration.HEAD, migration.HEAD)
+    assert store.upgrade_schema() == (None, HEAD)
+    assert store.upgrade_schema() == (HEAD, HEAD)
     store.create_schema()
     assert store.studies() == []
     store.disconnect()

@@ -176,7 +176,7 @@ def test_trainers_that_die_at_their_start_are_not_started_for_ever(workplace):
 def test_store_that_refuses_ends_the_agent(workplace):
     agent = workplace.agent()
     workplace.store.database.rows("DROP TABLE ablate_lease CASCADE")
-    with pytest.raises(StoreError, match="holds no tables"):
+    with pytest.raises(StoreError, match="is not the store that this process belongs to"):
         agent.serve()
 
 

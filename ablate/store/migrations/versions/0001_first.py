@@ -97,6 +97,7 @@ CREATE TABLE ablate_artifact (
     slot_id BIGINT,
     name TEXT NOT NULL,
     content BYTEA NOT NULL,
+    digest TEXT NOT NULL,
     PRIMARY KEY (id),
     UNIQUE NULLS NOT DISTINCT (study_id, slot_id, name),
     FOREIGN KEY(study_id) REFERENCES ablate_study (id) ON DELETE CASCADE,
@@ -104,6 +105,7 @@ CREATE TABLE ablate_artifact (
 );
 CREATE INDEX ix_ablate_artifact_slot_id ON ablate_artifact (slot_id);
 COMMENT ON COLUMN ablate_artifact.slot_id IS 'null: of the whole study';
+COMMENT ON COLUMN ablate_artifact.digest IS 'SHA-256 of the content, as its writer had it';
 CREATE TABLE ablate_attempt (
     slot_id BIGINT NOT NULL,
     token INTEGER NOT NULL,
