@@ -50,7 +50,7 @@ def contrast_section(evidence: Evidence) -> Section | None:
         "Contrasts in full",
         (
             table(columns, rows, label="Contrasts"),
-            details("How these were computed", paragraph(_METHOD)),
+            details("How these were computed", paragraph(_METHOD), class_="method"),
             _checks(evidence),
         ),
     )

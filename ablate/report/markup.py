@@ -84,9 +84,9 @@ def _row(columns: Sequence[Column], row: Sequence[Any]) -> Html:
     return tag("tr", cells)
 
 
-def details(summary: str, *content: Content) -> Html:
-    """A part that opens on demand."""
-    return tag("details", tag("summary", summary), *content)
+def details(summary: str, *content: Content, class_: str | None = None) -> Html:
+    """A part that opens on demand; of class "method" it is open on paper."""
+    return tag("details", tag("summary", summary), *content, class_=class_)
 
 
 def paragraph(*content: Content, class_: str | None = None) -> Html:

@@ -34,6 +34,7 @@
 
   function drawAll(isPrint) {
     document.documentElement.classList.toggle("paper", isPrint); // figures take the width of the sheet
+    if (isPrint) for (const part of document.querySelectorAll("details.method")) part.open = true;
     return Promise.all([...sources.keys()].map((name) => draw(name, isPrint)));
   }
 

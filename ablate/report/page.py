@@ -23,6 +23,7 @@ from ablate.report.deviation import deviation_section
 from ablate.report.early_stopping import rung_facts, rung_frame
 from ablate.report.efficiency import efficiency_section
 from ablate.report.evidence import Evidence
+from ablate.report.fold import class_table, fold_facts, fold_sentence
 from ablate.report.forest import forest_pictures
 from ablate.report.importance import (
     ImportanceFacts,
@@ -37,7 +38,7 @@ from ablate.report.markup import Html, details, items, markup, paragraph, tag
 from ablate.report.paper_claim import claim_section
 from ablate.report.path import path_section
 from ablate.report.pdf import browser, print_page
-from ablate.report.seal import seal_section
+from ablate.report.seal import seal_limits, seal_section
 from ablate.report.section import Section, parts, render
 from ablate.report.study_record import StudyRecord
 from ablate.report.summary import standing_notes
@@ -157,7 +158,7 @@ def _header(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Htm
         tag("h1", spec.question),
         paragraph(_standing(evidence), class_="standing"),
         _answer(evidence, importances),
-        paragraph(" ".join(caveats(spec)), class_="note"),
+        _limits(evidence.study),
     )
 
 
@@ -168,6 +169,14 @@ def _answer(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Htm
         return Html(markup(warnings) + items(*importance_sentences(importances)))
     verdicts = verdict_list(verdict_facts(evidence))
     return Html(markup(warnings) + verdicts + parts(forest_pictures(evidence)))
+
+
+def _limits(study: StudyRecord) -> Html:
+    """How far the answer reaches: sizes of the test fold, the seal, encoder and data."""
+    fold = fold_facts(study)
+    lines = [fold_sentence(fold)] if fold else []
+    limits = items(*lines, *seal_limits(study), *caveats(study.spec), class_="limits")
+    return tag("div", tag("h2", "How far this reaches"), limits, class_table(fold) if fold else None, class_="reach")
 
 
 def _standing(evidence: Evidence) -> str:
@@ -193,7 +202,7 @@ def _standing(evidence: Evidence) -> str:
 def _contents(sections: Sequence[Section]) -> Html:
     links = [tag("li", tag("a", section.title, href=f"#{section.name}")) for section in sections]
     inner = tag("nav", tag("ol", tag("li", tag("a", "Answer", href="#main")), links), aria_label="Contents")
-    return Html(details("Contents", inner).replace("<details>", '<details class="contents">', 1))
+    return details("Contents", inner, class_="contents")
 
 
 def _footer(study: StudyRecord) -> Html:

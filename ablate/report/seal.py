@@ -89,6 +89,40 @@ def gap_facts(study: StudyRecord) -> tuple[Gap, ...]:
     return tuple(rows)
 
 
+def seal_limits(study: StudyRecord) -> tuple[str, ...]:
+    """How far the verdicts reach: for which params they hold, and which searches could not say that they were over."""
+    seal = study.seal
+    if seal is None or not study.contrasts:
+        return ()
+    chosen = {(arm, c): seal.choice(arm, c.values) for c in study.contexts for arm in study.arms}
+    searched = {place: choice for place, choice in chosen.items() if choice is not None and choice.n_trials}
+    limits = []
+    if seal.searches == 1:
+        limits.append("Each arm was tuned once: the verdicts hold for the sealed params, not for another search.")
+    unsettled = [_place(place, choice) for place, choice in searched.items() if choice.is_settled is False]
+    if unsettled:
+        limits.append(f"Searches that are not settled, so that more trials may still gain: {_listed(unsettled)}.")
+    edges = [
+        f"{edge.name} = {wording.general(edge.value)} of {_place(place)}"
+        for place, choice in searched.items()
+        for edge in choice.edges
+    ]
+    if edges:
+        limits.append(f"Best at an end of its range, so that better may lie beyond: {_listed(edges)}.")
+    return tuple(limits)
+
+
+def _place(place: tuple[str, Context], choice: SealedChoice | None = None) -> str:
+    arm, context = place
+    where = f" with {wording.context_text(context)}" if context.factors else ""
+    gain = f" (expected gain {choice.remaining_gain:.4f})" if choice and choice.remaining_gain is not None else ""
+    return f"{arm}{where}{gain}"
+
+
+def _listed(entries: list[str]) -> str:
+    return wording.listing(entries, most=6)
+
+
 def seal_section(study: StudyRecord) -> Section:
     """Seal, chosen params, test reads and the gap between validation and test."""
     facts = seal_facts(study)

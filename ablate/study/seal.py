@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,17 +15,30 @@ class _Sealed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class SealedEdge(_Sealed):
+    """A param whose best value is an end of its range: better ones may lie beyond."""
+
+    name: str
+    end: Literal["low", "high"]
+    value: Any
+
+
 class SealedChoice(_Sealed):
-    """What an arm is confirmed with in a context.
+    """What an arm is confirmed with in a context, and how its search stood.
 
     Attributes:
         score: the validation score that chose it; None where nothing was searched.
         n_trials: finished search trials that it was chosen from.
+        remaining_gain: what more trials were expected to bring; None where too few told.
+        is_settled: whether that is less than half the margin; None where the seal does not say.
     """
 
     params: dict[str, Any]
     score: float | None
     n_trials: int = 0
+    remaining_gain: float | None = None
+    is_settled: bool | None = None
+    edges: tuple[SealedEdge, ...] = ()
 
 
 class Seal(_Sealed):
@@ -33,6 +46,7 @@ class Seal(_Sealed):
 
     Attributes:
         chosen: by the name of what was tuned together, see ``choice``.
+        searches: independent searches behind each arm; verdicts of one hold for its params alone.
         sealed_at: None where the store did not say.
     """
 
@@ -40,6 +54,7 @@ class Seal(_Sealed):
     contrasts: tuple[ContrastSpec, ...]
     margin: Margin
     inference: Inference = Inference()
+    searches: int = 1
     sealed_at: datetime | None = None
 
     @classmethod

@@ -11,11 +11,12 @@ from ablate import digest
 from ablate.outcome import Outcome, Progress
 from ablate.stats.metrics import class_auprc, class_auroc
 from ablate.store.result import CLASS_COLUMNS, EPOCH_COLUMNS, columns_of
-from ablate.store.slot import Past, PlannedSlot, SlotState
+from ablate.store.slot import Past, PlannedSlot, Slot, SlotState
 from ablate.store.study_tables import StudyTables, TestFold
 from ablate.study.confirmation import seal_document
-from ablate.study.plan import chain, plan
+from ablate.study.plan import plan
 from ablate.study.spec import Spec
+from ablate.study.tuning import tuning_of
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 CLASSES = ("1AVB", "AFIB", "ASMI", "CLBBB", "CRBBB", "IMI", "LVH", "NORM", "PVC", "SR", "STACH", "WPW")
@@ -101,6 +102,7 @@ class Simulator:
         self.slots: list[dict[str, Any]] = []
         self.params: dict[int, dict[str, Any]] = {}
         self.outcomes: dict[int, Outcome] = {}
+        self.searched: dict[str, list[Slot]] = {}  # by chain, as ``finished``
         self.finished: dict[str, list[Past]] = {}
         self.attempts: list[dict[str, Any]] = []
         self.test_reads: list[dict[str, Any]] = []
@@ -141,13 +143,22 @@ class Simulator:
         if state is SlotState.WAITING:
             return
         self.params[slot_id] = params = self._params(slot)
+        if slot.phase == "search":
+            self._searched(slot_id, slot, params, state)
         self._attempt(slot_id, state)
         if state is SlotState.DONE:
             self.outcomes[slot_id] = outcome = self._outcome(slot_id, slot, params)
             past = Past(
                 params=params, scores=outcome.scores, index=slot.index, stopped_epoch=self.stopped.get(slot.key)
             )
-            self.finished.setdefault(chain(slot.arm, slot.context), []).append(past)
+            if slot.phase == "search":
+                self.finished.setdefault(slot.chain, []).append(past)
+
+    def _searched(self, slot_id: int, slot: PlannedSlot, params: dict[str, Any], state: SlotState) -> None:
+        names = ("key", "phase", "arm", "context", "index", "generation", "chain", "seed", "search")
+        planned = {name: getattr(slot, name) for name in names}
+        stored = Slot(id=slot_id, **planned, params=params, state=state, attempts=1, failures=0, reason=None)
+        self.searched.setdefault(slot.chain, []).append(stored)
 
     def _params(self, slot: PlannedSlot) -> dict[str, Any]:
         """Fixed values, then a draw from the arm's space, the same point of it for every confirming slot."""
@@ -261,7 +272,8 @@ class Simulator:
     def _seal(self) -> dict[str, Any] | None:
         if not self.shares["confirm"]:
             return None
-        return seal_document(self.spec, self.finished) | {"sealed_at": (START + timedelta(hours=1)).isoformat()}
+        found = [tuning_of(self.spec, slots, self.finished[chain]) for chain, slots in self.searched.items()]
+        return seal_document(self.spec, found) | {"sealed_at": (START + timedelta(hours=1)).isoformat()}
 
 
 ATTEMPT_COLUMNS = ["slot_id", "attempt", "agent", "host", "device", "started_at", "ended_at", "outcome", "message"]

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from simulated_study import START, simulated_spec
 
@@ -11,13 +12,16 @@ from ablate.report.class_difference import class_facts
 from ablate.report.context import Context
 from ablate.report.curve import curve_facts
 from ablate.report.deviation import deviation_facts, deviation_section
+from ablate.report.fold import fold_facts, fold_sentence
 from ablate.report.paper_claim import claim_facts, claim_section, post_trained
-from ablate.report.seal import gap_facts, seal_facts
+from ablate.report.seal import gap_facts, seal_facts, seal_limits
 from ablate.report.section import render
 from ablate.report.study_record import StudyRecord
 from ablate.report.version import digest_facts
 from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
+from ablate.study.plan import chain
+from ablate.study.seal import SealedEdge
 from ablate.study.spec import Margin
 
 TENTH = Context.of({"data_fraction": 0.1})
@@ -160,3 +164,37 @@ def test_declared_contrasts_stand_with_the_seal(study: StudyRecord) -> None:
     assert seal_facts(study).contrasts[0] == ("sd - ft", "sd − ft")
     assert seal_facts(study).contrasts[3] == ("lp x sd", "lp_sd − lp − sd + ft")
     assert seal_facts(study).is_sealed
+
+
+def test_the_test_fold_is_sized_and_its_rare_classes_are_marked(study: StudyRecord) -> None:
+    test = study.tables.test
+    assert test is not None
+    labels = test.labels.copy()
+    labels[:, 0] = False
+    labels[:, 1] = np.arange(len(labels)) < 9
+    silent = StudyRecord.of(replace(study.tables, test=replace(test, labels=labels)))
+    facts = fold_facts(silent)
+    assert facts is not None
+    assert (facts.n_records, facts.n_patients) == (150, len(np.unique(test.patient_id)))
+    assert [one.name for one in facts.rare] == [test.classes[1]]
+    sentence = fold_sentence(facts)
+    assert sentence.startswith("Macro scores are means over 4 classes; 1 more lack an outcome there and do not count.")
+    assert f"Fewer than 10 positives: {test.classes[1]} (9)." in sentence
+    assert fold_facts(StudyRecord.of(replace(study.tables, test=None))) is None
+
+
+def test_the_page_says_for_which_params_the_verdicts_hold(study: StudyRecord) -> None:
+    assert study.seal is not None
+    assert seal_limits(study)[0].startswith("Each arm was tuned once: the verdicts hold for the sealed params")
+    name = chain("lp", TENTH.values)
+    settled = {key: c.model_copy(update={"is_settled": True, "edges": ()}) for key, c in study.seal.chosen.items()}
+    edge = SealedEdge(name="ft_lr", end="high", value=3e-3)
+    unsettled = {"is_settled": False, "remaining_gain": 0.0041, "edges": (edge,)}
+    chosen = settled | {name: settled[name].model_copy(update=unsettled)}
+    seal = study.seal.model_copy(update={"chosen": chosen, "searches": 3})
+    assert seal_limits(replace(study, seal=seal)) == (
+        "Searches that are not settled, so that more trials may still gain: "
+        "lp with 10 % of the data (expected gain 0.0041).",
+        "Best at an end of its range, so that better may lie beyond: ft_lr = 0.003 of lp with 10 % of the data.",
+    )
+    assert seal_limits(replace(study, seal=None)) == ()
