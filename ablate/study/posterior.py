@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg, optimize
+from scipy import linalg, optimize, spatial
 
 # Mean and standard deviation of the logarithm: lengths in parts of a range, variances in parts of the scores'.
 _LENGTH_PRIOR = (math.log(1.5), 0.7)
@@ -68,7 +68,7 @@ class Posterior:
     def _kernel(
         self, one: Float[np.ndarray, "a coordinate"], other: Float[np.ndarray, "b coordinate"]
     ) -> Float[np.ndarray, "a b"]:
-        distance = np.sqrt(_squares(one / self.lengths, other / self.lengths))
+        distance = spatial.distance.cdist(one / self.lengths, other / self.lengths)
         return np.asarray(self.signal * _matern(distance))
 
 
@@ -171,10 +171,3 @@ def _matern(distance: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
 
 def _noisy(clean: Float[np.ndarray, "trial trial"], noise: float) -> Float[np.ndarray, "trial trial"]:
     return clean + (noise + _JITTER) * np.eye(len(clean))
-
-
-def _squares(
-    one: Float[np.ndarray, "a coordinate"], other: Float[np.ndarray, "b coordinate"]
-) -> Float[np.ndarray, "a b"]:
-    """Squared distances, each to the last bit that subtraction gives: close points are compared too."""
-    return np.asarray(((one[:, None, :] - other[None, :, :]) ** 2).sum(axis=2))
