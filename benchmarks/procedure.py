@@ -26,8 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ablate.stats.declaration import Declaration, default_families
-from ablate.stats.judge import judge
 from replay import distance, luckiest, search, smoothed
 from response import ARMS
 from samplers import append, lines
@@ -36,7 +34,9 @@ from surface import MARGINS, Truth, response
 
 from ablate import digest, seeds
 from ablate.stats.contrast import Verdict
+from ablate.stats.declaration import Declaration, default_families
 from ablate.stats.evaluation import evaluate
+from ablate.stats.judge import judge
 from ablate.stats.metrics import METRICS
 from ablate.study.sampler import Sampler
 from ablate.study.settlement import settle

@@ -86,7 +86,7 @@ class SearchTrials(_Frozen):
     Attributes:
         first: trials before anybody looks.
         most: trials at which it ends unsettled, which every result then says.
-        until: settled is a search whose expected remaining gain is below half the margin.
+        until: settled is a search whose expected remaining gain is below a quarter of the margin.
     """
 
     first: int = Field(default=8, ge=4, le=10_000)
@@ -438,7 +438,7 @@ def _check_budget(spec: Spec) -> None:
         raise ValueError("budget: search_trials and replicates are both 0, so there is nothing to do")
     if spec.budget.is_until_settled and "margin" not in spec.model_fields_set:
         raise ValueError(
-            "budget.search_trials: until = 'settled' ends a search at half the margin, and there is no [margin]; "
+            "budget.search_trials: until = 'settled' ends a search by the margin, and there is no [margin]; "
             "write it, such as auroc = 0.005"
         )
     if spec.budget.is_until_settled and spec.search.sampler.name == LATIN:

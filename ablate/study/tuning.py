@@ -59,7 +59,7 @@ class Tuning:
 
     @property
     def is_settled(self) -> bool:
-        """Whether more trials are expected to bring less than half the margin."""
+        """Whether more trials are expected to bring less than a quarter of the margin."""
         return self.settlement is not None and self.settlement.is_settled
 
     @property
