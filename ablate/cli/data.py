@@ -76,7 +76,7 @@ def prepare(
         emit_json(facts)
     else:
         emit_facts(facts)
-        _tell_skipped(cohort.skipped, cohort.flat_leads)
+        _tell_skipped(cohort.skipped, cohort.flat_leads, cohort.odd_leads)
 
 
 @app.command()
@@ -119,7 +119,7 @@ def info(
         console.print("not prepared yet: `ablate data prepare` does it", highlight=False)
         return
     console.print(f"prepared in {prepared['folder']}", highlight=False, soft_wrap=True)
-    _tell_skipped(prepared["skipped"], prepared["flat_leads"])
+    _tell_skipped(prepared["skipped"], prepared["flat_leads"], prepared["odd_leads"])
 
 
 @app.command()
@@ -182,6 +182,7 @@ def _prepared(source: "Source", fs_hz: int, preprocessing: str, skip_damaged: bo
         "resampled_from_hz": cohort.resampled_from_hz,
         "skipped": dict(cohort.skipped),
         "flat_leads": dict(cohort.flat_leads),
+        "odd_leads": dict(cohort.odd_leads),
     }
 
 
@@ -199,12 +200,15 @@ def _draw(source: "Source", records: Any, ecg_id: int, fs_hz: int, out: Path) ->
     console.print(f"{facts.title}\ndrawn in {out}", highlight=False, soft_wrap=True)
 
 
-def _tell_skipped(skipped: Any, flat_leads: Any) -> None:
+def _tell_skipped(skipped: Any, flat_leads: Any, odd_leads: Any) -> None:
     if skipped:
         emit([{"ecg_id": key, "reason": reason} for key, reason in skipped.items()], title="left out")
     if flat_leads:
         rows = [{"ecg_id": key, "leads": " ".join(leads)} for key, leads in flat_leads.items()]
         emit(rows, title="kept, though some leads have no signal")
+    if odd_leads:
+        rows = [{"ecg_id": key, "does not hold": ", ".join(broken)} for key, broken in odd_leads.items()]
+        emit(rows, title="kept, though limb leads contradict each other: are some swapped?")
 
 
 @contextmanager

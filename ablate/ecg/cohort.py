@@ -16,7 +16,7 @@ from ablate.ecg.source import TEST_FOLD
 from ablate.ecg.task import Classes
 from ablate.errors import DataError
 
-FORMAT = 1  # of the folder; another number is another version of ablate, and the folder is built again
+FORMAT = 2  # of the folder; another number is another version of ablate, and the folder is built again
 SIGNALS, RECORDS, STATEMENTS, SEALED, META = "signals.npy", "records.npz", "statements.npy", "sealed.npy", "meta.json"
 ARRAYS = (SIGNALS, RECORDS, STATEMENTS, SEALED)
 
@@ -33,6 +33,7 @@ class Cohort:
         resampled_from_hz: rate of the files where it is not ``fs_hz``.
         skipped: ecg_id -> why that record was left out.
         flat_leads: ecg_id -> leads without any signal; such records are kept.
+        odd_leads: ecg_id -> identities of the limb leads that do not hold, as where two are swapped; kept too.
         n_open: number of records outside the test fold: rows [0, n_open) are all that a search may see.
     """
 
@@ -47,6 +48,7 @@ class Cohort:
     classes: Classes
     skipped: Mapping[int, str]
     flat_leads: Mapping[int, tuple[str, ...]]
+    odd_leads: Mapping[int, tuple[str, ...]]
     signals: Float16[np.ndarray, "record lead sample"]
     ecg_id: Int[np.ndarray, "record"]
     patient_id: Int[np.ndarray, "record"]
@@ -77,6 +79,7 @@ def open_cohort(folder: Path) -> Cohort:
         classes=meta["classes"],
         skipped={int(key): reason for key, reason in meta["skipped"].items()},
         flat_leads={int(key): tuple(leads) for key, leads in meta["flat_leads"].items()},
+        odd_leads={int(key): tuple(broken) for key, broken in meta["odd_leads"].items()},
         signals=signals,
         ecg_id=ecg_id,
         patient_id=patient_id,

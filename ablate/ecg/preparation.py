@@ -93,7 +93,7 @@ def _build(folder: Path, source: Source, how: Preparation, n_processes: int, pro
     _clear_remains(folder)
     with atomic.folder(folder) as scratch:
         rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *how.shape))
-        read = ReadRecords({}, {}, {})
+        read = ReadRecords.none()
         for part in fill_all(Filler(rows, source, how), records.ecg_id.tolist(), n_processes=n_processes):
             read.add(part)
             if progress is not None:
@@ -156,5 +156,6 @@ def _meta(scratch: Path, source: Source, records: Records, how: Preparation, rea
         "digest": digest.of_json([source.identity(), content if source.reads_files else "", choices]),
         "skipped": {str(key): reason for key, reason in sorted(read.skipped.items())},
         "flat_leads": {str(key): leads for key, leads in sorted(read.flat_leads.items())},
+        "odd_leads": {str(key): broken for key, broken in sorted(read.odd_leads.items())},
         "files": cohort.describe_files(scratch),
     }

@@ -69,6 +69,12 @@ def test_the_one_flat_lead_is_noted_and_nothing_is_left_out(cohort):
     assert cohort.skipped == {}
 
 
+def test_limb_leads_contradict_each_other_in_a_few_records(cohort):
+    assert len(cohort.odd_leads) == 15
+    assert {2166, 14854, 18767} <= set(cohort.odd_leads)
+    assert cohort.odd_leads[18767] == ("I + III = II", "aVR + aVL + aVF = 0")
+
+
 def test_prepared_signals_are_scaled(cohort):
     rows = np.asarray(cohort.signals[::500], np.float32)
     assert np.isfinite(rows).all()

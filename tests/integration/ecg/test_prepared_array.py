@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from wfdb_folder import write_record
 
 from ablate.ecg.preparation import open_cohort, prepare, prepared_folder
 from ablate.ecg.preprocessing import ecgfounder_filter, resample, z_score
@@ -124,7 +125,7 @@ DAMAGE = {
     "sealed labels cut short": ("sealed.npy", lambda content: content[:-1]),
     "meta is no JSON": ("meta.json", lambda content: content[:100]),
     "meta changed": ("meta.json", lambda content: content.replace(b'"fs_hz": 100', b'"fs_hz": 500')),
-    "another version": ("meta.json", lambda content: content.replace(b'"format": 1', b'"format": 0')),
+    "another version": ("meta.json", lambda content: content.replace(b'"format": 2', b'"format": 0')),
 }
 
 
@@ -198,8 +199,6 @@ def test_nobody_else_may_read_the_test_folds_labels(pristine, tmp_path):
 
 
 def test_flat_leads_are_kept_and_noted_flat_records_are_damaged(ptbxl, tmp_path):
-    from wfdb_folder import write_record
-
     signal = Synthetic(40, 5).read(7, 100)
     signal[[2, 9]] = 0
     write_record(ptbxl / "records100/00000/00007_lr", signal, 100)
@@ -210,6 +209,22 @@ def test_flat_leads_are_kept_and_noted_flat_records_are_damaged(ptbxl, tmp_path)
     write_record(ptbxl / "records100/00000/00007_lr", np.full_like(signal, 0.2), 100)
     with pytest.raises(DataError, match="record 7 is flat in every lead"):
         prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays")
+
+
+@pytest.mark.parametrize(
+    ("order", "broken"),
+    [
+        ((1, 0, 2, 3, 4, 5), ("I + III = II",)),
+        ((0, 2, 1, 3, 4, 5), ("I + III = II",)),
+        ((0, 1, 3, 2, 4, 5), ("I + III = II", "aVR + aVL + aVF = 0")),
+    ],
+)
+def test_swapped_limb_leads_are_noted(ptbxl, tmp_path, order, broken):
+    signal = Synthetic(40, 5).read(7, 100)
+    write_record(ptbxl / "records100/00000/00007_lr", signal[[*order, *range(6, 12)]], 100)
+    cohort = open_cohort(prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays"))
+    assert cohort.odd_leads == {7: broken}
+    assert 7 in cohort.ecg_id
 
 
 def test_all_records_damaged_is_an_error(ptbxl, tmp_path):
