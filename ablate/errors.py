@@ -14,6 +14,7 @@
         ├── Diverged        loss or scores are not finite
         ├── OutOfMemory     the device or the machine has too little memory
         └── TrainerLost     the trainer process died or hung
+            └── TrainerKilled   it was killed from outside, which is not the trial's fault
 
 A message names the file, the key, the value, what was expected and what to do. Errors of other libraries are mapped
 once, where they enter, with ``raise ... from``. The command line catches ``AblateError`` only, so a bug keeps its
@@ -92,3 +93,7 @@ class OutOfMemory(TrialError):
 
 class TrainerLost(TrialError):
     """The trainer process died or made no progress for too long."""
+
+
+class TrainerKilled(TrainerLost):
+    """The trainer process was killed from outside, which is not the trial's fault."""

@@ -43,6 +43,7 @@ MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Go on with oth
 PILOTING = "pilot: how many trainers should share a device?"
 _SOME_FAILED = 1
 _INTERRUPTED = 130
+_UNFILLED = {"failed": "failed", "were cancelled": "cancelled"}
 
 
 def register(app: typer.Typer) -> None:
@@ -257,7 +258,7 @@ def _complain(statuses: "Sequence[AgentStatus]") -> None:
 
 
 def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> None:
-    """Say what came out; exit status 1 where slots have failed."""
+    """Say what came out; exit status 1 where slots have failed or were cancelled."""
     from ablate.cli.summary import show_summary, summary_document
     from ablate.report.evidence import weigh
     from ablate.report.summary import summary
@@ -276,10 +277,10 @@ def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> No
     if blocked := _obstacles(store, spec):
         stderr.print(f"{spec.name}: not sealed; {'; '.join(blocked)}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(_SOME_FAILED)
-    if counts.of(SlotState.FAILED):
-        stderr.print(
-            f"{spec.name}: {counts.of(SlotState.FAILED)} slots failed; ablate status --study {spec.name} says why"
-        )
+    unfilled = {word: n for word, state in _UNFILLED.items() if (n := counts.of(SlotState(state)))}
+    if unfilled:
+        said = ", ".join(f"{n} slots {word}" for word, n in unfilled.items())
+        stderr.print(f"{spec.name}: {said}; ablate status --study {spec.name} says why, ablate retry tries them again")
         raise typer.Exit(_SOME_FAILED)
 
 

@@ -143,8 +143,9 @@ _POINT = """
 
 _END = f"""
 WITH held AS (
-    SELECT a.slot_id, a.token, {_POINT} AS point FROM ablate_attempt a LEFT JOIN ablate_lease l USING (slot_id, token)
-    WHERE a.nonce = :nonce
+    SELECT l.slot_id, l.token, {_POINT} AS point
+    FROM (SELECT a.slot_id, a.token, coalesce(CAST(:progress AS json), o.progress) AS progress
+          FROM ablate_attempt a LEFT JOIN ablate_lease o USING (slot_id, token) WHERE a.nonce = :nonce) l
 ), hit AS (
     UPDATE ablate_slot s
     SET failures = s.failures + :counts, stale = true,
@@ -287,7 +288,7 @@ class Leases(StoreAccess):
         if not rows and self._ending(claim, "done") is None:
             raise self._lost(claim, "its result is dropped")
 
-    def fail(self, claim: Claim, kind: str, message: str) -> SlotState:
+    def fail(self, claim: Claim, kind: str, message: str, progress: Progress | None = None) -> SlotState:
         """End an attempt by failure; gives FAILED, or WAITING when it will be tried again.
 
         Args:
@@ -296,14 +297,16 @@ class Leases(StoreAccess):
                 study's max_attempts; others ("killed", "preempted", "machine_lost", ...) are losses, of which the
                 slot bears ``MAX_LOSSES`` in a row without coming further.
             message: for people.
+            progress: how far the attempt had come, where the last renewal did not say so.
 
         Raises:
             LeaseLost: the attempt was ended by somebody else.
         """
         is_counted = kind in COUNTED
         return self._end(
-            claim, outcome=kind, message=message, reason=f"{kind}: {message}", counts=int(is_counted),
-            lost=int(not is_counted), final=kind in FINAL, backoff_s=_BACKOFF_S if is_counted else 0.0,
+            claim, progress=progress, outcome=kind, message=message, reason=f"{kind}: {message}",
+            counts=int(is_counted), lost=int(not is_counted), final=kind in FINAL,
+            backoff_s=_BACKOFF_S if is_counted else 0.0,
         )  # fmt: skip
 
     def release(self, claim: Claim, reason: str) -> None:
@@ -318,9 +321,10 @@ class Leases(StoreAccess):
         """Take back the slots whose leases ran out; gives their number."""
         return len(self.database.rows(_REAP, study=self._study_id(name), max_losses=MAX_LOSSES))
 
-    def _end(self, claim: Claim, **values: Any) -> SlotState:
+    def _end(self, claim: Claim, *, progress: Progress | None = None, **values: Any) -> SlotState:
+        text = None if progress is None else to_json(progress.document())
         limits = {"max_losses": MAX_LOSSES, "max_backoff_s": _MAX_BACKOFF_S, "jitter": random.uniform(0.5, 1.0)}  # noqa: S311
-        rows = self.database.rows(_END, **of_claim(claim), **limits, **values)
+        rows = self.database.rows(_END, **of_claim(claim), **limits, **values, progress=text)
         state = rows[0].state if rows else self._ending(claim, values["outcome"])
         if state is None:
             raise self._lost(claim, "its end is not recorded")

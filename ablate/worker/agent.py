@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from ablate import errors
-from ablate.errors import AblateError, LaunchError, OutOfMemory, TrialError
+from ablate.errors import AblateError, LaunchError, OutOfMemory, TrainerKilled, TrialError
 from ablate.study.spec import Spec
 from ablate.train.params import Params
 from ablate.worker.agent_options import AgentOptions, Ending
@@ -193,7 +193,7 @@ class Agent:
                 self._on(message)
         except TrialError as error:  # the trainer has died
             if self._trial is not None:
-                self._on_failure(error, counted_as="crashed")
+                self._on_failure(error, counted_as="killed" if isinstance(error, TrainerKilled) else "crashed")
 
     def _on(self, message: FromTrainer) -> None:
         trial = self._trial

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import DataError, LeaseLost
+from ablate.outcome import Progress
 from ablate.store.artifact import TEST_FOLD
 from ablate.store.slot import Claim
 from ablate.store.store import Store
@@ -17,11 +18,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fail:
-    """The attempt ended badly; ``kind`` decides whether it counts, see ``store.slot``."""
+    """The attempt ended badly, as far as ``progress``; ``kind`` decides whether it counts, see ``store.slot``."""
 
     claim: Claim
     kind: str
     message: str
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ class Outbox:
                     self._store.finish(claim, outcome)
                 case Reuse(claim, twin_id):
                     self._store.reuse(claim, twin_id)
-                case Fail(claim, kind, message):
-                    self._store.fail(claim, kind, message)
+                case Fail(claim, kind, message, progress):
+                    self._store.fail(claim, kind, message, progress)
                 case Release(claim, reason):
                     self._store.release(claim, reason)
             taken = True

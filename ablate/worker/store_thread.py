@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.errors import LeaseLost, StoreError, StoreUnavailable
 from ablate.outcome import Progress
@@ -112,6 +112,8 @@ class StoreThread:
 
     def tell(self, telling: Telling) -> None:
         """Tell the store how a slot ended; a result is safe on disk when this returns."""
+        if isinstance(telling, Fail) and (held := self._held.get(telling.claim.slot.id)) is not None:
+            telling = replace(telling, progress=held.progress)
         self._outbox.put(telling)
         self._mend_at = 0.0
         self._called.set()

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ablate.errors import LaunchError, OutOfMemory, TrainerLost, TrialError
+from ablate.errors import LaunchError, OutOfMemory, TrainerKilled, TrainerLost, TrialError
 from ablate.worker.fork_server import Child, ForkServer
 from ablate.worker.message import FromTrainer, Halt, Ready, TrialRequest, Unusable
 
 ENTRY = "ablate.worker.trainer:main"
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # a trial's own fault are others
 _STILLBORN = 3  # trainers in a row that died before they were ready: this machine cannot have one
 _FATE_S = 2.0  # how long after the end of its connection a trainer's exit status may take
 
@@ -80,7 +81,7 @@ class TrainerProcess:
         """What the trainer has said since the last time.
 
         Raises:
-            TrainerLost: it has died; the next ``start`` makes another.
+            TrainerLost: it has died, or was killed; the next ``start`` makes another.
             OutOfMemory: it was killed, and the kernel has killed for memory meanwhile.
         """
         while self._child is not None:
@@ -144,7 +145,8 @@ class TrainerProcess:
         if code == -signal.SIGKILL and _oom_kills() > self._n_oom_kills:
             return OutOfMemory(f"trainer process {child.pid} was killed by the kernel: the machine ran out of memory")
         if code is not None and code < 0:
-            return TrainerLost(f"trainer process {child.pid} was killed by {signal.Signals(-code).name}")
+            kind = TrainerKilled if -code in _FROM_OUTSIDE else TrainerLost
+            return kind(f"trainer process {child.pid} was killed by {signal.Signals(-code).name}")
         return TrainerLost(f"trainer process {child.pid} ended with status {'unknown' if code is None else code}")
 
 

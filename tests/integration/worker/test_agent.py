@@ -139,9 +139,10 @@ def test_killed_trainer_is_replaced_and_its_slot_tried_again(make_workplace):
     workplace = make_workplace(replicates=0)
     workplace.agent("dying").serve()
     assert set(workplace.states().values()) == {"done"}
-    crashed = [message for outcome, message in workplace.attempts() if outcome == "crashed"]
-    assert len(crashed) == 4
-    assert all("killed by SIGKILL" in message for message in crashed)
+    killed = [message for outcome, message in workplace.attempts() if outcome == "killed"]
+    assert len(killed) == 4
+    assert all("killed by SIGKILL" in message for message in killed)
+    assert [slot.failures for slot in workplace.store.slots("s")] == [0] * 4  # nobody's fault
 
 
 def test_trainer_that_hangs_is_killed_and_its_slot_tried_again(make_workplace):
