@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy import linalg, optimize, spatial
 
 # Mean and standard deviation of the logarithm: lengths in parts of a range, variances in parts of the scores'.
-_LENGTH_PRIOR = (math.log(1.5), 0.7)
+_LENGTH_PRIOR = (0.0, 0.7)
 _SIGNAL_PRIOR = (math.log(3.0), 1.0)
 _NOISE_PRIOR = (math.log(0.1), 1.0)
 _LEAST_NOISE = 1e-4
