@@ -30,7 +30,7 @@ class SealedChoice(_Sealed):
         score: the validation score that chose it; None where nothing was searched.
         n_trials: finished search trials that it was chosen from.
         remaining_gain: what more trials were expected to bring; None where too few told.
-        is_settled: whether that is less than half the margin; None where the seal does not say.
+        is_settled: whether that is less than a quarter of the margin; None where the seal does not say.
     """
 
     params: dict[str, Any]

@@ -29,6 +29,7 @@ def spec_document(name="s", **budget):
         "space": {"drop_path_rate": {"low": 0.0, "high": 0.5}},
         "arms": {"ft": {"drop_path_rate": 0.0}, "sd": {}},
         "budget": {"search_trials": 2, "replicates": 1, "generation": 1} | budget,
+        "margin": {"auroc": 0.005},
     }
 
 

@@ -1,8 +1,10 @@
 """Trainers that train nothing: each speaks as a real one does, over the same pipe, and misbehaves in its own way."""
 
+import math
 import os
 import signal
 import time
+from dataclasses import replace
 
 from sample_outcome import progress, result
 
@@ -123,7 +125,16 @@ def _talkative(request, connection):
     return filled(request)
 
 
+def _responding(request, _):
+    """A result that follows from the params, with several summits along the range of drop_path_rate."""
+    score = 0.8 + 0.1 * math.sin(25 * request.params["drop_path_rate"])
+    answer = filled(request)
+    return replace(answer, outcome=replace(answer.outcome, scores={"val_auroc": score, "val_auprc": score}))
+
+
 recognising = answering(_recognising)
+responding = answering(_responding)
+sd_diverging = answering(lambda request, _: _diverged(request) if "/sd/" in request.key else filled(request))
 filling = answering(lambda request, _: filled(request))
 short_of_memory = answering(_short_of_memory)
 without_memory = answering(_without_memory)

@@ -127,14 +127,6 @@ def test_divergence_fails_its_slot_and_the_study_goes_on(make_workplace):
     assert ("diverged", "loss is nan") in workplace.attempts()
 
 
-def test_arm_without_any_finished_trial_is_not_confirmed_and_says_why(workplace):
-    workplace.agent("diverging", phases=("search",)).serve()
-    workplace.agent().serve()
-    failed = [slot for slot in workplace.store.slots("s") if slot.phase == "confirm"]
-    assert {str(slot.state) for slot in failed} == {"failed"}
-    assert all("every search trial failed" in slot.reason for slot in failed)
-
-
 def test_killed_trainer_is_replaced_and_its_slot_tried_again(make_workplace):
     workplace = make_workplace(replicates=0)
     workplace.agent("dying").serve()
