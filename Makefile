@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-cluster test-slow lint docs chaos fuzz bench clean
+.PHONY: run test test-cluster test-slow lint docs attack chaos fuzz bench clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
 	$(BIN)/ablate run --study sd_vs_lp --workers 4
@@ -28,6 +28,9 @@ lint: $(VENV)/.tested
 docs: $(VENV)/.installed  ## what is generated: the reference of study files and of commands
 	$(BIN)/python docs/study_file.py
 	$(BIN)/python docs/commands.py
+
+attack: $(VENV)/.tested  ## every attack on store, files and processes, also those that take longer
+	$(BIN)/python -m pytest tests/attack -m "slow or not slow"
 
 chaos: $(VENV)/.tested  ## thirty faults in each of twenty studies; none may lose or change a result
 	$(BIN)/python -m pytest tests/acceptance/test_chaos.py -m "slow or not slow" --chaos-seeds 20

@@ -12,8 +12,8 @@ OPENING = """# Commands
 
 *Written by `python docs/commands.py` from the command line itself; do not edit it by hand.*
 
-Exit status: 0 done, 1 some trials failed or something is missing, 2 study file or command line, 3 data or checkpoint,
-4 store, 5 launching. Commands that print tables take `--json`.
+Exit status: 0 done, 1 slots failed or were cancelled or something is missing, 2 study file or command line, 3 data or
+checkpoint, 4 store, 5 launching. Commands that print tables take `--json`.
 
 | variable | names |
 |---|---|
