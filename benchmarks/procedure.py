@@ -218,13 +218,13 @@ class Laboratory:
 
     def __init__(self, study: str, folder: Path, *, data_dir: Path | None, overrides: Sequence[str]) -> None:
         import torch  # noqa: PLC0415
-        from ablate.train.feature import FeatureCache  # noqa: PLC0415
 
         from ablate.ecg.preparation import open_cohort  # noqa: PLC0415
         from ablate.ecg.split import load_task  # noqa: PLC0415
         from ablate.study.cohort import prepare_cohort  # noqa: PLC0415
         from ablate.study.file import load_spec  # noqa: PLC0415
         from ablate.study.plan import contexts  # noqa: PLC0415
+        from ablate.train.feature_cache import FeatureCache  # noqa: PLC0415
 
         torch.set_num_threads(1)
         self.spec = load_spec(study, overrides=list(overrides))

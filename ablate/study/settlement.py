@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
@@ -18,6 +18,7 @@ from ablate.domain import Domain, Scalar
 from ablate.study.posterior import Posterior, fits, mean_of
 
 SETTLED_SHARE = 0.25  # of the margin; what truly remains is up to twice what is expected, see benchmarks/samplers.md
+_MOST_TRIALS = 192
 LEAST_TRIALS = 4  # fewer say nothing about how much is left
 _N_SPREAD, _N_NEAR, _N_DRAWS, _N_POSTERIORS = 256, 96, 256, 8
 _EDGE_SHARE = 0.2  # of a range: how far inside of an end the score must be clearly lower
@@ -90,6 +91,8 @@ def _settled(
     searched: Mapping[str, Domain],
     margin: float,
 ) -> Settlement:
+    kept = telling(scores)
+    history, scores = [history[place] for place in kept], scores[kept]
     bend, finite = bend_of(scores, margin)
     tried = np.array([encoded(params, searched) for params, _ in history])
     posteriors = fits(tried, bend.bent(finite), n=_N_POSTERIORS, seed=0)
@@ -131,6 +134,19 @@ def bend_of(scores: Float[np.ndarray, "trial"], margin: float) -> tuple[Bend, Fl
     finite = scores[np.isfinite(scores)]
     bend = Bend(float(finite.max()), _BEND_MARGINS * margin)
     return bend, np.where(np.isfinite(scores), scores, finite.min() - bend.scale)
+
+
+def telling(scores: Float[np.ndarray, "trial"]) -> Int[np.ndarray, "kept"]:
+    """Places of the trials that a posterior is fitted to: all, or of very many the best and some of the others.
+
+    Its cost grows with the third power of their number, and trials far from the best say little about the best.
+    """
+    if len(scores) <= _MOST_TRIALS:
+        return np.arange(len(scores))
+    order = np.argsort(-scores, kind="stable")
+    half = _MOST_TRIALS // 2
+    others = order[half:][np.linspace(0, len(order) - half - 1, half).astype(int)]
+    return np.sort(np.concatenate([order[:half], others]))
 
 
 def encoded(params: Mapping[str, Any], searched: Mapping[str, Domain]) -> Float[np.ndarray, "coordinate"]:

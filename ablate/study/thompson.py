@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ablate.domain import Domain, Scalar
 from ablate.study.posterior import fits, mean_of
-from ablate.study.settlement import bend_of, encoded, share
+from ablate.study.settlement import bend_of, encoded, share, telling
 
 _N_ANYWHERE, _N_NEAR, _N_BEST, _NEAR_SD = 256, 256, 8, 0.1
 
@@ -37,6 +37,8 @@ def drawn(
         margin: of equivalence, in the unit of the score.
     """
     with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
+        scores = np.array([score for _, score in history], dtype=float)
+        history = [history[place] for place in telling(scores)]
         tried = np.array([encoded(params, searched) for params, _ in history])
         bend, scores = bend_of(np.array([score for _, score in history], dtype=float), margin)
         posteriors = fits(tried, bend.bent(scores), n=n, seed=seed)

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import qmc
 
 from ablate.domain import Domain
-from ablate.study.settlement import SETTLED_SHARE, Edge, settle
+from ablate.study.settlement import SETTLED_SHARE, Edge, settle, telling
 
 MARGIN = 0.005
 RATE = Domain(name="ft_lr", low=1e-4, high=1e-2, log=True)
@@ -128,6 +128,15 @@ def test_a_trial_tried_again_with_another_seed_counts_twice() -> None:
     trials = history(24, noise=0.002)
     again = [(dict(params), score - 0.004) for params, score in sorted(trials, key=lambda trial: -trial[1])[:1]]
     assert settle([*trials, *again], SPACE, MARGIN).score < settle(trials, SPACE, MARGIN).score
+
+
+def test_very_many_trials_are_told_by_the_best_and_some_of_the_others() -> None:
+    trials = history(128) * 8
+    scores = np.array([score for _, score in trials]) + np.linspace(0, 1e-3, len(trials))
+    kept = telling(scores)
+    assert len(set(kept.tolist())) == len(kept) < 200
+    assert set(np.argsort(-scores)[:50].tolist()) <= set(kept.tolist())
+    assert telling(scores[:100]).tolist() == list(range(100))
 
 
 def test_equal_histories_give_equal_bits() -> None:
