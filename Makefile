@@ -7,8 +7,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 .PHONY: run test test-cluster test-slow lint docs attack chaos fuzz bench clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
-	$(BIN)/ablate run --study sd_vs_lp --workers 4
-	$(BIN)/ablate report --study sd_vs_lp
+	$(BIN)/ablate run sd_vs_lp --workers 4
+	$(BIN)/ablate report sd_vs_lp
 
 test: $(VENV)/.tested lint  ## everything that CI runs, in two processes that share the files of tests
 	$(BIN)/python -m pytest -m "not slow and not cluster" --numprocesses 2 --dist loadgroup --no-loadscope-reorder

@@ -1,6 +1,7 @@
 """Every error that a user can cause or meet, grouped by who acts on it.
 
     AblateError
+    ├── OptionError         who typed the command: an option or argument cannot be used            exit 2
     ├── SpecError           author of the study: the study file or an override is wrong            exit 2
     ├── DataError           who keeps the data: records, metadata, prepared arrays, disk space     exit 3
     │   └── SealedError     code that reads the test fold before or outside a confirmation
@@ -29,6 +30,12 @@ class AblateError(Exception):
 
     def __str__(self) -> str:
         return " ".join(super().__str__().split())  # what a file or another library says may hold several
+
+
+class OptionError(AblateError):
+    """An option or an argument of a command cannot be used."""
+
+    exit_status = 2
 
 
 class SpecError(AblateError):

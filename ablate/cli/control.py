@@ -4,8 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.option import JsonOption, StorageOption, StudyOption, open_store, study_name
-from ablate.cli.output import console, emit_json, stderr
+from ablate.cli.option import (
+    JsonOption,
+    StorageOption,
+    StudyArgument,
+    StudyOption,
+    open_store,
+    study_name,
+)
+from ablate.cli.output import emit_json, emit_list, say, stderr
 from ablate.errors import StoreError
 
 if TYPE_CHECKING:
@@ -21,53 +28,65 @@ def register(app: typer.Typer) -> None:
     app.command("seal")(seal)
 
 
-def stop(study: StudyOption, storage: StorageOption = None) -> None:
+def stop(study: StudyArgument = None, storage: StorageOption = None, study_option: StudyOption = None) -> None:
     """Ask every agent of a study to checkpoint its trial and end; ``ablate run`` goes on from there."""
-    open_store(storage).request_stop(study_name(study))
-    console.print(f"{study_name(study)}: agents are asked to stop; they checkpoint first")
+    name = study_name(study, study_option)
+    open_store(storage).request_stop(name)
+    say(f"{name}: agents are asked to stop; they checkpoint first")
 
 
-def retry(study: StudyOption, storage: StorageOption = None) -> None:
+def retry(study: StudyArgument = None, storage: StorageOption = None, study_option: StudyOption = None) -> None:
     """Give failed and cancelled slots new attempts."""
-    n = open_store(storage).retry_failed(study_name(study))
-    console.print(f"{study_name(study)}: {n} slots wait for another attempt")
+    name = study_name(study, study_option)
+    say(f"{name}: {open_store(storage).retry_failed(name)} slots wait for another attempt")
 
 
-def cancel(study: StudyOption, storage: StorageOption = None) -> None:
+def cancel(study: StudyArgument = None, storage: StorageOption = None, study_option: StudyOption = None) -> None:
     """Give up every unfinished slot, also those being filled; ``ablate retry`` puts them back."""
-    n = open_store(storage).cancel(study_name(study))
-    console.print(f"{study_name(study)}: {n} slots cancelled")
+    name = study_name(study, study_option)
+    say(f"{name}: {open_store(storage).cancel(name)} slots cancelled")
 
 
 def seal(
-    study: StudyOption,
+    study: StudyArgument = None,
     storage: StorageOption = None,
     accept_incomplete: Annotated[
         bool, typer.Option("--accept-incomplete", help="Though search trials failed or were cancelled.")
     ] = False,
     as_json: JsonOption = False,
+    study_option: StudyOption = None,
 ) -> None:
     """Seal a study whose search is over; print what is sealed. A complete search is sealed by itself."""
+    from ablate.cli.wording import context_words
     from ablate.study.confirmation import Step, advance, seal_incomplete
+    from ablate.study.plan import chain, contexts
     from ablate.study.spec import Spec
 
-    store, name = open_store(storage), study_name(study)
+    store, name = open_store(storage), study_name(study, study_option)
     spec = Spec.from_document(store.study(name).spec)
     if advance(store, spec) is Step.BLOCKED:
         _show_searches(store, spec)
         if not accept_incomplete:
             raise StoreError(
-                f"{name}: its search is incomplete; `ablate retry`, or seal it so with --accept-incomplete"
+                f"{name}: its search is incomplete; `ablate retry {name}`, or seal it so with --accept-incomplete"
             )
         seal_incomplete(store, spec)
     sealed = store.study(name).seal
     if sealed is None:
-        raise StoreError(f"{name}: cannot be sealed before its search is over; see `ablate status --study {name}`")
+        raise StoreError(f"{name}: cannot be sealed before its search is over; see `ablate status {name}`")
     if as_json:
         emit_json(sealed)
         return
+    places = {chain(arm, context): (arm, context) for context in contexts(spec) for arm in spec.arms}
+    rows = []
     for place, choice in sealed["chosen"].items():
-        console.print(f"{place}: {choice['params']}", highlight=False, soft_wrap=True)
+        arm, context = places[place]
+        score = "-" if choice["score"] is None else f"{choice['score']:.4f}"
+        params = ", ".join(f"{key} {_number(value)}" for key, value in choice["params"].items())
+        rows.append(
+            {"arm": spec.title(arm), "context": context_words(context) or "-", "score": score, "params": params}
+        )
+    emit_list(rows)
 
 
 def _show_searches(store: "Store", spec: "Spec") -> None:
@@ -77,4 +96,8 @@ def _show_searches(store: "Store", spec: "Spec") -> None:
     for one in tunings(store, spec, store.slots(spec.name)):
         whole = sum(past.is_whole for past in one.history)
         line = f"{one.place}: {whole} of {one.n_planned} search trials ran to their end, {one.n_missing} are missing"
-        stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line, to=stderr)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -85,7 +85,7 @@ def check_python() -> Iterator[Finding]:
 
 def check_torch() -> Iterator[Finding]:
     """torch, what it can compute on, and whether it agrees with the driver about the devices."""
-    from ablate.launch.device import visible_devices
+    from ablate.worker.device import visible_devices
 
     try:
         import torch

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-
-from ablate.errors import LaunchError
+from ablate.errors import OptionError
 
 if TYPE_CHECKING:
     from ablate.launch.launcher import Launcher
@@ -54,39 +52,42 @@ def engine(name: str, *, named: dict[str, Any], pairs: Sequence[str]) -> Engine 
         pairs: ``key=value`` for the engine's other options.
 
     Raises:
-        LaunchError: no such engine, or an option that it has not.
+        OptionError: no such engine, or an option that it has not.
+        LaunchError: options that do not fit together.
     """
     given = {key: value for key, value in named.items() if value is not None}
     if name == LOCAL:
         if given or pairs:
-            raise LaunchError(f"--launcher local: has no {next(iter([*given, *pairs]))}; choose {', '.join(_ENGINES)}")
+            raise OptionError(f"--launcher local: has no {next(iter([*given, *pairs]))}; choose {', '.join(_ENGINES)}")
         return None
     if name not in _ENGINES:
-        raise LaunchError(f"--launcher {name}: expected {', '.join([LOCAL, *_ENGINES])}")
+        raise OptionError(f"--launcher {name}: expected {', '.join([LOCAL, *_ENGINES])}")
     kind = _named(_ENGINES[name][0])
     types = get_type_hints(kind)
     given |= dict(_parsed(name, pair, types) for pair in pairs)
     for key in given:
         if key not in types:
-            raise LaunchError(f"--launcher {name}: has no option {key}; there are: {', '.join(types)}")
+            raise OptionError(f"--launcher {name}: has no option {key}; there are: {', '.join(types)}")
     try:
         return Engine(name, kind(**given))
     except TypeError as error:
         missing = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
-        raise LaunchError(f"--launcher {name}: needs --option {missing[0]}=…") from error
+        raise OptionError(f"--launcher {name}: needs --option {missing[0]}=…") from error
 
 
 def _parsed(name: str, pair: str, types: dict[str, Any]) -> tuple[str, Any]:
+    from pydantic import TypeAdapter, ValidationError
+
     key, equals, text = pair.partition("=")
     if not equals:
-        raise LaunchError(f"--option {pair}: expected key=value, of {', '.join(types)}")
+        raise OptionError(f"--option {pair}: expected key=value, of {', '.join(types)}")
     kind = types.get(key, str)
     value = os.path.expandvars(text)
     try:
         return key, TypeAdapter(kind).validate_python(tuple(value.split(";")) if get_origin(kind) is tuple else value)
     except ValidationError as error:
         said = error.errors()[0]["msg"]
-        raise LaunchError(f"--launcher {name}: {key} = {text!r}: {said}; mend --option {key}") from error
+        raise OptionError(f"--launcher {name}: {key} = {text!r}: {said}; mend --option {key}") from error
 
 
 def _named(place: str) -> Any:

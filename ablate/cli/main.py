@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
-from ablate.cli import control, data, doctor, encoder, packing, plan, report, run, status, storage
+from ablate.cli import control, data, doctor, encoder, packing, plan, report, run, status, storage, study
 from ablate.cli.output import stderr
 from ablate.errors import AblateError
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="ablate",
     help="Finds out which part of a post-training recipe matters.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -27,7 +29,7 @@ for group, text in (
 ):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2], help=text)
 
-for commands in (run, packing, status, report, plan, control, doctor):
+for commands in (study, plan, run, status, report, control, packing, doctor):
     commands.register(app)
 
 
@@ -46,10 +48,12 @@ def _options(
 def main() -> None:
     """Entry point of the console script; exits with the status that ``errors`` documents."""
     try:
-        app()
+        app(prog_name="ablate")
     except AblateError as error:
         stderr.print(f"ablate: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as in `ablate status | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

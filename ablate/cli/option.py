@@ -1,21 +1,39 @@
 """Options that several commands share, and what they stand for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablate import settings
+from ablate.cli.completion import complete_set, complete_study
+from ablate.errors import OptionError, SpecError
 
 if TYPE_CHECKING:
     from ablate.store.store import Store
+    from ablate.study.spec import Spec
 
-StudyOption = Annotated[str, typer.Option("--study", help="A name in studies/, or the path of a study file.")]
+StudyArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STUDY",
+        help="A name in studies/ or in the store, or the path of a study file.",
+        show_default=False,
+        autocompletion=complete_study,
+    ),
+]
+StudyOption = Annotated[
+    str | None, typer.Option("--study", help="The same by an option.", autocompletion=complete_study)
+]
 StorageOption = Annotated[
     str | None, typer.Option("--storage", help="Address of a Postgres; ABLATE_STORAGE; by default a managed one.")
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of PTB-XL; ABLATE_DATA.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value; makes another study with its own name.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value; makes another study with its own name.", autocompletion=complete_set),
+]
 SkipOption = Annotated[bool, typer.Option("--skip-damaged", help="Leave damaged records out; they are counted.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the outcome only.")]
@@ -47,6 +65,45 @@ def open_store(given: str | None) -> "Store":
     return store
 
 
-def study_name(study: str) -> str:
-    """Name under which the store knows what ``--study`` gave: a path stands for its file's stem."""
+def named_study(argument: str | None, option: str | None) -> str:
+    """The study that was named, by position or by ``--study``.
+
+    Raises:
+        OptionError: there is none, or there are two.
+    """
+    if argument and option and argument != option:
+        raise OptionError(f"{argument} and --study {option}: name one study")
+    study = argument or option
+    if not study:
+        names = ", ".join(complete_study(""))
+        raise OptionError(
+            f"which study? Give its name or its file; there are: {names or 'none here, see `ablate init`'}"
+        )
+    return study
+
+
+def study_name(argument: str | None, option: str | None) -> str:
+    """Name under which the store knows the study that was named: a path stands for its file's stem."""
+    study = named_study(argument, option)
     return Path(study).stem if study.endswith(".toml") else study
+
+
+def spec_of(study: str, overrides: Sequence[str], storage: str | None) -> "Spec":
+    """The spec of a study file, or of a study that only the store knows.
+
+    Raises:
+        SpecError: neither has such a study, or its file cannot be used.
+    """
+    from ablate.study.file import find_study, load_spec
+    from ablate.study.spec import Spec
+
+    try:
+        find_study(study)
+    except SpecError:
+        if study.endswith(".toml") or overrides:
+            raise
+        store = open_store(storage)
+        if study not in store.studies():
+            raise
+        return Spec.from_document(store.study(study).spec)
+    return load_spec(study, overrides=overrides)

@@ -4,13 +4,48 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
 
-console = Console()
-stderr = Console(stderr=True)
+
+_SHORT_CELL = 20  # characters that are never wrapped
+
+
+class _LateConsole:
+    """A console of rich that is made when it is first used: `ablate -h` need not wait for it."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._console: Console | None = None
+
+    @property
+    def _made(self) -> "Console":
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(**self._options)
+        return self._console
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+    def __enter__(self) -> "Console":
+        return self._made.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self._made.__exit__(*raised)
+
+
+console = cast("Console", _LateConsole())
+stderr = cast("Console", _LateConsole(stderr=True))
+
+
+def say(*lines: str, to: "Console" = console) -> None:
+    """Print lines for people as they are; a terminal wraps what is too long."""
+    for line in lines:
+        to.print(line, markup=False, highlight=False, soft_wrap=not to.is_terminal)
 
 
 def emit(rows: Sequence[Mapping[str, Any]], *, title: str = "", as_json: bool = False) -> None:
@@ -20,11 +55,40 @@ def emit(rows: Sequence[Mapping[str, Any]], *, title: str = "", as_json: bool = 
         return
     if title:
         console.print(title, highlight=False)  # a table's own title is broken at the table's width
+    from rich.table import Table
+
     table = Table(header_style="bold")
     for name in rows[0] if rows else ():
         table.add_column(name.replace("_", " "), justify="right" if _is_number(rows[0][name]) else "left")
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
+    console.print(table)
+
+
+def emit_list(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print ``rows``, equal keys in each, for people: a table, or below each other where it is too narrow for one.
+
+    Only long cells are wrapped, at words.
+    """
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [{name.replace("_", " "): _text(value) for name, value in row.items()} for row in rows]
+    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in (cells[0] if cells else ())}
+    if sum(min(width, _SHORT_CELL) + 2 for width in widths.values()) > console.width:
+        for row in cells:
+            (_, title), *others = row.items()
+            console.print(Text(title))
+            told = ", ".join(f"{name} {value}" for name, value in others if value)
+            console.print(Padding(Text(told), (0, 0, 0, 4)))
+        return
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for name, key in zip(widths, rows[0] if rows else (), strict=True):
+        justify: Literal["left", "right"] = "right" if _is_number(rows[0][key]) else "left"
+        table.add_column(name, no_wrap=widths[name] <= _SHORT_CELL, justify=justify, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
 
 

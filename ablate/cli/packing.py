@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.option import DataOption, JsonOption, SetOption, StorageOption, StudyOption, open_store
+from ablate.cli.option import (
+    DataOption,
+    JsonOption,
+    SetOption,
+    StorageOption,
+    StudyArgument,
+    StudyOption,
+    named_study,
+    open_store,
+    spec_of,
+)
 from ablate.cli.output import console, emit, emit_json
 from ablate.cli.run import PILOTING, prepare_records, register_study, use_data
 
@@ -25,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def packing(
-    study: StudyOption,
+    study: StudyArgument = None,
     data: DataOption = None,
     set_: SetOption = None,
     storage: StorageOption = None,
@@ -33,15 +43,15 @@ def packing(
     most: MostOption = None,
     seconds: Annotated[float, typer.Option(min=1, help="For which each number of trainers is measured.")] = 8.0,
     as_json: JsonOption = False,
+    study_option: StudyOption = None,
 ) -> None:
     """Measure how many trainers should share a device; `ablate run` without --workers takes the answer."""
-    from ablate.launch.device import deal, visible_devices
     from ablate.launch.packing import cores_for, packing_of
-    from ablate.study.file import load_spec
+    from ablate.worker.device import deal, visible_devices
 
     use_data(data)
-    spec = load_spec(study, overrides=set_ or ())
     (where,) = deal(1, device=device)
+    spec = spec_of(named_study(study, study_option), set_ or (), storage)
     store = open_store(storage)
     register_study(store, spec)
     cohort = prepare_records(spec, quiet=as_json)

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate import settings
-from ablate.cli.option import DataOption, JsonOption, SetOption, StorageOption, StudyOption, open_store
+from ablate.cli.option import (
+    DataOption,
+    JsonOption,
+    SetOption,
+    StorageOption,
+    StudyArgument,
+    StudyOption,
+    named_study,
+    open_store,
+    spec_of,
+)
 from ablate.cli.output import console, emit, emit_json
+from ablate.cli.run import check_encoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,22 +39,23 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    study: StudyOption,
+    study: StudyArgument = None,
     workers: Annotated[int | None, typer.Option(min=1, help="For the time; as many as cores by default.")] = None,
     pilot: Annotated[bool, typer.Option("--pilot", help="Time a short trial where the store knows none.")] = False,
     data: DataOption = None,
     set_: SetOption = None,
     storage: StorageOption = None,
     as_json: JsonOption = False,
+    study_option: StudyOption = None,
 ) -> None:
     """Slots, hours and disk by phase, and the smallest difference that the confirmation can detect."""
     from ablate.ecg.cohort import open_cohort
     from ablate.ecg.split import load_task
     from ablate.study.cohort import prepare_cohort
     from ablate.study.estimate import estimate, pace_of
-    from ablate.study.file import load_spec
 
-    spec = load_spec(study, overrides=set_ or ())
+    spec = spec_of(named_study(study, study_option), set_ or (), storage)
+    check_encoder(spec)
     folder = prepare_cohort(spec, data_dir=data, n_processes=os.cpu_count() or 1)
     task = load_task(open_cohort(folder), spec.data.task)
     past = _past(spec, storage)

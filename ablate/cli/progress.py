@@ -1,4 +1,4 @@
-"""How far a study has come, while it goes on: a live table on a terminal, plain lines elsewhere."""
+"""How far a study has come, while it goes on: a live picture on a terminal, plain lines elsewhere."""
 
 import contextlib
 import time
@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
-from ablate.cli.output import console, stderr
+from ablate.cli.output import say, stderr
 from ablate.errors import StoreError, StoreUnavailable
 from ablate.store.slot import SlotState
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from ablate.cli.wording import Wording
     from ablate.launch.launcher import AgentStatus
+    from ablate.store.slot import Slot
     from ablate.store.store import Store
     from ablate.store.study import AgentRow, Counts
 
@@ -25,7 +24,8 @@ STOPPING = "stopping: trials are checkpointed; Ctrl-C again stops at once"
 LOOK_S = 1.0  # between two looks into the store
 LINE_S = 60.0  # at most so often a plain line, unless a slot was filled
 _PATIENCE_S = 0.5  # of a look: the display must not stand still
-_ABSENT_S = 120.0  # an agent that was silent for so long is not shown
+_RECOUNT_S = 3.0  # between two looks at every slot
+_NARROW = 70  # columns; below, a table leaves out what is least needed
 
 
 @dataclass
@@ -33,12 +33,14 @@ class Standing:
     """What is shown of a study.
 
     Attributes:
-        best: best validation score so far, by arm and context.
+        best: best validation score of the search so far, by arm and context in words.
+        select: which score that is, in words.
         left_s: estimated time until everything is done; None while nothing was filled.
     """
 
     counts: "Counts"
     agents: Sequence["AgentRow"]
+    wording: "Wording"
     best: dict[str, float] = field(default_factory=dict)
     left_s: float | None = None
     is_away: bool = False
@@ -48,42 +50,59 @@ class Watch:
     """Looks into the store now and then, and estimates the time that is left."""
 
     def __init__(self, store: "Store", study: str) -> None:
+        from ablate.cli.wording import Wording
+        from ablate.study.spec import Spec
+
         self._store, self._study = store.patient(_PATIENCE_S), study
-        self._begun = time.monotonic()
-        self._spec = store.study(study).spec
-        self._chains = sorted({slot.chain for slot in store.slots(study) if slot.phase == "search"})
-        self._n_done_before = store.counts(study).of(SlotState.DONE)
-        self._n_seen = -1
+        self._spec = Spec.from_document(store.study(study).spec)
+        self._slots = store.slots(study)
+        self._wording = Wording(self._spec, self._slots)
+        self._n_seen, self._recount_at = -1, 0.0
         self._best: dict[str, float] = {}
+        self._seconds: dict[tuple[str, str], float] = {}
         self._last: Standing | None = None
 
     def look(self) -> Standing:
         """How the study stands now, or stood when the store was last there."""
         try:
             counts = self._store.counts(self._study)
-            if counts.of(SlotState.DONE, phase="search") != self._n_seen:
-                self._n_seen = counts.of(SlotState.DONE, phase="search")
-                self._best = dict(self._best_scores())
-            agents = [row for row in self._store.agents(self._study) if _is_present(row)]
-            self._last = Standing(counts, agents, self._best, self._left_s(counts))
+            agents = [row for row in self._store.agents(self._study) if row.is_at_work]
+            if counts.of(SlotState.DONE) != self._n_seen and time.monotonic() >= self._recount_at:
+                self._recount(counts.of(SlotState.DONE))
+            self._last = Standing(counts, agents, self._wording, self._best, self._left_s(len(agents)))
         except StoreUnavailable:
             if self._last is None:
                 raise
             self._last.is_away = True
         return self._last
 
+    def _recount(self, n_done: int) -> None:
+        self._n_seen, self._recount_at = n_done, time.monotonic() + _RECOUNT_S
+        self._slots = self._store.slots(self._study)
+        self._seconds = self._store.durations(self._study)
+        self._best = dict(self._best_scores())
+
     def _best_scores(self) -> Iterator[tuple[str, float]]:
-        select = self._spec["objectives"]["select"]
-        for chain in self._chains:
+        select = self._spec.objectives.select
+        for chain, slot in {slot.chain: slot for slot in self._slots if slot.phase == "search"}.items():
             history = self._store.history(self._study, chain, below_generation=1_000_000)
             if whole := [past.scores[select] for past in history if past.is_whole]:
-                yield chain, max(whole)
+                yield self._wording.place(slot), max(whole)
 
-    def _left_s(self, counts: "Counts") -> float | None:
-        n_filled = counts.of(SlotState.DONE) - self._n_done_before
-        if not n_filled:
+    def _left_s(self, n_agents: int) -> float | None:
+        """What unfinished slots cost by what those of their phase and context have cost, shared by the agents."""
+        left = [slot for slot in self._slots if slot.state in (SlotState.WAITING, SlotState.LEASED)]
+        if not self._seconds or not n_agents:
             return None
-        return counts.unfinished() * (time.monotonic() - self._begun) / n_filled
+        usual = sum(self._seconds.values()) / len(self._seconds)
+        return sum(self._cost(slot, usual) for slot in left) / n_agents
+
+    def _cost(self, slot: "Slot", usual: float) -> float:
+        from ablate.store.database import to_json
+
+        context = to_json(slot.context)
+        alike = [seconds for (_, place), seconds in self._seconds.items() if place == context]
+        return self._seconds.get((slot.phase, context), max(alike, default=usual))
 
 
 class Display:
@@ -102,12 +121,12 @@ class Display:
     def stop(self) -> None:
         """Say at once that Ctrl-C was heard, and count down no more."""
         self._is_stopping = True
-        stderr.print(STOPPING, markup=False, highlight=False, soft_wrap=True)
+        say(STOPPING, to=stderr)
 
 
 @contextlib.contextmanager
 def progress(store: "Store", study: str, *, quiet: bool = False) -> Iterator[Display]:
-    """What shows how agents get on while they work: a table on a terminal, else lines on standard error.
+    """What shows how agents get on while they work, on standard error: a picture on a terminal, else lines.
 
     Raises:
         StoreError: there is no such study.
@@ -116,30 +135,38 @@ def progress(store: "Store", study: str, *, quiet: bool = False) -> Iterator[Dis
         yield Display(lambda: None)
         return
     watch = Watch(store, study)
-    if console.is_terminal:
-        with Live(console=console, transient=True, auto_refresh=False) as live:
-            yield Display(lambda: live.update(picture(study, watch.look()), refresh=True))
+    if stderr.is_terminal:
+        from rich.live import Live
+
+        with Live(console=stderr, transient=True, auto_refresh=False) as live:
+            yield Display(lambda: live.update(picture(study, watch.look(), width=stderr.width), refresh=True))
     else:
         printer = _LinePrinter(study)
         yield Display(lambda: printer.show(watch.look()))
 
 
-def picture(study: str, standing: Standing) -> RenderableType:
+def picture(study: str, standing: Standing, *, width: int) -> "RenderableType":
     """What a terminal shows."""
-    counts = standing.counts
+    from rich.console import Group
+    from rich.text import Text
+
     head = Text.assemble((study, "bold"), "  ", summary(standing))
-    bar = ProgressBar(total=max(1, counts.total()), completed=counts.of(SlotState.DONE), width=60)
-    return Group(head, bar, _agents_table(standing.agents), _best_table(standing.best))
+    parts: list[RenderableType] = [head, _phase_bars(standing, width)]
+    if standing.agents:
+        parts += [Text(), _agents_table(standing, width)]
+    if standing.best:
+        parts += [Text(), _best_table(standing)]
+    return Group(*parts)
 
 
 def summary(standing: Standing) -> str:
-    """One line: done, going, waiting, failed, time left."""
+    """One line: done, at work, waiting, failed, time left."""
     counts = standing.counts
-    parts = [f"{counts.of(SlotState.DONE)}/{counts.total()} done"]
+    parts = [f"{counts.of(SlotState.DONE)} of {counts.total()} trials done"]
     notes = [(counts.stopped_early(), "stopped early"), (counts.taken(), "reused")]
     if told := ", ".join(f"{n} {word}" for n, word in notes if n):
         parts[0] += f" ({told})"
-    for state, word in ((SlotState.LEASED, "going"), (SlotState.WAITING, "waiting"), (SlotState.FAILED, "failed")):
+    for state, word in ((SlotState.LEASED, "at work"), (SlotState.WAITING, "waiting"), (SlotState.FAILED, "failed")):
         if counts.of(state):
             parts.append(f"{counts.of(state)} {word}")
     if standing.left_s is not None and counts.unfinished():
@@ -157,26 +184,42 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _agents_table(agents: Sequence["AgentRow"]) -> Table:
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for name in ("agent", "device", "done", "slot", "stage", "epoch", "val AUROC"):
-        table.add_column(name)
-    for row in agents:
-        stage, epoch, score = "", "", None
-        if row.progress is not None:
-            stage, score = row.progress.stage, row.progress.val_auroc
-            epoch = f"{row.progress.epoch}/{row.progress.n_epochs}"
-        shown = (row.device, str(row.n_done), row.slot or "-", stage, epoch)
-        table.add_row(Text(row.id), *(Text(cell) for cell in shown), "" if score is None else f"{score:.4f}")
+def _phase_bars(standing: Standing, width: int) -> "Table":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for phase in sorted(standing.counts.by_phase, reverse=True):
+        done, total = standing.counts.of(SlotState.DONE, phase=phase), standing.counts.total(phase=phase)
+        bar = ProgressBar(total=max(1, total), completed=done, width=max(10, min(60, width - 30)))
+        table.add_row(standing.wording.phase(phase), bar, f"{done}/{total}")
     return table
 
 
-def _best_table(best: dict[str, float]) -> Table:
+def _agents_table(standing: Standing, width: int) -> "Table":
+    from rich.table import Table
+
+    is_narrow = width < _NARROW
     table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("best so far")
-    table.add_column("score", justify="right")
-    for chain, score in best.items():
-        table.add_row(Text(chain), f"{score:.4f}")
+    table.add_column("at work on", no_wrap=True, overflow="ellipsis", ratio=None)
+    for name in ("doing", "epoch", "AUROC" if is_narrow else "validation AUROC", *(() if is_narrow else ("device",))):
+        table.add_column(name, no_wrap=True)
+    for row in standing.agents:
+        if row.slot is None:
+            continue
+        doing, epoch, score = standing.wording.doing(row.progress)
+        table.add_row(standing.wording.slot(row.slot), doing, epoch, score, *(() if is_narrow else (row.device,)))
+    return table
+
+
+def _best_table(standing: Standing) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("arm", no_wrap=True, overflow="ellipsis")
+    table.add_column(f"best validation {standing.wording.score} of the search", justify="right")
+    for place, score in standing.best.items():
+        table.add_row(place, f"{score:.4f}")
     return table
 
 
@@ -192,8 +235,4 @@ class _LinePrinter:
         ended = (standing.counts.of(SlotState.DONE), standing.counts.of(SlotState.FAILED))
         if ended != self._shown or time.monotonic() - self._at >= LINE_S:
             self._shown, self._at = ended, time.monotonic()
-            stderr.print(f"{self._study}: {summary(standing)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _is_present(row: "AgentRow") -> bool:
-    return row.ended_at is None and row.silent_s < _ABSENT_S
+            say(f"{self._study}: {summary(standing)}", to=stderr)

@@ -1,14 +1,23 @@
 """``ablate report`` and ``ablate dashboard``: look at a study."""
 
 import os
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ablate import settings
-from ablate.cli.option import JsonOption, StorageOption, StudyOption, open_store, storage_address, study_name
-from ablate.cli.output import console, emit_json
+from ablate.cli.option import (
+    JsonOption,
+    StorageOption,
+    StudyArgument,
+    StudyOption,
+    open_store,
+    storage_address,
+    study_name,
+)
+from ablate.cli.output import console, emit_json, say, stderr
 
 
 def register(app: typer.Typer) -> None:
@@ -18,12 +27,14 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    study: StudyOption,
+    study: StudyArgument = None,
     out: Annotated[Path | None, typer.Option(help="Folder; reports/STUDY in ablate's home by default.")] = None,
     storage: StorageOption = None,
     partial: Annotated[bool, typer.Option("--partial", help="Give verdicts although slots have failed.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="A PDF too; needs Chromium.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     as_json: JsonOption = False,
+    study_option: StudyOption = None,
 ) -> None:
     """Write the report page and its tables; while a study is going on, it says how much is missing."""
     from ablate.cli.summary import show_summary, summary_document
@@ -33,7 +44,7 @@ def report(
     from ablate.report.summary import summary
     from ablate.store.dashboard import publish
 
-    store, name = open_store(storage), study_name(study)
+    store, name = open_store(storage), study_name(study, study_option)
     evidence = weigh(store.tables(name), partial=partial)
     files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf)
     shown = board(evidence)
@@ -43,7 +54,9 @@ def report(
         emit_json(summary_document(name, outcome) | {"page": files.page, "tables": list(files.tables)})
         return
     show_summary(name, outcome)
-    console.print(f"report: {files.page}", markup=False, highlight=False, soft_wrap=True)
+    say(f"report: {files.page}")
+    if open_ and not webbrowser.open(Path(files.page).absolute().as_uri()):
+        say("no browser can be started here; open the page by hand", to=stderr)
 
 
 def dashboard(

@@ -2,13 +2,15 @@
 
 import contextlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ablate import settings
+from ablate.cli.completion import remember_studies
 from ablate.cli.launcher_option import KUBERNETES, LOCAL, engine
 from ablate.cli.option import (
     DataOption,
@@ -17,19 +19,23 @@ from ablate.cli.option import (
     SetOption,
     SkipOption,
     StorageOption,
+    StudyArgument,
     StudyOption,
+    named_study,
     open_store,
+    spec_of,
     storage_address,
     study_name,
 )
-from ablate.cli.output import console, emit_json, stderr
+from ablate.cli.output import console, emit_json, say, stderr
 from ablate.cli.progress import progress
-from ablate.errors import SpecError
+from ablate.errors import AblateError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ablate.launch.launcher import AgentStatus, Launcher
+    from ablate.launch.local import LocalLauncher
     from ablate.store.store import Store
     from ablate.study.spec import Spec
     from ablate.worker.agent_options import AgentOptions
@@ -42,7 +48,7 @@ MixedOption = Annotated[bool, typer.Option("--allow-mixed", help="Go on with oth
 
 PILOTING = "pilot: how many trainers should share a device?"
 _SOME_FAILED = 1
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _UNFILLED = {"failed": "failed", "were cancelled": "cancelled"}
 
 
@@ -53,17 +59,17 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    study: StudyOption,
+    study: StudyArgument = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Agents; by default see `ablate packing`.")] = None,
     data: DataOption = None,
     set_: SetOption = None,
-    skip_damaged: SkipOption = False,
     storage: StorageOption = None,
     phase: PhaseOption = None,
     device: DeviceOption = None,
     lease_s: LeaseOption = 60.0,
     reuse: ReuseOption = False,
     allow_mixed: MixedOption = False,
+    skip_damaged: SkipOption = False,
     launcher: Annotated[str, typer.Option(help="local, ray, slurm or kubernetes.")] = LOCAL,
     gpus_per_worker: Annotated[float | None, typer.Option(help="Of the engine; 0.5 lets two agents share.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="Of a Ray cluster; RAY_ADDRESS, or one here.")] = None,
@@ -72,58 +78,52 @@ def run(
     apply: Annotated[bool, typer.Option("--apply", help="Create the Kubernetes Job instead of printing it.")] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
+    study_option: StudyOption = None,
 ) -> None:
     """Fill every slot of a study; run it again to go on where it stopped."""
-    from ablate.launch.device import deal
-    from ablate.launch.launcher import launch
     from ablate.launch.local import LocalLauncher
-    from ablate.study.file import load_spec
 
+    # Whatever can be refused is refused before anything starts.
     named = {"gpus_per_worker": gpus_per_worker, "address": ray_address, "shared_dir": shared_dir}
     elsewhere = engine(launcher, named=named, pairs=option or ())
+    check_device(device, is_here=elsewhere is None)
     use_data(data)
-    phases = _phases(phase)
-    spec = load_spec(study, overrides=[*(set_ or ()), *(["data.skip_damaged=true"] if skip_damaged else ())])
-    # A launcher before all else: its imports go on while Postgres starts and records are prepared.
-    with LocalLauncher() if elsewhere is None else contextlib.nullcontext() as here:
-        store = open_store(storage)
-        register_study(store, spec)
-        if _is_over(store, spec, phases):
-            _conclude(store, spec, quiet=quiet, as_json=as_json)
-            return
-        store.clear_stop(spec.name)
-        if not reuse:
-            _offer(store, spec, phases)
-        agent_options = _agent_options(
-            spec.name, storage, phases, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed
-        )
-        n_agents = workers or os.cpu_count() or 1
-        if elsewhere is not None and elsewhere.name == KUBERNETES and not apply:
-            typer.echo(elsewhere.manifest(agent_options, n_agents=n_agents))
-            return
-        try:
-            if elsewhere is None:
-                cohort = prepare_records(spec, quiet=quiet or as_json)
-                n_agents = workers or _n_agents_here(store, spec, cohort, device, quiet=quiet or as_json)
-            placer: Launcher = elsewhere.launcher() if elsewhere is not None else here or LocalLauncher()
-            devices = deal(n_agents, device=device) if here else [agent_options.device] * n_agents
-            with progress(store, spec.name, quiet=quiet or as_json) as display:
-                statuses = launch(
-                    placer,
-                    [replace(agent_options, device=each) for each in devices],
-                    on_tick=display.tick,
-                    on_stop=display.stop,
+    overrides = [*(set_ or ()), *(["data.skip_damaged=true"] if skip_damaged else ())]
+    spec = spec_of(named_study(study, study_option), overrides, storage)
+    options = _agent_options(
+        spec.name, phase, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed, device=device or "cpu"
+    )
+    check_encoder(spec)
+    is_silent = quiet or as_json
+    try:
+        # A launcher before all else: its imports go on while Postgres starts and records are prepared.
+        with LocalLauncher() if elsewhere is None else contextlib.nullcontext() as here:
+            store = open_store(storage)
+            options = replace(options, storage=storage_address(storage))
+            if spec.name in store.studies() and _is_over(store, spec, options.phases):
+                register_study(store, spec)  # refuses where the stored spec is another
+            elif elsewhere is None:
+                assert here is not None
+                _fill_here(store, spec, options, here, workers=workers, device=device, is_silent=is_silent)
+            elif elsewhere.name == KUBERNETES and not apply:
+                register_study(store, spec)
+                typer.echo(elsewhere.manifest(options, n_agents=workers or os.cpu_count() or 1))
+                return
+            else:
+                _fill(
+                    store, spec, elsewhere.launcher(), [options] * (workers or os.cpu_count() or 1), is_silent=is_silent
                 )
-        except KeyboardInterrupt:
-            _say(f"stopped; the same command goes on from here, ablate status --study {spec.name} shows where")
-            raise typer.Exit(_INTERRUPTED) from None
-        if not _is_over(store, spec, phases):
-            _complain(statuses)
-        _conclude(store, spec, quiet=quiet, as_json=as_json)
+            _conclude(store, spec, quiet=quiet, as_json=as_json)
+    except KeyboardInterrupt:
+        say(
+            f"stopped; the same command goes on from here, `ablate status {spec.name}` shows where",
+            to=stderr if is_silent else console,
+        )
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def worker(
-    study: StudyOption,
+    study: StudyArgument = None,
     storage: StorageOption = None,
     data: DataOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
@@ -132,24 +132,26 @@ def worker(
     threads: Annotated[int, typer.Option(min=1, help="Of the trainer.")] = 1,
     reuse: ReuseOption = False,
     allow_mixed: MixedOption = False,
+    study_option: StudyOption = None,
 ) -> None:
     """Fill slots of a study that somebody has registered; one agent, on any machine that reaches the store."""
     from ablate.worker.agent_start import serve
     from ablate.worker.fork_server import ForkServer
 
+    check_device(device, is_here=True)
     use_data(data)
-    agent_options = _agent_options(
-        study_name(study),
-        storage,
-        _phases(phase),
+    options = _agent_options(
+        study_name(study, study_option),
+        phase,
         lease_s=lease_s,
         reuse=reuse,
         allow_mixed=allow_mixed,
         device=device,
         n_threads=threads,
     )
-    ending = serve(agent_options, fork_server=ForkServer.start(n_threads=threads))
-    _say(f"{agent_options.study}: {ending}")
+    options = replace(options, storage=storage_address(storage))
+    ending = serve(options, fork_server=ForkServer.start(n_threads=threads))
+    say(f"{options.study}: {ending}")
 
 
 def use_data(folder: Path | None) -> None:
@@ -158,32 +160,105 @@ def use_data(folder: Path | None) -> None:
         os.environ["ABLATE_DATA"] = str(settings.data_dir(folder))  # agents and trainers inherit it
 
 
-def _phases(given: str | None) -> tuple[str, ...]:
+def check_device(device: str | None, *, is_here: bool) -> None:
+    """See that ``--device`` names a device, and one that is there where agents work on this machine.
+
+    Raises:
+        OptionError: it is none.
+        LaunchError: it is not there.
+    """
+    from ablate.worker.device import deal
+
+    if device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise OptionError(f"--device {device}: expected cpu, cuda or cuda:N")
+    if is_here:
+        deal(1, device=device)
+
+
+def check_encoder(spec: "Spec") -> None:
+    """See that the study's encoder and its weights are there; they are loaded later.
+
+    Raises:
+        SpecError: nothing has the encoder's name.
+        CheckpointError: there are no such weights.
+    """
+    from ablate.model import catalogue
+
+    catalogue.entry(spec.encoder.name)
+    catalogue.weights_file(spec.encoder)
+
+
+def _agent_options(study: str, phase: str | None, **options: Any) -> "AgentOptions":
+    """Everything but the storage, whose address may start a Postgres."""
     from ablate.study.plan import CONFIRM, SEARCH
-
-    if given not in (None, SEARCH, CONFIRM):
-        raise SpecError(f"--phase {given}: expected {SEARCH} or {CONFIRM}")
-    return (SEARCH, CONFIRM) if given is None else (given,)
-
-
-def _agent_options(study: str, storage: str | None, phases: tuple[str, ...], **options: object) -> "AgentOptions":
     from ablate.worker.agent_options import AgentOptions
 
-    return AgentOptions(study=study, storage=storage_address(storage), phases=phases, **options)  # type: ignore[arg-type]
+    if phase not in (None, SEARCH, CONFIRM):
+        raise OptionError(f"--phase {phase}: expected {SEARCH} or {CONFIRM}")
+    return AgentOptions(study=study, storage="", phases=(SEARCH, CONFIRM) if phase is None else (phase,), **options)
 
 
-def register_study(store: "Store", spec: "Spec") -> None:
-    """Put the study and its slots into the store, unless they are there.
+def _fill_here(
+    store: "Store",
+    spec: "Spec",
+    options: "AgentOptions",
+    launcher: "LocalLauncher",
+    *,
+    workers: int | None,
+    device: str | None,
+    is_silent: bool,
+) -> None:
+    """Agents on this machine; records are prepared before the study is registered, so a start that fails leaves none.
+
+    Raises:
+        AblateError: see ``run``.
+    """
+    from ablate.worker.device import deal
+
+    cohort = prepare_records(spec, quiet=is_silent)
+    if workers:
+        devices = deal(workers, device=device)
+    else:
+        register_study(store, spec)  # a pilot keeps what it finds with the study
+        devices = _devices_for(store, spec, cohort, device, quiet=is_silent)
+    _fill(store, spec, launcher, [replace(options, device=each) for each in devices], is_silent=is_silent)
+
+
+def _fill(
+    store: "Store", spec: "Spec", launcher: "Launcher", options: "Sequence[AgentOptions]", *, is_silent: bool
+) -> None:
+    """Let agents work until nothing is left; what they complain of is said once."""
+    from ablate.launch.launcher import launch
+
+    is_new = register_study(store, spec)
+    store.clear_stop(spec.name)
+    if not options[0].reuse:
+        _offer(store, spec, options[0].phases)
+    try:
+        with progress(store, spec.name, quiet=is_silent) as display:
+            statuses = launch(launcher, options, on_tick=display.tick, on_stop=display.stop)
+        if not _is_over(store, spec, options[0].phases):
+            _complain(statuses)
+    except (AblateError, typer.Exit):
+        if is_new and not any(slot.attempts for slot in store.slots(spec.name)):
+            store.delete(spec.name)
+        raise
+
+
+def register_study(store: "Store", spec: "Spec") -> bool:
+    """Put the study and its slots into the store, unless they are there; whether it is new.
 
     Raises:
         StoreError: a study of this name has another spec.
     """
     from ablate.study.plan import plan
 
-    slots = plan(spec)
-    store.register(
-        spec.name, spec.document(), spec.digest(), slots, space=spec.space, max_attempts=spec.budget.max_attempts
+    is_new = store.register(
+        spec.name, spec.document(), spec.digest(), plan(spec), space=spec.space, max_attempts=spec.budget.max_attempts
     )
+    if is_new:
+        remember_studies(store.studies())
+    return is_new
 
 
 def _offer(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> None:
@@ -213,7 +288,7 @@ def prepare_records(spec: "Spec", *, quiet: bool) -> Path:
 
     from ablate.study.cohort import prepare_cohort
 
-    with Progress(console=console, transient=True, disable=quiet) as bar:
+    with Progress(console=stderr, transient=True, disable=quiet) as bar:
         task = bar.add_task(f"preparing {spec.data.source}", total=None)
         return prepare_cohort(
             spec,
@@ -222,20 +297,27 @@ def prepare_records(spec: "Spec", *, quiet: bool) -> Path:
         )
 
 
-def _n_agents_here(store: "Store", spec: "Spec", cohort: Path, device: str | None, *, quiet: bool) -> int:
-    """One for each core, or for each GPU as many as a pilot of this study has found to be worth it."""
-    from ablate.launch.device import visible_devices
+def _devices_for(store: "Store", spec: "Spec", cohort: Path, device: str | None, *, quiet: bool) -> list[str]:
+    """A device for each agent: one agent for each core, or on each GPU as many as a pilot found to be worth it."""
     from ablate.launch.packing import cores_for, packing_of
+    from ablate.worker.device import gpu_name, visible_devices
 
     there = visible_devices()
     gpus = there if device in (None, "cuda") else [each for each in there if each == device]
     if not gpus:
-        return os.cpu_count() or 1
-    with console.status(PILOTING) if not quiet else contextlib.nullcontext():
-        packing = packing_of(store, spec, cohort, device=gpus[0], n_most=cores_for(len(gpus)))
-    if not quiet:
-        _say(f"{packing.n_trainers} agents for each GPU ({packing.gpu}): {packing.why}")
-    return packing.n_trainers * len(gpus)
+        return ["cpu"] * (os.cpu_count() or 1)
+    devices: list[str] = []
+    n_trainers: dict[str, int] = {}  # by kind of GPU: unequal ones are not equally good for it
+    for gpu in gpus:
+        kind = gpu_name(gpu)
+        if kind not in n_trainers:
+            with console.status(PILOTING) if not quiet else contextlib.nullcontext():
+                packing = packing_of(store, spec, cohort, device=gpu, n_most=cores_for(len(gpus)))
+            n_trainers[kind] = packing.n_trainers
+            if not quiet:
+                say(f"{packing.n_trainers} agents for each {packing.gpu}: {packing.why}", to=stderr)
+        devices += [gpu] * n_trainers[kind]
+    return devices
 
 
 def _is_over(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:
@@ -259,7 +341,7 @@ def _complain(statuses: "Sequence[AgentStatus]") -> None:
 
 def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> None:
     """Say what came out; exit status 1 where slots have failed or were cancelled."""
-    from ablate.cli.summary import show_summary, summary_document
+    from ablate.cli.summary import show_outcome, show_summary, summary_document
     from ablate.report.evidence import weigh
     from ablate.report.summary import summary
     from ablate.store.slot import SlotState
@@ -267,20 +349,26 @@ def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> No
     store.reconcile(spec.name)
     store.mirror(spec.name)
     counts = store.counts(spec.name)
+    found = summary(weigh(store.tables(spec.name)))
     if as_json:
-        emit_json(summary_document(spec.name, summary(weigh(store.tables(spec.name)))))
-    elif not quiet:
-        show_summary(spec.name, summary(weigh(store.tables(spec.name))))
+        emit_json(summary_document(spec.name, found))
+    elif quiet:
+        show_outcome(spec.name, found)
+    else:
+        show_summary(spec.name, found)
         reused = f", {counts.taken()} of them reused from other studies" if counts.taken() else ""
         done = f"{counts.of(SlotState.DONE)} of {counts.total()} slots done{reused}"
-        _say(f"{done}; page: ablate report --study {spec.name}")
+        say(f"{done}; page: ablate report {spec.name}")
     if blocked := _obstacles(store, spec):
-        stderr.print(f"{spec.name}: not sealed; {'; '.join(blocked)}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{spec.name}: not sealed; {'; '.join(blocked)}", to=stderr)
         raise typer.Exit(_SOME_FAILED)
     unfilled = {word: n for word, state in _UNFILLED.items() if (n := counts.of(SlotState(state)))}
     if unfilled:
         said = ", ".join(f"{n} slots {word}" for word, n in unfilled.items())
-        stderr.print(f"{spec.name}: {said}; ablate status --study {spec.name} says why, ablate retry tries them again")
+        say(
+            f"{spec.name}: {said}; `ablate status {spec.name}` says why, `ablate retry {spec.name}` tries them again",
+            to=stderr,
+        )
         raise typer.Exit(_SOME_FAILED)
 
 
@@ -292,9 +380,5 @@ def _obstacles(store: "Store", spec: "Spec") -> list[str]:
     if advance(store, spec) is not Step.BLOCKED:
         return []
     found = tunings(store, spec, store.slots(spec.name))
-    remedy = f"`ablate retry --study {spec.name}`, or `ablate seal --study {spec.name} --accept-incomplete`"
+    remedy = f"`ablate retry {spec.name}`, or `ablate seal {spec.name} --accept-incomplete`"
     return unchosen(spec, found) or [*obstacles(found), remedy]
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,140 +1,203 @@
 """``ablate status``: where a study stands, which machines work on it, what failed and why."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ablate.cli.option import JsonOption, StorageOption, StudyOption, open_store, study_name
-from ablate.cli.output import console, emit, emit_json
+from ablate.cli.option import JsonOption, StorageOption, StudyArgument, StudyOption, open_store, study_name
+from ablate.cli.output import emit_json, emit_list, say
 from ablate.store.slot import SlotState
 
 if TYPE_CHECKING:
+    from ablate.cli.wording import Wording
     from ablate.store.slot import Slot
     from ablate.store.store import Store
-    from ablate.store.study import AgentRow, StudyRow
+    from ablate.store.study import AgentRow
+    from ablate.study.spec import Spec
     from ablate.study.tuning import Tuning
+
+DOCUMENT_VERSION = 1
+_WORDS = {"leased": "at work"}
+_ALWAYS = ("phase", "done", "waiting")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to ``app``."""
+    """Add the command to ``app``."""
     app.command("status")(status)
-    app.command("studies")(studies)
 
 
-def status(study: StudyOption, storage: StorageOption = None, as_json: JsonOption = False) -> None:
-    """Slots by phase and state, machines and their pace, agents and their leases, and the reason of each failure."""
-    store, name = open_store(storage), study_name(study)
-    phases, rows = _phases(store, name), store.agents(name)
-    machines, agents = _machines(rows), [_agent(row) for row in rows if row.ended_at is None]
-    versions = sorted({str(row.facts.get("version")) for row in rows})
-    slots = store.slots(name)
-    failed = [_failure(slot) for slot in slots if slot.state is SlotState.FAILED]
-    row = store.study(name)
-    searches = [_search(one) for one in _searches(store, row, slots)]
+def status(
+    study: StudyArgument = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+    study_option: StudyOption = None,
+) -> None:
+    """Trials by phase and state, machines and their pace, agents at work, and the reason of each failure."""
+    from ablate.cli.variant import variation
+    from ablate.cli.wording import Wording
+    from ablate.study.spec import Spec
+    from ablate.study.tuning import tunings
+
+    store, name = open_store(storage), study_name(study, study_option)
+    row, slots, agents = store.study(name), store.slots(name), store.agents(name)
+    phases, at_work = _phases(store, name), [agent for agent in agents if agent.is_at_work]
+    failed = [slot for slot in slots if slot.state is SlotState.FAILED]
+    changed, spec = variation(store, name, row.spec), Spec.from_document(row.spec)
+    searches = tunings(store, spec, slots)
     if as_json:
-        facts = {
-            "study": name,
-            "sealed_at": row.sealed_at,
-            "phases": phases,
-            "searches": searches,
-            "machines": machines,
-            "agents": agents,
-        }
-        emit_json({**facts, "versions": versions, "failures": failed})
+        emit_json(
+            {
+                "version": DOCUMENT_VERSION,
+                "study": name,
+                "changed": {key: {"before": old, "after": new} for key, (old, new) in changed.items()},
+                "sealed_at": row.sealed_at,
+                "phases": phases,
+                "searches": [{**search.document(), "n_open": search.n_open} for search in searches],
+                "machines": _machines(agents),
+                "agents": [_agent_document(agent, slots) for agent in at_work],
+                "versions": _versions(agents),
+                "failures": [_failure_document(slot) for slot in failed],
+            }
+        )
         return
-    emit(phases, title=f"{name}: {'sealed' if row.seal else 'not sealed'}")
+    wording = Wording(spec, slots)
+    changes = " · ".join(["", *(f"{key}={new}" for key, (_, new) in changed.items())])
+    say(f"{name}{changes}: {_sentence(phases, at_work)}, {'sealed' if row.seal else 'not sealed'}")
+    emit_list(_shown_phases(phases, wording))
     if searches:
-        emit([_search_row(one) for one in searches], title="searches")
-    if machines:
-        emit(machines, title=f"machines; {', '.join(versions)}")
+        say("", "searches")
+        emit_list([_search(search, spec) for search in searches])
     if agents:
-        emit(agents, title="agents at work")
+        say("", f"machines ({', '.join(_versions(agents))})")
+        emit_list(_machines(agents))
+    if at_work:
+        say("", "at work")
+        emit_list([_agent(agent, wording) for agent in at_work])
     if failed:
-        emit(failed, title="failures")
+        say("", "failures")
+        emit_list([_failure(slot, wording) for slot in failed])
     if not sum(phase["waiting"] + phase["leased"] for phase in phases):
-        console.print(f"all is done; see `ablate report --study {name}`", highlight=False)
+        say("", f"all is done; see `ablate report {name}`")
 
 
-def studies(storage: StorageOption = None, as_json: JsonOption = False) -> None:
-    """Every study of the store."""
-    store = open_store(storage)
-    rows: list[dict[str, Any]] = []
-    for name in store.studies():
-        counts = store.counts(name)
-        done, total = counts.of(SlotState.DONE), counts.total()
-        rows.append({"study": name, "done": done, "slots": total, "question": store.study(name).spec["question"]})
-    emit(rows, as_json=as_json)
+def _sentence(phases: Sequence[dict[str, Any]], at_work: "Sequence[AgentRow]") -> str:
+    done = sum(phase["done"] for phase in phases)
+    total = sum(phase[str(state)] for phase in phases for state in SlotState)
+    return f"{done} of {total} trials done, " + (f"{len(at_work)} agents at work" if at_work else "nobody at work")
 
 
 def _phases(store: "Store", name: str) -> list[dict[str, Any]]:
     counts = store.counts(name)
-    states = list(SlotState)
     return [
         {"phase": phase}
-        | {str(state): counts.of(state, phase=phase) for state in states}
+        | {str(state): counts.of(state, phase=phase) for state in SlotState}
         | {"stopped_early": counts.stopped_early(phase=phase), "reused": counts.taken(phase=phase)}
         for phase in sorted(counts.by_phase, reverse=True)
     ]
 
 
-def _searches(store: "Store", row: "StudyRow", slots: "Sequence[Slot]") -> "list[Tuning]":
-    from ablate.study.spec import Spec
-    from ablate.study.tuning import tunings
+def _shown_phases(phases: Sequence[dict[str, Any]], wording: "Wording") -> list[dict[str, Any]]:
+    """Without columns that hold nothing but zeros."""
+    shown = [key for key in (phases[0] if phases else ()) if key in _ALWAYS or any(phase[key] for phase in phases)]
+    return [
+        {_WORDS.get(key, key.replace("_", " ")): wording.phase(phase[key]) if key == "phase" else phase[key]
+         for key in shown}
+        for phase in phases
+    ]  # fmt: skip
 
-    return tunings(store, Spec.from_document(row.spec), slots)
 
-
-def _search(one: "Tuning") -> dict[str, Any]:
+def _search(search: "Tuning", spec: "Spec") -> dict[str, Any]:
     """How a search stands: its trials, the gain that more of them would bring, and optima at the ends of ranges."""
-    return {**one.document(), "n_open": one.n_open}
+    from ablate.cli.wording import context_words
 
-
-def _search_row(search: dict[str, Any]) -> dict[str, Any]:
-    gain, context = search["remaining_gain"], search["context"]
+    told = search.document()
+    gain = told["remaining_gain"]
     return {
-        "arm": search["arm"],
-        "context": ", ".join(f"{name}={value}" for name, value in context.items()) or "-",
-        "search": search["search"] + 1,
-        "trials": search["n_trials"],
-        "open": search["n_open"],
-        "missing": search["n_missing"],
-        "remaining_gain": "-" if gain is None else f"{gain:.4f}",
-        "settled": "yes" if search["is_settled"] else "no",
-        "optimum at": "; ".join(f"{edge['name']}={edge['value']:g}" for edge in search["edges"]) or "-",
+        "arm": spec.title(told["arm"]),
+        "context": context_words(told["context"]) or "-",
+        "search": told["search"] + 1,
+        "trials": told["n_trials"],
+        "open": search.n_open,
+        "missing": told["n_missing"],
+        "remaining gain": "-" if gain is None else f"{gain:.4f}",
+        "settled": "yes" if told["is_settled"] else "no",
+        "optimum at": "; ".join(f"{edge['name']}={edge['value']:g}" for edge in told["edges"]) or "-",
     }
 
 
 def _machines(rows: "Sequence[AgentRow]") -> list[dict[str, Any]]:
-    """What each machine has done, and how fast in the last minutes."""
-    from ablate.store.study import RECENT_S
-
+    """What each machine has done, and how fast: in the last minutes, or in the time that there was."""
     by_host: dict[str, list[AgentRow]] = {}
     for row in rows:
         by_host.setdefault(row.host, []).append(row)
     return [
         {
             "machine": host,
-            "agents": sum(row.ended_at is None for row in ours),
+            "agents": sum(row.is_at_work for row in ours),
             "devices": ", ".join(sorted({str(row.facts.get("gpu") or row.device) for row in ours})),
             "done": sum(row.n_done for row in ours),
-            "done_per_h": round(sum(row.n_recent for row in ours) * 3600 / RECENT_S),
+            "done_per_h": _pace(ours),
         }
         for host, ours in by_host.items()
     ]
 
 
-def _agent(row: "AgentRow") -> dict[str, Any]:
+def _pace(rows: "Sequence[AgentRow]") -> int:
+    """Trials an hour: of the last minutes while agents work, else of all the time in which some did."""
+    from ablate.store.study import RECENT_S
+
+    begun = min(row.started_at for row in rows)
+    if any(row.is_at_work for row in rows):
+        span_s = min(RECENT_S, (datetime.now(UTC) - begun).total_seconds())
+        n_done = sum(row.n_recent for row in rows)
+    else:
+        span_s = (max(row.seen_at for row in rows) - begun).total_seconds()
+        n_done = sum(row.n_done for row in rows)
+    return round(n_done * 3600 / max(1.0, span_s))
+
+
+def _versions(rows: "Sequence[AgentRow]") -> list[str]:
+    return sorted({str(row.facts.get("version")) for row in rows})
+
+
+def _agent(row: "AgentRow", wording: "Wording") -> dict[str, Any]:
+    doing, epoch, score = wording.doing(row.progress)
+    return {
+        "trial": "-" if row.slot is None else wording.slot(row.slot),
+        "doing": f"{doing} {epoch}".strip() if row.slot else "waiting for a trial",
+        "AUROC": score,
+        "on": f"{row.host} {row.device}",
+    }
+
+
+def _agent_document(row: "AgentRow", slots: "Sequence[Slot]") -> dict[str, Any]:
+    slot = next((slot for slot in slots if slot.key == row.slot), None)
     return {
         "agent": row.id,
+        "host": row.host,
         "device": row.device,
         "slot": row.slot,
-        "doing": f"{row.progress.stage} {row.progress.epoch}/{row.progress.n_epochs}" if row.progress else "-",
+        "arm": None if slot is None else slot.arm,
+        "context": None if slot is None else slot.context,
+        "progress": None if row.progress is None else row.progress.document(),
         "done": row.n_done,
         "silent_s": round(row.silent_s),
         "lease_s": None if row.lease_left_s is None else round(row.lease_left_s),
     }
 
 
-def _failure(slot: "Slot") -> dict[str, Any]:
-    return {"slot": slot.key, "state": str(slot.state), "attempts": slot.attempts, "reason": slot.reason}
+def _failure(slot: "Slot", wording: "Wording") -> dict[str, Any]:
+    return {
+        "trial": f"{wording.phase(slot.phase)}: {wording.slot(slot.key)}",
+        "tries": slot.attempts,
+        "reason": slot.reason,
+    }
+
+
+def _failure_document(slot: "Slot") -> dict[str, Any]:
+    return {
+        "slot": slot.key, "phase": slot.phase, "arm": slot.arm, "context": slot.context, "state": str(slot.state),
+        "attempts": slot.attempts, "reason": slot.reason,
+    }  # fmt: skip

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ablate.cli.output import console, emit
+from ablate.cli.output import emit_list, say
 
 if TYPE_CHECKING:
     from ablate.report.summary import Summary
@@ -12,15 +12,21 @@ if TYPE_CHECKING:
 
 def show_summary(study: str, found: "Summary") -> None:
     """Print what was found."""
+    if found.rows:
+        say(study)
+        emit_list([_narrow(row) for row in found.rows])
+    show_outcome(study, found)
+
+
+def show_outcome(study: str, found: "Summary") -> None:
+    """Print verdicts and what is missing only."""
     from ablate.report.wording import context_text
 
-    if found.rows:
-        emit([_narrow(row) for row in found.rows], title=study)
     for verdict in found.verdicts:
         where = f" at {context_text(verdict.context)}" if verdict.context.factors else ""
-        console.print(f"{verdict.outcome}{where}: {verdict.sentence}", markup=False, highlight=False, soft_wrap=True)
+        say(f"{verdict.outcome}{where}: {verdict.sentence}")
     for note in found.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        say(note)
 
 
 def _narrow(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import LaunchError
-from ablate.launch.device import gpu_name
 from ablate.store.store import Store
 from ablate.study.spec import Spec
+from ablate.worker.device import gpu_name, visible_device
 from ablate.worker.fork_server import Child, ForkServer
 from ablate.worker.packing_pilot import ENTRY, PilotRequest, Refusal, Sign
-from ablate.worker.trainer_process import visible_device
 
 WORTH = 1.1  # throughput with a further trainer over that without it
 FULL = 0.9  # share of a device's memory that trainers may take; the rest is for peaks that the pilot did not meet
@@ -164,7 +163,7 @@ def packing_of(
     Raises:
         LaunchError: not even one trainer can train.
     """
-    gpu = "cpu" if device == "cpu" else gpu_name()
+    gpu = "cpu" if device == "cpu" else gpu_name(device)
     known = None if again else store.packing(spec.name, gpu)
     if known is not None:
         return Packing.from_document(known)

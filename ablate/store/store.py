@@ -5,9 +5,11 @@ optuna-dashboard shows. Every call is retried through outages for the store's pa
 then.
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ablate.errors import StoreError
 from ablate.store.artifact import Artifacts
 from ablate.store.migration import Schema
 from ablate.store.optuna_mirror import OptunaMirror
@@ -47,6 +49,30 @@ class Store(Schema, Studies, Twins, TestFoldLedger, Artifacts, OptunaMirror):
         Anybody may call it at any time; it does nothing twice, and takes about half a second at most.
         """
         return Reconciled(n_reaped=self.reap(name), n_mirrored=self.mirror(name, within_s=_MIRROR_S))
+
+    def delete(self, name: str) -> None:
+        """Remove a study for ever, with its slots, results and Optuna study.
+
+        Raises:
+            StoreError: there is none of this name, or agents work on it.
+        """
+        import optuna  # noqa: PLC0415 - takes a second to import
+
+        study_id = self._study_id(name)
+        working = [agent.id for agent in self.agents(name) if agent.is_at_work]
+        if working:
+            raise StoreError(
+                f"study {name}: {len(working)} agents work on it, such as {working[0]}; `ablate stop {name}` first"
+            )
+        self.database.rows("DELETE FROM ablate_study WHERE id = :study RETURNING id", study=study_id)
+        self._study_ids.pop(name, None)
+        storage = self.database.optuna_storage()
+        try:
+            with contextlib.suppress(KeyError):  # it was never mirrored, or somebody has deleted it already
+                optuna.delete_study(study_name=name, storage=storage)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
     def tables(self, name: str) -> "StudyTables":
         """Everything the store knows of the study, as it stood at one moment."""

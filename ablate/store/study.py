@@ -90,6 +90,7 @@ _OPEN = "SELECT id FROM ablate_study WHERE name = :name AND sealed_at IS NULL FO
 
 _STOP = "UPDATE ablate_study SET stop_requested_at = CASE WHEN :on THEN now() END WHERE id = :study"
 
+_LONGEST_SILENCE_S = 90.0
 RECENT_S = 600.0  # how far back a machine's pace is looked for
 _AGENTS = """
 SELECT a.id, a.host, a.pid, a.device, a.facts, a.started_at, a.seen_at, a.ended_at, s.key AS slot, l.progress,
@@ -108,6 +109,12 @@ LEFT JOIN ablate_slot s ON s.id = l.slot_id
 WHERE a.study_id = :study ORDER BY a.started_at, a.id
 """
 
+
+_DURATIONS = """
+SELECT s.phase, s.context::jsonb AS context, avg(extract(epoch FROM a.ended_at - a.started_at))::float8 AS seconds
+FROM ablate_attempt a JOIN ablate_slot s ON s.id = a.slot_id
+WHERE s.study_id = :study AND a.outcome = 'done' AND s.reused_from IS NULL GROUP BY s.phase, s.context::jsonb
+"""
 
 _SLOTS = f"SELECT {lease.SLOT_COLUMNS} FROM ablate_slot WHERE study_id = :study ORDER BY ordinal"  # noqa: S608
 
@@ -158,6 +165,11 @@ class AgentRow:
     lease_left_s: float | None
     n_done: int
     n_recent: int
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it has neither ended nor fallen silent for longer than its lease, or than an idle agent ever is."""
+        return self.ended_at is None and ((self.lease_left_s or 0.0) > 0 or self.silent_s < _LONGEST_SILENCE_S)
 
 
 @dataclass(frozen=True)
@@ -324,6 +336,11 @@ class Studies(StoreAccess):
         """Agents that ever worked on the study in the order of their start, with what each does now."""
         rows = self.database.rows(_AGENTS, study=self._study_id(name), recent_s=RECENT_S)
         return [AgentRow(**{**row._mapping, "progress": row.progress and Progress(**row.progress)}) for row in rows]
+
+    def durations(self, name: str) -> dict[tuple[str, str], float]:
+        """Mean seconds of a finished attempt by phase and context, this as JSON."""
+        rows = self.database.rows(_DURATIONS, study=self._study_id(name))
+        return {(row.phase, to_json(row.context)): row.seconds for row in rows}
 
     def retire(self, agent: AgentCard) -> None:
         """Note that an agent has ended in good order."""

@@ -5,14 +5,14 @@ Where something is wrong, the error names the file, the key, the value, what was
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ablate import digest
 from ablate.errors import SpecError
+from ablate.study.problem import Problem, problems_of
 from ablate.study.spec import Spec
 from ablate.study.wording import nearest
 
@@ -26,15 +26,40 @@ def load_spec(study: str, *, overrides: Sequence[str] = ()) -> Spec:
         SpecError: no such file, no TOML, or a key that cannot be used.
     """
     path = find_study(study)
-    raw = _read(path)
+    spec, problems = _checked(path, overrides)
+    if spec is None:
+        first, more = problems[0], len(problems) - 1
+        given = [override for override in overrides if first.key.startswith(override.partition("=")[0])]
+        where = f"{path}, line {first.line}" if first.line else f"{path}"
+        where = f"{path} with --set {given[0]}" if given else where
+        rest = f" (and {more} more: `ablate check {study}`)" if more else ""
+        raise SpecError(f"{where}: {first}{rest}")
+    return spec
+
+
+def check_study(study: str, *, overrides: Sequence[str] = ()) -> list[Problem]:
+    """All that is wrong with a study file; nothing where it can be used.
+
+    Raises:
+        SpecError: no such file, or no TOML.
+    """
+    return _checked(find_study(study), overrides)[1]
+
+
+def _checked(path: Path, overrides: Sequence[str]) -> tuple[Spec | None, list[Problem]]:
+    text = _read(path)
+    try:
+        raw: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: is not TOML: {error}") from error
     for override in overrides:
         _apply(raw, override)
     changed = f"@{digest.of_json(sorted(overrides))[:6]}" if overrides else ""
     raw["name"] = path.stem + changed
     try:
-        return Spec.model_validate(raw)
+        return Spec.model_validate(raw), []
     except ValidationError as error:
-        raise SpecError(f"{path}: {_explain(error)}") from error
+        return None, problems_of(error, text)
 
 
 def find_study(study: str) -> Path:
@@ -54,10 +79,10 @@ def find_study(study: str) -> Path:
     raise SpecError(f"{candidates[0]}: no such study file{nearest(study, names)}; there are: {', '.join(names)}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise SpecError(f"{path}: is not TOML: {error}") from error
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
@@ -77,30 +102,3 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         table[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = text
-
-
-def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong, as one line: key, value, what was expected, what to do."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        *path, last = first["loc"]
-        return f"{key}: unknown key{nearest(str(last), _known_keys(path))}; remove or rename it"
-    if first["type"] == "missing":
-        return f"{key}: is missing; add it"
-    if first["type"] == "value_error":
-        text = str(first["ctx"]["error"])
-        return f"{key}.{text}" if key else text
-    return f"{key} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _known_keys(path: Sequence[Any]) -> list[str]:
-    model: Any = Spec
-    for part in path:
-        annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
-        if is_dataclass(annotation):
-            return [field.name for field in fields(annotation)]
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return [name for name in model.model_fields if (path or name != "name")]

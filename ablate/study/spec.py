@@ -14,9 +14,11 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
+from pydantic_core import InitErrorDetails
 
 from ablate import digest
 from ablate.domain import Domain, Scalar, is_number
@@ -347,20 +349,40 @@ class Spec(_Frozen):
             return raw
         if "arms" in raw:
             raise ValueError("design: generates the arms; write either [arms] or [design]")
-        design = Design.model_validate(raw["design"], strict=False)
+        design = _design(raw["design"])
         arms, contrasts = design.expand()
         return {"contrasts": contrasts, **raw, "design": design, "arms": arms}
 
     @model_validator(mode="after")
     def _check(self) -> "Spec":
+        found = []
         for check in _CHECKS:
-            check(self)
+            try:
+                check(self)
+            except ValueError as error:
+                found.append(str(error))
+        if found:
+            raise ValueError("\n".join(found))
         if not self.contrasts and len(self.arms) > 1:
             baseline, *others = self.arms
             pairs = tuple(ContrastSpec(name=f"{arm} - {baseline}", arm=arm, baseline=baseline) for arm in others)
             object.__setattr__(self, "contrasts", pairs)  # the one default that depends on other keys
         self.inference.check_against([contrast.name for contrast in self.contrasts], self.budget.replicates)
         return self
+
+
+def _design(given: Mapping[str, Any]) -> Design:
+    """The design, which must be read before the arms that it makes; its errors say where in the study they are."""
+    try:
+        return Design.model_validate(given, strict=False)
+    except ValidationError as error:
+        details = [
+            InitErrorDetails(
+                type=each["type"], loc=("design", *each["loc"]), input=each["input"], ctx=each.get("ctx") or {}
+            )
+            for each in error.errors(include_url=False)
+        ]
+        raise ValidationError.from_exception_data("design", details) from error
 
 
 def _with_titles(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The agent's hold on its trainer process: start it, talk to it, see it die, start another."""
 
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ablate.errors import LaunchError, OutOfMemory, TrainerKilled, TrainerLost, TrialError
+from ablate.worker.device import visible_device
 from ablate.worker.fork_server import Child, ForkServer
 from ablate.worker.message import FromTrainer, Halt, Ready, TrialRequest, Unusable
 
@@ -148,15 +148,6 @@ class TrainerProcess:
             kind = TrainerKilled if -code in _FROM_OUTSIDE else TrainerLost
             return kind(f"trainer process {child.pid} was killed by {signal.Signals(-code).name}")
         return TrainerLost(f"trainer process {child.pid} ended with status {'unknown' if code is None else code}")
-
-
-def visible_device(device: str) -> tuple[str, dict[str, str]]:
-    """What torch calls ``device`` in a process that sees only this one, and the environment that makes it so."""
-    kind, _, index = device.partition(":")
-    if not index:
-        return device, {}
-    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return kind, {"CUDA_VISIBLE_DEVICES": visible[int(index)] if int(index) < len(visible) else index}
 
 
 def _oom_kills() -> int:

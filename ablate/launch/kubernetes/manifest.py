@@ -180,7 +180,6 @@ def _container(agent_options: AgentOptions, options: KubernetesOptions) -> Manif
 def _arguments(agent_options: AgentOptions, options: KubernetesOptions) -> list[str]:
     device = options.device or ("cuda" if options.gpus_per_worker else "cpu")
     given = [
-        "--study",
         agent_options.study,
         "--device",
         device,

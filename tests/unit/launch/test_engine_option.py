@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.cli.launcher_option import engine
-from ablate.errors import LaunchError
+from ablate.errors import OptionError
 
 
 def options(name: str, *pairs: str):
@@ -32,5 +32,5 @@ def test_values_have_the_types_of_their_options(monkeypatch):
     ],
 )
 def test_a_mistake_names_the_option(pair, message):
-    with pytest.raises(LaunchError, match=message):
+    with pytest.raises(OptionError, match=message):
         options("ray", pair)

@@ -83,7 +83,7 @@ def test_arms_and_components_have_titles_that_decide_nothing(tmp_path: Path) -> 
         ("surprise=1", ["surprise", "unknown key"]),
         ("encoder.wieghts='random'", ["encoder.wieghts", "unknown key", "'weights'"]),
         ("encoder.precision='fp8'", ["encoder.precision", "'fp8'", "bf16"]),
-        ("budget.replicates='ten'", ["budget.replicates", "'ten'", "integer"]),
+        ("budget.replicates='ten'", ["budget.replicates", "'ten'", "whole number"]),
         ("arms.ft.title=3", ["arms.ft.title", "3", "a few words"]),
         ("arms.ft.ft_lr=0.5", ["arms.ft.ft_lr", "0.5", "outside the space"]),
         ("arms.ft.layer_decay=0.9", ["arms.ft.layer_decay", "not in [space]"]),
@@ -117,7 +117,7 @@ def test_a_mistake_gets_one_line_with_file_key_and_value(override: str, words: l
     with pytest.raises(SpecError) as caught:
         load_spec("sd_vs_lp", overrides=[override])
     message = str(caught.value)
-    assert message.startswith("studies/sd_vs_lp.toml: ")
+    assert message.startswith("studies/sd_vs_lp.toml")
     assert "\n" not in message
     for word in words:
         assert word in message

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.worker.trainer_process import visible_device
+from ablate.worker.device import visible_device
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""Shell completion: names of studies, and keys for ``--set``. Nothing heavy is imported and no database is asked."""
+
+import contextlib
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ablate import settings
+
+_NAMES = "study_names"  # in ablate's home: what the store held when a command last looked
+# What a study may leave out, so that its file does not show it; a test holds them equal to the models.
+DEFAULTED_KEYS = (
+    "budget.generation", "budget.max_attempts", "budget.replicates", "budget.search_trials", "encoder.precision",
+    "encoder.weights", "margin.auprc", "margin.auroc", "objectives.select", "search.early_stopping", "search.sampler",
+    "seed",
+)  # fmt: skip
+
+
+def study_folders() -> list[Path]:
+    """Where study files lie: here, and those that come with the package."""
+    shipped = Path(__file__).parents[1] / "studies"
+    return [Path("studies"), shipped if shipped.is_dir() else shipped.parents[1] / "studies"]
+
+
+def remember_studies(names: Iterable[str]) -> None:
+    """Keep what the store holds for the next completion; a home that cannot be written does no harm."""
+    try:
+        settings.home().mkdir(parents=True, exist_ok=True)
+        path = settings.home() / f".{_NAMES}-{os.getpid()}"
+        path.write_text("\n".join(names))
+        path.replace(settings.home() / _NAMES)
+    except OSError:
+        return
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """Names of study files and of stored studies."""
+    names = {path.stem for folder in study_folders() for path in folder.glob("*.toml")}
+    with contextlib.suppress(OSError):
+        names.update((settings.home() / _NAMES).read_text().split())
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Keys of the study file that is named, arms among them, each with its "="."""
+    if "=" in incomplete:
+        return []
+    study = str(ctx.params.get("study") or ctx.params.get("study_option") or "")
+    keys = {*DEFAULTED_KEYS, *_keys_of(study.partition("@")[0])}
+    return sorted(f"{key}=" for key in keys if key.startswith(incomplete))
+
+
+def _keys_of(study: str) -> list[str]:
+    paths = [Path(study)] if study.endswith(".toml") else [folder / f"{study}.toml" for folder in study_folders()]
+    for path in paths:
+        try:
+            return list(flat_keys(tomllib.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError):
+            continue
+    return []
+
+
+def flat_keys(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of all values below ``table``."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and not {"low", "choices"} & set(value):
+            yield from flat_keys(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

@@ -1,0 +1,199 @@
+"""``ablate init``, ``check`` and ``schema`` for study files; ``studies``, ``diff`` and ``delete`` for stored ones."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablate.cli.completion import complete_study, remember_studies
+from ablate.cli.option import (
+    JsonOption,
+    SetOption,
+    StorageOption,
+    StudyArgument,
+    StudyOption,
+    named_study,
+    open_store,
+    study_name,
+)
+from ablate.cli.output import emit_json, emit_list, say, stderr
+from ablate.errors import OptionError, SpecError
+
+if TYPE_CHECKING:
+    from ablate.cli.variant import StudyLine
+
+QUESTION = "Which of these components is worth its cost in post-training?"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    for command in (init, check, schema, studies, diff, delete):
+        app.command(command.__name__)(command)
+
+
+def init(
+    name: Annotated[str | None, typer.Argument(help="Of the study; studies/NAME.toml is written.")] = None,
+    question: Annotated[str | None, typer.Option(help="That the study answers.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="synthetic or ptbxl.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="See `ablate encoder list`.")] = None,
+    component: Annotated[list[str] | None, typer.Option(help="A part of the recipe; give it several times.")] = None,
+    budget: Annotated[str | None, typer.Option(help="small, usual or large.")] = None,
+    context: Annotated[bool, typer.Option("--tenth", help="Ask with a tenth of the training data too.")] = False,
+) -> None:
+    """Write a commented study file that runs; asks on a terminal for what no option gives."""
+    from ablate.model import catalogue
+    from ablate.study.file import load_spec
+    from ablate.study.template import BUDGETS, PARTS, template
+
+    name = _asked("name of the study", name, "my_study")
+    path = Path(name) if name.endswith(".toml") else Path("studies") / f"{name}.toml"
+    if path.exists():
+        raise OptionError(f"{path}: is there already; choose another name")
+    source = _asked("data, synthetic or ptbxl", data, "synthetic")
+    if source not in ("synthetic", "ptbxl"):
+        raise OptionError(f"--data {source}: expected synthetic or ptbxl")
+    encoder = _asked(f"encoder, of {', '.join(catalogue.names())}", encoder, "net1d_small")
+    parts = component or _asked(f"components, of {', '.join(PARTS)}", None, "stochastic_depth,preview_probe").split(",")
+    text = template(
+        question=_asked("question", question, QUESTION),
+        source=source,
+        encoder=encoder,
+        weights=_weights(encoder, source),
+        parts=[part.strip() for part in parts],
+        budget=_asked(f"budget, of {', '.join(BUDGETS)}", budget, "small"),
+        context=context,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    try:
+        load_spec(str(path))
+    except SpecError:
+        path.unlink()
+        raise
+    say(f"{path}: written; next: ablate plan {path.stem}, ablate run {path.stem}")
+
+
+def check(study: StudyArgument = None, set_: SetOption = None, study_option: StudyOption = None) -> None:
+    """Say all that is wrong with a study file, with line and key; exit status 2 where something is."""
+    from ablate.study.file import check_study, find_study
+
+    named = named_study(study, study_option)
+    path, problems = find_study(named), check_study(named, overrides=set_ or ())
+    for problem in sorted(problems):
+        say(f"{path}:{problem.line or 1}: {problem}", to=stderr)
+    if problems:
+        raise typer.Exit(SpecError.exit_status)
+    say(f"{path}: can be run")
+
+
+def schema() -> None:
+    """Print the JSON schema of study files, for editors."""
+    from ablate.study.spec import Spec
+
+    document = Spec.model_json_schema()
+    document["properties"].pop("name")  # the file's own
+    document["required"].remove("name")
+    emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **document})
+
+
+def studies(
+    state: Annotated[
+        str | None, typer.Option(help="Only those that are new, running, stopped, done or failed.")
+    ] = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every study of the store: what makes it another than its file, how far it is, when something last happened."""
+    from ablate.cli.variant import STATES, study_lines
+
+    if state not in (None, *STATES):
+        raise OptionError(f"--state {state}: expected {', '.join(STATES)}")
+    store = open_store(storage)
+    lines = [line for line in study_lines(store) if state in (None, line.state)]
+    remember_studies(store.studies())
+    if as_json:
+        emit_json([line.document() for line in lines])
+    for line in () if as_json else lines:
+        _show(line)
+    if not lines and not as_json:
+        say("no study" if state is None else f"no study that is {state}")
+
+
+def diff(
+    one: Annotated[str, typer.Argument(autocompletion=complete_study)],
+    other: Annotated[str, typer.Argument(autocompletion=complete_study)],
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keys in which two studies differ, and what that did to the arms that both have."""
+    from ablate.cli.variant import arm_scores, changed_keys, document_of, short
+
+    store = open_store(storage)
+    names = [study_name(one, None), study_name(other, None)]
+    stored = store.studies()
+    changed = changed_keys(*(document_of(name, store) for name in names))
+    scores = [arm_scores(store.tables(name)) if name in stored else {} for name in names]
+    both = [place for place in scores[0] if place in scores[1]]
+    if as_json:
+        arms = [{"arm": arm, "context": context, **_pair(names, scores, (arm, context))} for arm, context in both]
+        emit_json({"studies": names, "changed": {key: list(pair) for key, pair in changed.items()}, "arms": arms})
+        return
+    for key, (before, after) in changed.items():
+        say(f"{key}: {short(before)} → {short(after)}")
+    if not changed:
+        say("the same study")
+    if both:
+        emit_list(
+            [{"arm": f"{arm} {context}".strip(), **_pair(names, scores, (arm, context))} for arm, context in both]
+        )
+
+
+def delete(
+    study: StudyArgument = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    storage: StorageOption = None,
+    study_option: StudyOption = None,
+) -> None:
+    """Remove a study from the store with all its results; refused while agents work on it."""
+    from ablate.store.slot import SlotState
+
+    store, name = open_store(storage), study_name(study, study_option)
+    counts = store.counts(name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise OptionError(f"{name}: deleting is for ever; confirm with --yes")
+        typer.confirm(f"{name}: delete {counts.of(SlotState.DONE)} results for ever?", abort=True)
+    store.delete(name)
+    remember_studies(store.studies())
+    say(f"{name}: deleted")
+
+
+def _asked(what: str, given: str | None, default: str) -> str:
+    """The option's value, what a terminal's user types, or the default where nobody can be asked."""
+    if given is not None:
+        return given
+    return str(typer.prompt(what, default=default)) if sys.stdin.isatty() else default
+
+
+def _weights(encoder: str, source: str) -> str:
+    from ablate.model import catalogue
+
+    shipped = catalogue.shipped(encoder) if catalogue.entry(encoder) is not None else ()
+    wanted = "synthetic" if source == "synthetic" else "embedded"
+    if wanted in shipped:
+        return wanted
+    return "12_lead_ECGFounder.pth" if encoder == "ecgfounder" else "random"
+
+
+def _pair(names: list[str], scores: Sequence[Mapping[Any, float]], place: Any) -> dict[str, Any]:
+    first, second = scores[0][place], scores[1][place]
+    return {names[0]: round(first, 4), names[1]: round(second, 4), "difference": round(second - first, 4)}
+
+
+def _show(line: "StudyLine") -> None:
+    last = "" if line.active_at is None else f", last active {line.active_at:%Y-%m-%d %H:%M}"
+    say(line.title)
+    say(f"    {line.state}, {line.n_done} of {line.n_slots} done, created {line.created_at:%Y-%m-%d %H:%M}{last}")
+    say(f"    {line.question}{' (asked of the values in the file, not of these)' if line.changed else ''}")
