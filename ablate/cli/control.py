@@ -77,7 +77,12 @@ def seal(
     if as_json:
         emit_json(sealed)
         return
-    places = {chain(arm, context): (arm, context) for context in contexts(spec) for arm in spec.arms}
+    places = {
+        chain(arm, context, search): (arm, context)
+        for context in contexts(spec)
+        for arm in spec.arms
+        for search in range(spec.budget.searches)
+    }
     rows = []
     for place, choice in sealed["chosen"].items():
         arm, context = places[place]

@@ -65,7 +65,7 @@ class Store(Schema, Studies, Twins, TestFoldLedger, Artifacts, OptunaMirror):
                 f"study {name}: {len(working)} agents work on it, such as {working[0]}; `ablate stop {name}` first"
             )
         self.database.rows("DELETE FROM ablate_study WHERE id = :study RETURNING id", study=study_id)
-        self._study_ids.pop(name, None)
+        self.database.studies.pop(name, None)  # the name is free for another study
         storage = self.database.optuna_storage()
         try:
             with contextlib.suppress(KeyError):  # it was never mirrored, or somebody has deleted it already
