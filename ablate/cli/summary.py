@@ -22,9 +22,11 @@ def show_outcome(study: str, found: "Summary") -> None:
     """Print verdicts and what is missing only."""
     from ablate.report.wording import context_text
 
+    if found.headline:
+        say(found.headline)
     for verdict in found.verdicts:
         where = f" at {context_text(verdict.context)}" if verdict.context.factors else ""
-        say(f"{verdict.outcome}{where}: {verdict.sentence}")
+        say(f"{verdict.label}{where}: {verdict.sentence}")
     for note in found.notes:
         say(note)
 

@@ -11,6 +11,7 @@ from ablate.report import wording
 from ablate.report.block import block_pictures
 from ablate.report.context import Context
 from ablate.report.evidence import Evidence
+from ablate.report.fold import fold_facts, fold_sentence
 from ablate.report.markup import Column, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.report.study_record import SCORES, StudyRecord
@@ -97,10 +98,12 @@ def _with_patients(score: ArmScore, effects: Mapping[tuple[Context, str, str], E
     return replace(score, low=effect.ci_low, high=effect.ci_high, with_patients=True)
 
 
-def arm_rows(facts: ArmFacts) -> tuple[list[Column], list[list[object]]]:
+def arm_rows(facts: ArmFacts, titles: Mapping[str, str]) -> tuple[list[Column], list[list[object]]]:
     """The table of arms: a row for each arm and context, test scores before validation."""
     order = sorted(facts.columns, key=lambda column: not column.startswith("test"))
-    columns = [Column("arm"), Column("data", wording.share_text), Column("n", number=True)]
+    is_named = any(titles[arm] != arm for arm in facts.arms)
+    named = [Column("arm"), *([Column("which is")] if is_named else [])]
+    columns = [*named, Column("data", wording.share_text), Column("n", number=True)]
     for name in order:
         columns += [Column(f"{wording.short_name(name)} ± sd", number=True), Column("95 %", number=True)]
     rows: list[list[object]] = []
@@ -108,7 +111,8 @@ def arm_rows(facts: ArmFacts) -> tuple[list[Column], list[list[object]]]:
         for arm in facts.arms:
             scores = [facts.score(arm, context, column) for column in order]
             n = max((s.n for s in scores), default=0)
-            row: list[object] = [arm, context, f"{n} of {facts.planned.get((arm, context), 0)}"]
+            row: list[object] = [arm, *([titles[arm]] if is_named else []), context]
+            row.append(f"{n} of {facts.planned.get((arm, context), 0)}")
             for s in scores:
                 row += [wording.spread(s.mean, s.sd), wording.interval(s.low, s.high)]
             rows.append(row)
@@ -117,7 +121,7 @@ def arm_rows(facts: ArmFacts) -> tuple[list[Column], list[list[object]]]:
 
 def arm_section(study: StudyRecord, facts: ArmFacts) -> Section:
     """The table of arms and every replicate."""
-    columns, rows = arm_rows(facts)
+    columns, rows = arm_rows(facts, {arm: study.spec.title(arm) for arm in facts.arms})
     what = (
         "replicates of the sealed params"
         if facts.phase == "confirm"
@@ -132,7 +136,9 @@ def arm_section(study: StudyRecord, facts: ArmFacts) -> Section:
     how = " Arms share their patients: compare them by the contrasts, not by whether intervals overlap."
     if not facts.columns:
         return Section("arms", "Arms", (paragraph("No score yet."),))
-    note = f"n counts {what}.{both}{alone}{how}"
+    fold = fold_facts(study)
+    size = f" {fold_sentence(fold)}" if fold else ""
+    note = f"n counts {what}.{both}{alone}{how}{size}"
     body = [table(columns, rows, label="Scores of the arms"), paragraph(note, class_="note")]
     pictures = block_pictures(study)
     head = [tag("h3", "Every replicate"), paragraph(_PAIRED, class_="note")] if pictures else []

@@ -3,9 +3,10 @@
 from ablate.report import wording
 from ablate.report.context import Context
 from ablate.report.evidence import Evidence
-from ablate.report.markup import Column, Content, Html, details, markup, paragraph, table, tag
+from ablate.report.fold import fold_facts, fold_sentence
+from ablate.report.markup import Column, Content, details, markup, paragraph, table
 from ablate.report.section import Section
-from ablate.stats.contrast import Contrast
+from ablate.report.verdict import badge, simultaneous
 
 
 def contrast_section(evidence: Evidence) -> Section | None:
@@ -17,16 +18,16 @@ def contrast_section(evidence: Evidence) -> Section | None:
             c.name,
             Context.of(c.context),
             wording.METRIC_NAMES[c.metric],
-            _badge(c),
+            badge(str(c.verdict)),
             c.difference,
             c.relative,
-            wording.interval(*c.interval, sign=True),
-            wording.interval(c.ci_low, c.ci_high, sign=True),
-            c.p,
+            simultaneous(c),
             c.p_adjusted,
             c.sd_seeds,
             c.sd_patients,
             c.n_blocks,
+            c.n_patients,
+            c.n_classes,
         )
         for c in evidence.contrasts
     ]
@@ -38,26 +39,24 @@ def contrast_section(evidence: Evidence) -> Section | None:
         Column("difference", wording.signed, True),
         Column("relative", _relative, True),
         Column("simultaneous 95 % interval", number=True),
-        Column("95 % interval, alone", number=True),
-        Column("p", wording.probability, True),
         Column("p, adjusted", wording.probability, True),
         Column("sd, seeds", wording.number, True),
         Column("sd, patients", wording.number, True),
         Column("blocks", number=True),
+        Column("test patients", wording.whole, True),
+        Column("classes", wording.whole, True),
     ]
+    fold = fold_facts(evidence.study)
     return Section(
         "contrasts",
         "Contrasts in full",
         (
             table(columns, rows, label="Contrasts"),
+            paragraph(fold_sentence(fold), class_="note") if fold else None,
             details("How these were computed", paragraph(_METHOD), class_="method"),
             _checks(evidence),
         ),
     )
-
-
-def _badge(found: Contrast) -> Html:
-    return tag("span", str(found.verdict), class_=f"badge {found.verdict}")
 
 
 _METHOD = (
@@ -77,11 +76,13 @@ def _relative(value: float) -> str:
 
 
 def _checks(evidence: Evidence) -> Content:
-    """The same contrasts by other methods."""
+    """Each contrast by itself; nothing here is adjusted for the others."""
     columns = [
         Column("contrast"),
         Column("data", wording.share_text),
         Column("metric"),
+        Column("95 % interval, this contrast alone", number=True),
+        Column("p, alone", wording.probability, True),
         Column("P(arm better)", _three, True),
         Column("sign-flip p", wording.probability, True),
         Column("equivalence p, alone", wording.probability, True),
@@ -92,6 +93,8 @@ def _checks(evidence: Evidence) -> Content:
             c.name,
             Context.of(c.context),
             wording.METRIC_NAMES[c.metric],
+            wording.interval(c.ci_low, c.ci_high, sign=True),
+            c.p,
             c.p_superior,
             c.p_sign_flip,
             c.p_equivalence,
@@ -100,8 +103,8 @@ def _checks(evidence: Evidence) -> Content:
         for c in evidence.contrasts
     ]
     return details(
-        "The same contrasts by sign-flip test, next replicate and equivalence test",
-        table(columns, rows, label="Other methods"),
+        "Each contrast alone, not adjusted: interval, tests, and the chance of the next replicate",
+        table(columns, rows, label="Contrasts alone"),
     )
 
 

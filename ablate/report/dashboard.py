@@ -43,9 +43,12 @@ def _figures(evidence: Evidence) -> dict[str, go.Figure]:
 
 def _note(evidence: Evidence) -> str:
     lines = [f"# {_plain(evidence.study.spec.question)}", ""]
-    for one in verdict.verdict_facts(evidence):
+    verdicts = verdict.verdict_facts(evidence)
+    if verdicts:
+        lines += [_plain(verdict.headline(evidence.study, verdicts)), ""]
+    for one in verdicts:
         where = f" ({wording.context_text(one.context)})" if one.context.factors else ""
-        lines.append(f"- **{one.outcome}**{where}: {_plain(one.sentence)}")
+        lines.append(f"- **{one.label}**{where}: {_plain(one.sentence)}")
     lines += ["", *[_plain(line) for line in evidence.mixed], ""]
     if not evidence.refuses_tables:
         lines += _arms(arm.arm_facts(evidence.study, evidence))

@@ -11,7 +11,9 @@ from ablate.report import wording
 from ablate.report.arm import ArmFacts
 from ablate.report.context import Context
 from ablate.report.evidence import Evidence
+from ablate.report.fold import fold_facts, fold_sentence
 from ablate.report.importance import ImportanceFacts
+from ablate.report.verdict import LABELS
 from ablate.stats.contrast import Contrast
 
 CONTRAST_COLUMNS = (
@@ -28,7 +30,11 @@ CONTRAST_COLUMNS = (
     "p_adjusted",
     "sd_seeds",
     "sd_patients",
+    "margin",
+    "n_patients",
+    "n_classes",
     "verdict",
+    "lacks",
 )
 IMPORTANCE_COLUMNS = ("metric", "context", "parameter", "importance", "ci_low", "ci_high")
 INTERACTION_COLUMNS = ("metric", "context", "parameter_a", "parameter_b", "importance", "ci_low", "ci_high")
@@ -52,7 +58,11 @@ def contrast_frame(evidence: Evidence) -> pd.DataFrame:
             c.p_adjusted,
             c.sd_seeds,
             c.sd_patients,
+            c.margin,
+            c.n_patients,
+            c.n_classes,
             str(c.verdict),
+            " ".join(c.lacks),
         )
         for c in evidence.contrasts
     ]
@@ -131,7 +141,9 @@ def _text(value: object) -> str | None:
 def tex(evidence: Evidence, *, study: str) -> str:
     """The contrasts as a booktabs table, ready for ``\\input``."""
     rows = "\n".join(_tex_row(c) for c in evidence.contrasts) or r"\multicolumn{7}{l}{No contrast is answered yet.} \\"
-    return TEX_HEAD.replace("STUDY", _escape(study)) + rows + TEX_FOOT
+    fold = fold_facts(evidence.study)
+    size = f"% {fold_sentence(fold)}\n" if fold else ""
+    return size + TEX_HEAD.replace("STUDY", _escape(study)) + rows + TEX_FOOT
 
 
 TEX_HEAD = r"""% Study STUDY. Needs \usepackage{booktabs}.
@@ -143,16 +155,22 @@ Contrast & Context & Metric & Blocks & Difference (simultaneous 95\,\% interval)
 TEX_FOOT = "\n\\bottomrule\n\\end{tabular}\n"
 
 
+def _tex_interval(found: Contrast) -> str:
+    if not found.is_tested:
+        return "not tested"
+    return f"${found.simultaneous_low:+.4f}$ to ${found.simultaneous_high:+.4f}$"
+
+
 def _tex_row(found: Contrast) -> str:
     context = Context.of(found.context)
-    interval = f"${found.difference:+.4f}$ (${found.interval[0]:+.4f}$ to ${found.interval[1]:+.4f}$)"
+    interval = f"${found.difference:+.4f}$ ({_tex_interval(found)})"
     p = "--" if wording.missing(found.p_adjusted) else f"${wording.probability(found.p_adjusted)}$"
     cells = (
         _escape(found.name),
         _escape(wording.context_text(context)),
         wording.METRIC_NAMES[found.metric],
     )
-    return " & ".join([*cells, str(found.n_blocks), interval, p, str(found.verdict)]) + r" \\"
+    return " & ".join([*cells, str(found.n_blocks), interval, p, LABELS[found.verdict]]) + r" \\"
 
 
 _SPECIAL = {

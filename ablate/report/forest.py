@@ -1,5 +1,6 @@
 """The forest: every contrast with its interval, against the margin of equivalence."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from ablate.report.context import Context
 from ablate.report.evidence import Evidence
 from ablate.report.markup import Column
 from ablate.report.section import Picture
+from ablate.report.study_record import StudyRecord
+from ablate.report.verdict import LABELS, contrast_title, simultaneous
 from ablate.stats.contrast import Contrast
 
 
@@ -19,18 +22,20 @@ class ForestFacts:
 
     metric: str
     rows: tuple[Contrast, ...]
+    labels: tuple[str, ...]  # of the rows, on a few short lines
     margin: float
 
 
 def forest_facts(evidence: Evidence, *, metric: str) -> ForestFacts:
     """Intervals of one metric in the order of the page."""
     rows = tuple(c for c in evidence.contrasts if c.metric == metric)
-    return ForestFacts(metric, rows, evidence.study.margin.model_dump()[metric])
+    labels = tuple(_label(evidence.study, contrast) for contrast in rows)
+    return ForestFacts(metric, rows, labels, evidence.study.margin.model_dump()[metric])
 
 
 def forest_figure(facts: ForestFacts) -> go.Figure:
     """A row for each contrast and context: point, 95 % interval, margin as a band around zero."""
-    labels = _labels(facts.rows)
+    labels = facts.labels
     traces = []
     for verdict, colour in theme.VERDICT_COLOURS.items():
         rows = [(label, c) for label, c in zip(labels, facts.rows, strict=True) if str(c.verdict) == verdict]
@@ -49,7 +54,7 @@ def forest_figure(facts: ForestFacts) -> go.Figure:
             go.Scatter(
                 x=[c.difference for _, c in rows],
                 y=[label for label, _ in rows],
-                name=verdict,
+                name=LABELS[verdict],
                 mode="markers",
                 error_x=error,
                 marker={"size": 10, "color": colour, "symbol": _SYMBOLS[verdict]},
@@ -58,7 +63,8 @@ def forest_figure(facts: ForestFacts) -> go.Figure:
             )
         )
     places = _places(facts.rows, labels)
-    height = 100 + 25 * len(places)
+    n_lines = max((label.count(_BREAK) + 1 for label in labels), default=1)
+    height = 100 + (11 + 16 * n_lines) * len(places)
     drawn = theme.figure(
         traces, height=height, x=f"difference in macro {wording.METRIC_NAMES[facts.metric]}", showlegend=True
     )
@@ -78,10 +84,15 @@ _SYMBOLS = {
 }
 
 
-def _labels(rows: Sequence[Contrast]) -> list[str]:
-    """Names of the rows; the context is named where there are several."""
-    several = len({Context.of(c.context) for c in rows}) > 1
-    return [f"{c.name}, {wording.share_text(Context.of(c.context))}" if several else c.name for c in rows]
+def _label(study: StudyRecord, contrast: Contrast) -> str:
+    """The contrast by the titles of what it compares, and its context where there are several."""
+    declared = next(one for one in study.contrasts if one.name == contrast.name)
+    title = contrast_title(study, declared)
+    where = f", {wording.share_text(Context.of(contrast.context))}" if len(study.contexts) > 1 else ""
+    return _BREAK.join(textwrap.wrap(title + where, _LINE))
+
+
+_BREAK, _LINE = "<br>", 27  # letters of a line, so that a phone has room for the intervals
 
 
 def _places(rows: Sequence[Contrast], labels: Sequence[str]) -> list[str]:
@@ -103,21 +114,21 @@ def forest_pictures(evidence: Evidence) -> list[Picture]:
 def _forest_picture(facts: ForestFacts) -> Picture:
     name = f"Macro {wording.METRIC_NAMES[facts.metric]}"
     told = "; ".join(
-        f"{label} {wording.signed(c.difference)} ({wording.interval(*c.interval, sign=True)}), {c.verdict}"
-        for label, c in zip(_labels(facts.rows), facts.rows, strict=True)
+        f"{label.replace(_BREAK, ' ')} {wording.signed(c.difference)} "
+        f"({wording.interval(*c.interval, sign=True)}), {LABELS[c.verdict]}"
+        for label, c in zip(facts.labels, facts.rows, strict=True)
     )
-    note = f"Band: the margin of equivalence, ±{facts.margin:g}."
+    note = f"Bars: 95 % for all contrasts of a family together. Band: the margin of equivalence, ±{facts.margin:g}."
+    if any(not c.is_tested for c in facts.rows):
+        note += " Where nothing is tested, a bar is 95 % for its contrast alone."
     columns = [
         Column("contrast"),
         Column("data", wording.share_text),
         Column("difference", wording.signed, True),
-        Column("95 % interval", number=True),
+        Column("simultaneous 95 % interval", number=True),
         Column("verdict"),
     ]
-    rows = [
-        (c.name, Context.of(c.context), c.difference, wording.interval(*c.interval, sign=True), c.verdict)
-        for c in facts.rows
-    ]
+    rows = [(c.name, Context.of(c.context), c.difference, simultaneous(c), LABELS[c.verdict]) for c in facts.rows]
     return Picture(
         f"forest-{facts.metric}",
         name,

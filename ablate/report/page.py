@@ -43,7 +43,7 @@ from ablate.report.section import Section, parts, render
 from ablate.report.study_record import StudyRecord
 from ablate.report.summary import standing_notes
 from ablate.report.trial import trial_facts, trial_section
-from ablate.report.verdict import verdict_facts, verdict_list
+from ablate.report.verdict import headline, verdict_facts, verdict_list
 from ablate.report.version import digest_section
 from ablate.store.slot import SlotState
 
@@ -156,8 +156,8 @@ def _header(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Htm
         "header",
         kicker,
         tag("h1", spec.question),
-        paragraph(_standing(evidence), class_="standing"),
         _answer(evidence, importances),
+        paragraph(_standing(evidence), class_="standing"),
         _limits(evidence.study),
     )
 
@@ -167,8 +167,9 @@ def _answer(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Htm
     warnings = [paragraph(line, class_="warning") for line in evidence.mixed]
     if not evidence.study.contrasts:
         return Html(markup(warnings) + items(*importance_sentences(importances)))
-    verdicts = verdict_list(verdict_facts(evidence))
-    return Html(markup(warnings) + verdicts + parts(forest_pictures(evidence)))
+    verdicts = verdict_facts(evidence)
+    said = paragraph(headline(evidence.study, verdicts), class_="headline")
+    return Html(markup(warnings) + said + verdict_list(verdicts) + parts(forest_pictures(evidence)))
 
 
 def _limits(study: StudyRecord) -> Html:

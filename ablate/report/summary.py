@@ -7,7 +7,7 @@ from ablate.report import wording
 from ablate.report.arm import ArmFacts, arm_facts
 from ablate.report.evidence import Evidence
 from ablate.report.study_record import StudyRecord
-from ablate.report.verdict import VerdictSentence, verdict_facts
+from ablate.report.verdict import VerdictSentence, headline, verdict_facts
 from ablate.store.slot import SlotState
 
 
@@ -17,11 +17,13 @@ class Summary:
 
     Attributes:
         rows: equal keys in each: arm, the factors of the context, n, then mean and sd of each score that exists.
+        headline: one sentence for the question; empty without contrasts.
         verdicts: in the order of the page.
         notes: what is missing, failed or mixed; empty when all is well.
     """
 
     rows: list[dict[str, Any]]
+    headline: str
     verdicts: tuple[VerdictSentence, ...]
     notes: tuple[str, ...]
 
@@ -29,7 +31,10 @@ class Summary:
 def summary(evidence: Evidence) -> Summary:
     """Arms, verdicts and what is missing."""
     rows = [] if evidence.refuses_tables else _rows(arm_facts(evidence.study))
-    return Summary(rows, verdict_facts(evidence), (*standing_notes(evidence.study), *evidence.mixed))
+    verdicts = verdict_facts(evidence)
+    return Summary(
+        rows, headline(evidence.study, verdicts), verdicts, (*standing_notes(evidence.study), *evidence.mixed)
+    )
 
 
 def _rows(facts: ArmFacts) -> list[dict[str, Any]]:
