@@ -154,7 +154,7 @@ class PtbXl:
             text = cells["scp_codes"]
             try:
                 given = ast.literal_eval(_NUMPY_NUMBER.sub(r"\1", text))
-            except (ValueError, SyntaxError) as error:
+            except (ValueError, SyntaxError, MemoryError, RecursionError) as error:  # the last two: nested too deeply
                 raise self._complaint(row, "scp_codes", text, "a dictionary of statement to likelihood") from error
             if not isinstance(given, dict) or not all(isinstance(code, str) for code in given):
                 raise self._complaint(row, "scp_codes", text, "a dictionary of statement to likelihood")

@@ -192,6 +192,21 @@ def test_numbers_as_numpy_2_writes_them_into_cells(ptbxl: Path) -> None:
     assert np.array_equal(PtbXl(ptbxl).records().statements, expected.statements)
 
 
+@pytest.mark.parametrize("cell", ["-" * 90_000 + "1", "(" * 9_000, "{1: 2}", "{'NORM'", "9" * 5_000, "lambda: 0", ""])
+def test_a_cell_that_is_no_dictionary_is_shown(ptbxl: Path, cell: str) -> None:
+    change(ptbxl, 3, scp_codes=cell)
+    with pytest.raises(DataError, match=r"ecg_id 4 \(line 5\) has scp_codes = .*; expected a dictionary") as caught:
+        PtbXl(ptbxl).records()
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("number", ["1e400", "nan", "inf", "99999999999999999999", "0x1", "", "1.5", "-"])
+def test_an_identifier_is_a_whole_number(ptbxl: Path, number: str) -> None:
+    change(ptbxl, 3, patient_id=number)
+    with pytest.raises(DataError, match=r"ecg_id 4 \(line 5\) has patient_id = .*; expected a whole number"):
+        PtbXl(ptbxl).records()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
