@@ -34,8 +34,8 @@ def folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_bytes(target: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write ``content`` so that ``target`` holds the old content or the new one at every moment, also after a crash.
+def write_bytes(target: Path, *parts: bytes, mode: int = 0o644) -> None:
+    """Write ``parts`` in one so that ``target`` holds the old or the new content at every moment, also after a crash.
 
     Raises:
         DataError: the disk is full or the folder cannot be written.
@@ -45,7 +45,7 @@ def write_bytes(target: Path, content: bytes, *, mode: int = 0o644) -> None:
         descriptor, scratch = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(scratch, mode)

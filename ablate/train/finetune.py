@@ -77,9 +77,9 @@ class FineTune:
         return to_probabilities(torch.cat(logits))
 
     def state(self) -> dict[str, Tensor]:
-        """Of the optimizer: its moments and steps, by position of the parameter."""
+        """A copy of the optimizer's: its moments and steps, by position of the parameter."""
         states = self._optimizer.state_dict()["state"]
-        return {f"{i}.{name}": tensor.cpu() for i, state in states.items() for name, tensor in state.items()}
+        return {f"{i}.{name}": tensor.clone() for i, state in states.items() for name, tensor in state.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on with the network as it is and the optimizer from ``state``."""

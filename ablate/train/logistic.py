@@ -54,7 +54,7 @@ class Logistic:
 
     def state(self) -> dict[str, Tensor]:
         """The moments and the number of steps; the head has the rest."""
-        return {"mean": self._mean.cpu(), "square": self._square.cpu(), "n_steps": torch.tensor(self._n_steps)}
+        return {"mean": self._mean.clone(), "square": self._square.clone(), "n_steps": torch.tensor(self._n_steps)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from ``state`` and from what is in the head now."""

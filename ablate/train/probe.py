@@ -64,7 +64,7 @@ class Probe:
             return to_probabilities(self.model(self._features(rows)))
 
     def state(self) -> dict[str, Tensor]:
-        """Of the optimizer."""
+        """A copy of the optimizer's."""
         return self._logistic.state()
 
     def restore(self, state: dict[str, Tensor]) -> None:

@@ -70,7 +70,9 @@ def post_train(
         report: called after each epoch; now and then in stages without epochs and, without a training loss, within
             long epochs.
         features: where features of the frozen encoder are kept; None probes through the encoder in every epoch.
-        checkpoint: file to go on from and to write after each epoch. The caller removes it when it is done.
+        checkpoint: file to go on from, written now and then and when the trial is stopped: a process that is killed
+            loses two minutes or one epoch at most. The caller removes it, and files beside it whose names begin with
+            its name, when it is done.
         stop: asked at every batch.
         rungs: where fine-tuning ends early, which the outcome says; a trial that goes on from a checkpoint ends there
             too. None trains to the end.
@@ -96,10 +98,17 @@ def post_train(
         )
         saved = Checkpoint(checkpoint, identity, trial.notes)
         network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
-        learner, course = _train(network, trial, saved)
+        try:
+            learner, course = _train(network, trial, saved)
+            outcome = _outcome(learner, course, trial, encoder_cache.digest_of(encoder_spec), peak)
+        except Stopped:
+            saved.flush()
+            raise
+        finally:
+            saved.wait()
         # The result carries the digest of the encoder that was asked for: its random twin differs in every block.
-        outcome = _outcome(learner, course, trial, encoder_cache.digest_of(encoder_spec), peak)
-        return replace(outcome, fingerprint=_fingerprint(identity, device))
+        notes = tuple(trial.notes)  # now that nothing is being written, which may have been noted too
+        return replace(outcome, fingerprint=_fingerprint(identity, device), notes=notes)
 
 
 @dataclass(frozen=True)

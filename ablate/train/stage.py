@@ -35,7 +35,7 @@ class Learner(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Of the optimizer; the network's own is in ``model``."""
+        """A copy of the optimizer's, on the device; the network's own is in ``model``."""
         ...
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -45,7 +45,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The network after one epoch, on the CPU, and what it says of the validation records."""
+    """The network after one epoch, on its own device, and what it says of the validation records."""
 
     epoch: int
     weights: dict[str, Tensor] = field(repr=False)
@@ -80,7 +80,7 @@ def train_stage(learner: Learner, course: Course, trial: Trial, checkpoint: Chec
 
     Raises:
         Diverged: the loss or the probabilities are not finite.
-        Stopped: the trial was asked to stop. The last finished epoch is in the checkpoint.
+        Stopped: the trial was asked to stop.
     """
     done = Progress(stage=learner.stage, epoch=len(course.epochs), n_epochs=learner.n_epochs)
     trial.progress_reporter.start_from(course.epochs[-1] if course.epochs else done)
@@ -102,8 +102,7 @@ def train_stage(learner: Learner, course: Course, trial: Trial, checkpoint: Chec
                 seconds=time.perf_counter() - started,
             )
             course.extend(progress, Snapshot(epoch, _copied(learner.model), probabilities), trial.params.epoch_choice)
-        if checkpoint.is_due(often=learner.stage == "finetune" or epoch == learner.n_epochs):
-            checkpoint.write(packed(learner, course, trial))
+        checkpoint.keep(lambda: packed(learner, course, trial))
         trial.progress_reporter.report(progress)
 
 
@@ -114,18 +113,18 @@ def packed(learner: Learner, course: Course, trial: Trial) -> Saved:
     assert last is not None
     tensors = {f"last.{name}": tensor for name, tensor in last.weights.items()}
     tensors["last_probabilities"] = torch.from_numpy(last.probabilities)
-    if best is not last:
-        tensors |= {f"best.{name}": tensor for name, tensor in best.weights.items()}
-        tensors["best_probabilities"] = torch.from_numpy(best.probabilities)
     tensors |= {f"optimizer.{name}": tensor for name, tensor in learner.state().items()}
     facts = {
         "stage": learner.stage,
-        "epochs": [epoch.document() for epoch in course.epochs],
+        "epochs": tuple(course.epochs),
         "best_epoch": best.epoch,
-        "earlier": [epoch.document() for epoch in trial.earlier],
+        "earlier": tuple(trial.earlier),
         "seconds": dict(trial.seconds),
     }
-    return Saved(facts=facts, tensors=tensors)
+    if best is last:
+        return Saved(facts=facts, tensors=tensors)
+    best_tensors = {"probabilities": torch.from_numpy(best.probabilities), **best.weights}
+    return Saved(facts=facts, tensors=tensors, best_name=f"{learner.stage}-{best.epoch}", best_tensors=best_tensors)
 
 
 def unpacked(saved: Saved, learner: Learner) -> Course:
@@ -133,8 +132,10 @@ def unpacked(saved: Saved, learner: Learner) -> Course:
     epochs = [Progress(**epoch) for epoch in saved.facts["epochs"]]
     last = Snapshot(len(epochs), _named(saved, "last."), saved.tensors["last_probabilities"].numpy())
     best = last
-    if saved.facts["best_epoch"] != last.epoch:
-        best = Snapshot(saved.facts["best_epoch"], _named(saved, "best."), saved.tensors["best_probabilities"].numpy())
+    if saved.best_name:
+        weights = dict(saved.best_tensors)
+        probabilities = weights.pop("probabilities").numpy()
+        best = Snapshot(saved.facts["best_epoch"], weights, probabilities)
     learner.model.load_state_dict(last.weights)
     learner.restore(_named(saved, "optimizer."))
     return Course(epochs=epochs, best=best, last=last)
@@ -145,4 +146,4 @@ def _named(saved: Saved, prefix: str) -> dict[str, Tensor]:
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

@@ -25,7 +25,8 @@ class CheckpointFolder:
     def discard(self, slot: Slot) -> None:
         """Remove the checkpoint of a finished slot."""
         with contextlib.suppress(OSError):
-            self.path(slot).unlink(missing_ok=True)
+            for file in self._folder.glob(f"{self.path(slot).name}*"):  # that of the best epoch lies beside it
+                file.unlink(missing_ok=True)
             self._folder.rmdir()  # only when it is empty
 
     @property

@@ -86,9 +86,105 @@ def test_a_place_that_cannot_be_written_is_a_note_and_no_error(tmp_path):
     assert "no checkpoint could be written" in notes[0]
 
 
-@pytest.mark.parametrize("often", [True, False])
-def test_seldom_writing_waits_and_frequent_writing_does_not(tmp_path, often):
+class Clock:
+    """Seconds that pass only when a test says so; each writing takes ``write_s`` of them."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def saved(epoch, *, best=None):
+    tensors = {"last.weight": torch.full((2,), float(epoch))}
+    if best is None:
+        return Saved(facts={"epoch": epoch}, tensors=tensors)
+    best_tensors = {"weight": torch.full((2,), float(best))}
+    return Saved(facts={"epoch": epoch}, tensors=tensors, best_name=f"finetune-{best}", best_tensors=best_tensors)
+
+
+def kept_epochs(checkpoint, clock, *, epoch_s, n_epochs):
+    """Epochs after which the file held that epoch."""
+    written = []
+    for epoch in range(1, n_epochs + 1):
+        clock.now += epoch_s
+        checkpoint.keep(lambda epoch=epoch: saved(epoch))
+        checkpoint.wait()
+        found = Checkpoint(checkpoint.path, "mine", []).load()
+        if found is not None and found.facts["epoch"] == epoch:
+            written.append(epoch)
+    return written
+
+
+@pytest.mark.parametrize(
+    ("write_s", "epochs"),
+    [
+        (0.01, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),  # cheap: after each epoch of 20 s
+        (2.0, [2, 4, 6, 8, 10, 12]),  # 2 s are 5 % of 40
+        (60.0, [6, 12]),  # too dear for the share, so every two minutes
+    ],
+)
+def test_writing_takes_its_share_of_the_time_and_two_minutes_are_the_longest_pause(tmp_path, write_s, epochs):
+    clock = Clock()
+    checkpoint = Checkpoint(tmp_path / "a", "mine", [], clock=clock)
+    checkpoint.write_s = write_s
+    pauses = checkpoint.write
+
+    def costly(state):  # the clock stands still while a writing is timed, so its cost is set by hand
+        pauses(state)
+        checkpoint.write_s = write_s
+
+    checkpoint.write = costly
+    assert kept_epochs(checkpoint, clock, epoch_s=20.0, n_epochs=12) == epochs
+
+
+def test_before_a_writing_was_timed_its_cost_is_told_from_the_bytes(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "a", "mine", [], clock=Clock())
+    large = Saved(facts={}, tensors={"weight": torch.empty(10**8, device="meta")})
+    assert checkpoint._pause_s(saved(1)) < 0.01
+    assert 50 < checkpoint._pause_s(large) < 60
+
+
+def test_what_was_not_due_is_written_when_the_trial_stops_and_only_once(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "a", "mine", [], clock=Clock())
+    checkpoint.keep(lambda: saved(1))
+    assert not (tmp_path / "a").exists()
+    checkpoint.flush()
+    at = (tmp_path / "a").stat().st_mtime_ns
+    assert Checkpoint(tmp_path / "a", "mine", []).load().facts["epoch"] == 1
+    checkpoint.flush()
+    assert (tmp_path / "a").stat().st_mtime_ns == at
+
+
+def test_the_best_epoch_is_written_when_it_changes_and_comes_back(tmp_path):
     checkpoint = Checkpoint(tmp_path / "a", "mine", [])
-    assert checkpoint.is_due(often=often) == often
-    checkpoint.written_at -= 60
-    assert checkpoint.is_due(often=often)
+    for epoch, best in ((1, None), (2, 1), (3, 1)):
+        checkpoint.write(saved(epoch, best=best))
+    (file,) = tmp_path.glob("a.best-*")
+    at = file.stat().st_mtime_ns
+    again = Checkpoint(tmp_path / "a", "mine", [])
+    found = again.load()
+    assert (found.best_name, found.best_tensors["weight"].tolist()) == ("finetune-1", [1.0, 1.0])
+    again.write(saved(4, best=1))
+    assert file.stat().st_mtime_ns == at
+    again.write(saved(5))
+    assert list(tmp_path.glob("a.best-*")) == []
+    assert again.load().best_name == ""
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed", "another"])
+def test_without_its_best_epoch_a_checkpoint_is_refused(tmp_path, damage):
+    Checkpoint(tmp_path / "a", "mine", []).write(saved(3, best=1))
+    (file,) = tmp_path.glob("a.best-*")
+    if damage == "gone":
+        file.unlink()
+    elif damage == "changed":
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    else:
+        Checkpoint(tmp_path / "b", "mine", []).write(saved(3, best=2))
+        (other,) = tmp_path.glob("b.best-*")
+        file.write_bytes(other.read_bytes())
+    notes = []
+    assert Checkpoint(tmp_path / "a", "mine", notes).load() is None
+    assert "is damaged" in notes[0]
