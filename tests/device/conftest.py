@@ -28,7 +28,7 @@ def gpu() -> Iterator[Gpu]:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
     """With the test fold opened."""
-    cohort = open_cohort(prepare(Synthetic(n_records=150, seed=1), cache_dir=tmp_path_factory.mktemp("prepared")))
+    cohort = open_cohort(prepare(Synthetic(n_records=90, seed=1), cache_dir=tmp_path_factory.mktemp("prepared")))
     return load_task(cohort, "superdiagnostic", permit=Permit(study="s", slot="1"))
 
 
