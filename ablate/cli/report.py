@@ -37,8 +37,9 @@ def report(
     study_option: StudyOption = None,
 ) -> None:
     """Write the report page and its tables; while a study is going on, it says how much is missing."""
-    from ablate.cli.summary import show_summary, summary_document
+    from ablate.cli.summary import show_summary
     from ablate.report.dashboard import board
+    from ablate.report.document import report_document
     from ablate.report.evidence import weigh
     from ablate.report.page import write_report
     from ablate.report.summary import summary
@@ -49,11 +50,11 @@ def report(
     files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf)
     shown = board(evidence)
     publish(store, name, note=shown.note, figures=shown.figures)
-    outcome = summary(evidence)
     if as_json:
-        emit_json(summary_document(name, outcome) | {"page": files.page, "tables": list(files.tables)})
+        document = report_document(evidence).model_dump(mode="json")
+        emit_json(document | {"page": files.page, "tables": list(files.tables)})
         return
-    show_summary(name, outcome)
+    show_summary(name, summary(evidence))
     say(f"report: {files.page}")
     if open_ and not webbrowser.open(Path(files.page).absolute().as_uri()):
         say("no browser can be started here; open the page by hand", to=stderr)

@@ -341,7 +341,8 @@ def _complain(statuses: "Sequence[AgentStatus]") -> None:
 
 def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> None:
     """Say what came out; exit status 1 where slots have failed or were cancelled."""
-    from ablate.cli.summary import show_outcome, show_summary, summary_document
+    from ablate.cli.summary import show_outcome, show_summary
+    from ablate.report.document import report_document
     from ablate.report.evidence import weigh
     from ablate.report.summary import summary
     from ablate.store.slot import SlotState
@@ -349,13 +350,13 @@ def _conclude(store: "Store", spec: "Spec", *, quiet: bool, as_json: bool) -> No
     store.reconcile(spec.name)
     store.mirror(spec.name)
     counts = store.counts(spec.name)
-    found = summary(weigh(store.tables(spec.name)))
+    evidence = weigh(store.tables(spec.name))
     if as_json:
-        emit_json(summary_document(spec.name, found))
+        emit_json(report_document(evidence).model_dump(mode="json"))
     elif quiet:
-        show_outcome(spec.name, found)
+        show_outcome(spec.name, summary(evidence))
     else:
-        show_summary(spec.name, found)
+        show_summary(spec.name, summary(evidence))
         reused = f", {counts.taken()} of them reused from other studies" if counts.taken() else ""
         done = f"{counts.of(SlotState.DONE)} of {counts.total()} slots done{reused}"
         say(f"{done}; page: ablate report {spec.name}")

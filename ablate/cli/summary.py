@@ -42,17 +42,3 @@ def _narrow(row: Mapping[str, Any]) -> dict[str, Any]:
         elif not key.endswith("_sd"):
             shown[key] = f"{value:g}" if isinstance(value, float) else value
     return shown
-
-
-def summary_document(study: str, found: "Summary") -> dict[str, Any]:
-    """The same for programs."""
-    verdicts = [
-        {
-            "contrast": verdict.contrast,
-            "context": verdict.context.values,
-            "outcome": verdict.outcome,
-            "sentence": verdict.sentence,
-        }
-        for verdict in found.verdicts
-    ]
-    return {"study": study, "arms": found.rows, "verdicts": verdicts, "notes": list(found.notes)}

@@ -1,4 +1,4 @@
-"""The page: one offline file that answers the question, with every number beside it as CSV, parquet and LaTeX."""
+"""The page: one offline file that answers the question, with every number beside it as CSV, parquet, LaTeX and JSON."""
 
 import base64
 import hashlib
@@ -20,6 +20,7 @@ from ablate.report.class_difference import class_section
 from ablate.report.contrast import contrast_section
 from ablate.report.curve import curve_section
 from ablate.report.deviation import deviation_section
+from ablate.report.document import report_document
 from ablate.report.early_stopping import rung_facts, rung_frame
 from ablate.report.efficiency import efficiency_section
 from ablate.report.evidence import Evidence
@@ -76,6 +77,8 @@ def write_report(evidence: Evidence, out: Path, *, pdf: bool = False) -> ReportF
     page = out / "index.html"
     atomic.write_text(page, page_html(evidence, importances))
     written = export.write_frames(out, _frames(evidence, importances))
+    document = report_document(evidence).model_dump_json(indent=2)
+    atomic.write_text(out / "report.json", document + "\n")
     atomic.write_text(out / "contrasts.tex", export.tex(evidence, study=study.tables.name))
     return ReportFiles(page, tuple(written.values()), out / "contrasts.tex", _printed(study, page) if pdf else None)
 
@@ -214,7 +217,7 @@ def _footer(study: StudyRecord) -> Html:
     return tag(
         "footer",
         text,
-        "The numbers lie beside this page as CSV, parquet and LaTeX. This page loads nothing from anywhere.",
+        "The numbers lie beside this page as CSV, parquet, LaTeX and JSON. This page loads nothing from anywhere.",
     )
 
 

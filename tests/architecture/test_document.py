@@ -16,7 +16,7 @@ from ablate.train.params import DOMAINS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-GENERATED = ("study_file", "commands")
+GENERATED = ("study_file", "commands", "report_json")
 PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 WRITTEN = tuple(page for page in PAGES if page.stem not in GENERATED)  # by hand
 MOST_WORDS = 900
