@@ -14,7 +14,6 @@ from ablate.cli.option import (
     StudyArgument,
     StudyOption,
     open_store,
-    storage_address,
     study_name,
 )
 from ablate.cli.output import console, emit_json, say, stderr
@@ -49,7 +48,10 @@ def report(
     evidence = weigh(store.tables(name), partial=partial)
     files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf)
     shown = board(evidence)
-    publish(store, name, note=shown.note, figures=shown.figures)
+    if store.database.may_write():
+        publish(store, name, note=shown.note, figures=shown.figures)
+    else:
+        stderr.print("the store takes no changes from this user; what the dashboard shows stays as it is")
     if as_json:
         document = report_document(evidence).model_dump(mode="json")
         emit_json(document | {"page": files.page, "tables": list(files.tables)})
@@ -69,11 +71,14 @@ def dashboard(
     """Serve optuna-dashboard; read-only unless --write is given."""
     from optuna_dashboard import run_server
 
+    from ablate.store.database import Database
     from ablate.store.read_only_role import read_only_url
 
     store = open_store(storage)
-    url = storage_address(storage) if write else read_only_url(store.database)
-    if not write:
+    database = store.database
+    if not write and database.may_write():
+        database = Database(read_only_url(database))
         os.environ.pop("PGPASSWORD", None)  # the store's own, which would outrank the reader's password file
+    database.rows("SELECT")  # what is wrong with the address is said here
     console.print(f"http://{host}:{port}/  ({'read and write' if write else 'read only'}; Ctrl-C ends it)")
-    run_server(url, host=host, port=port)
+    run_server(database.optuna_storage(), host=host, port=port)

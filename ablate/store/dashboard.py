@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ablate.store.optuna_mirror import optuna_storage
 from ablate.store.store import Store
 
 
@@ -16,13 +17,12 @@ def publish(store: Store, name: str, *, note: str, figures: Mapping[str, Any]) -
     from optuna_dashboard import save_note, save_plotly_graph_object  # noqa: PLC0415
 
     store.mirror(name)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = store.database.optuna_storage()
-    try:
-        study = optuna.load_study(study_name=name, storage=storage)
-        save_note(study, note)
-        for key, figure in figures.items():
-            save_plotly_graph_object(study, figure, graph_object_id=key)
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+
+    def work() -> None:
+        with optuna_storage(store.database) as storage:
+            study = optuna.load_study(study_name=name, storage=storage)
+            save_note(study, note)
+            for key, figure in figures.items():
+                save_plotly_graph_object(study, figure, graph_object_id=key)
+
+    store.database.retried(work)

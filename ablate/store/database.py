@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 import psycopg
 import sqlalchemy as sa
 import tenacity
-from sqlalchemy.engine import URL, Connection, Engine, Row, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ablate.errors import ForeignStore, StoreError, StoreUnavailable
+from ablate.store.address import Address
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+_MAY_WRITE = """
+SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery()
+       AND has_table_privilege('ablate_study', 'UPDATE') AS may_write
+"""
 
 T = TypeVar("T")
 Values = dict[str, Any]
@@ -30,17 +36,14 @@ _REST_S = 2.0
 _TRANSIENT_CLASSES = ("08", "40", "53", "57")
 _FROZEN = "25P03"  # we were stopped in the middle of a transaction, and the server gave up on us
 _NO_TABLE = ("42P01", "3F000")  # no such table, no such schema
+_NO_STATEMENT = ("26000", "42P05")
+# Values that it cannot hold, what it cannot do, credentials, no such database, its own state, its files, itself
+_SERVER_CLASSES = ("22", "0A", "28", "3D", "55", "58", "F0", "XX")
 _FULL, _NO_RIGHT = "53100", ("42501", "25006")
-_CONNECTION = {
-    "connect_timeout": 5,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,  # a peer that vanished without a word is noticed in half a minute, not in hours
-}
 _REFUSALS = re.compile(
     r"password authentication failed|no password supplied|authentication failed|database \"[^\"]*\" does not exist"
     r"|role \"[^\"]*\" does not exist|no pg_hba\.conf entry|failed to resolve host|could not translate host name"
+    r"|invalid .*value|invalid port|invalid connection option|root certificate|definition of service"
     r"|permission denied for database|is not permitted to log in|SSL.*(required|not support)|certificate",
     re.IGNORECASE,
 )
@@ -53,9 +56,9 @@ class Database:
     """
 
     def __init__(self, url: str, *, patience_s: float = PATIENCE_S, application_name: str = "ablate") -> None:
-        self.url = _parse(url)
+        self.address = Address.parse(url)
         self.patience_s = patience_s
-        self._engine = _engine(self.url, application_name)
+        self._engine = _engine(self.address, application_name)
         self._lone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements: dict[str, sa.TextClause] = {}
         self.studies: dict[str, str] = {}  # identifiers by name, of those that were worked with
@@ -64,8 +67,7 @@ class Database:
     @property
     def shown(self) -> str:
         """Address fit for people's eyes: no password."""
-        plain = self.url.set(drivername="postgresql")
-        return str(plain.difference_update_query(["password", "sslpassword", "passfile"]))
+        return self.address.shown
 
     def optuna_storage(self, *, create: bool = False) -> "RDBStorage":
         """Optuna's storage over connections of its own; the caller disposes of its engine.
@@ -75,14 +77,19 @@ class Database:
         """
         from optuna.storages import RDBStorage  # noqa: PLC0415 - takes a second to import
 
-        plain, arguments = _opening(self.url)
-        settings = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "connect_args": arguments}
+        def connect() -> psycopg.Connection[Any]:
+            return self.address.connect(application_name="ablate optuna")
+
         return RDBStorage(
-            plain.render_as_string(hide_password=False),
-            engine_kwargs=settings,
+            "postgresql+psycopg://",  # Optuna keeps it, so it holds nothing
+            engine_kwargs={"creator": connect, "pool_size": 1, "max_overflow": 2, "pool_pre_ping": True},
             skip_compatibility_check=not create,
             skip_table_creation=not create,
         )
+
+    def may_write(self) -> bool:
+        """Whether this user may change what the store holds, and the server takes changes."""
+        return bool(self.rows(_MAY_WRITE)[0].may_write)
 
     def foreign(self) -> ForeignStore:
         """The error where the studies that were worked with are not there any more."""
@@ -111,7 +118,7 @@ class Database:
             with self._engine.begin() as connection:
                 return work(connection)
 
-        return self._retried(attempt)
+        return self.retried(attempt)
 
     def rows(self, statement: str, **values: Any) -> Sequence[Row[Any]]:
         """Rows of one statement, which is a transaction of its own and may be sent again after an outage.
@@ -126,7 +133,7 @@ class Database:
                 result = connection.execute(self._text(statement), values)
                 return result.all() if result.returns_rows else ()
 
-        return self._retried(attempt)
+        return self.retried(attempt)
 
     def disconnect(self) -> None:
         """Close the resting connections; the next call opens one again."""
@@ -138,7 +145,13 @@ class Database:
             known = self._statements[statement] = sa.text(statement)
         return known
 
-    def _retried(self, attempt: Callable[[], T]) -> T:
+    def retried(self, attempt: Callable[[], T]) -> T:
+        """Call ``attempt``, again and again through an outage; the driver's errors become ours.
+
+        Raises:
+            StoreUnavailable: no answer within the patience.
+            StoreError: the database refuses.
+        """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_transient),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=5),
@@ -170,6 +183,11 @@ class Database:
             raise StoreError(
                 f"storage {self.shown}: refused ({said}); check --storage, PGPASSWORD or ~/.pgpass"
             ) from error
+        if sqlstate in _NO_STATEMENT:
+            remedy = "a pooler stands before it that knows no prepared statements; add ?prepare_threshold=none"
+            raise StoreError(f"storage {self.shown}: {said}; {remedy} to its address") from error
+        if sqlstate is not None and sqlstate[:2] in _SERVER_CLASSES:
+            raise StoreError(f"storage {self.shown}: the database says: {said}; see its log") from error
         raise error
 
 
@@ -207,39 +225,16 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise StoreError("--storage: not a database address; expected postgresql://user@host:port/database") from error
-    if parsed.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
-        raise StoreError(
-            f"--storage: {parsed.drivername} is not supported; expected postgresql://user@host:port/database"
-        )
-    return parsed.set(drivername="postgresql+psycopg")
-
-
-def _engine(url: URL, application_name: str) -> Engine:
-    plain, arguments = _opening(url)
-    settings = {"application_name": application_name, **_CONNECTION, **arguments}
+def _engine(address: Address, application_name: str) -> Engine:
     engine = sa.create_engine(
-        plain,
+        "postgresql+psycopg://",
+        creator=lambda: address.connect(application_name=application_name),
         pool_size=1,  # the agent's own connection, a second for its lease, a third for whoever mirrors
         max_overflow=2,
         pool_timeout=10,
-        connect_args={key: value for key, value in settings.items() if key not in plain.query},
     )
     _ping_when_rested(engine)
     return engine
-
-
-def _opening(url: URL) -> tuple[URL, Values]:
-    """Address, and the driver's arguments that an address cannot hold: those that are no text."""
-    threshold = url.query.get("prepare_threshold")  # "none" for poolers that know no prepared statements
-    if threshold is None:
-        return url, {}
-    arguments = {"prepare_threshold": None if threshold == "none" else int(str(threshold))}
-    return url.difference_update_query(["prepare_threshold"]), arguments
 
 
 def _ping_when_rested(engine: Engine) -> None:

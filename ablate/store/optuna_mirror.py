@@ -114,7 +114,7 @@ class OptunaMirror(StoreAccess):
         if not study.is_ours:
             return None
         self.database.rows("UPDATE ablate_study SET is_mirroring = true WHERE id = :study", study=study_id)
-        with _storage(self.database.optuna_storage()) as storage:
+        with optuna_storage(self.database) as storage:
             optuna_id = self._optuna_study(storage, study)
             if study.is_mirroring:
                 self._adopt(storage, study, optuna_id)
@@ -173,8 +173,14 @@ def refuse_taken(database: Database, name: str) -> None:
     Raises:
         StoreError: one has.
     """
-    with _storage(database.optuna_storage()) as storage, contextlib.suppress(KeyError):
-        storage.get_study_id_from_name(name)
+
+    def is_taken() -> bool:
+        with optuna_storage(database) as storage, contextlib.suppress(KeyError):
+            storage.get_study_id_from_name(name)
+            return True
+        return False
+
+    if database.retried(is_taken):
         raise _taken(name)
 
 
@@ -183,12 +189,12 @@ def _taken(name: str) -> StoreError:
 
 
 @contextlib.contextmanager
-def _storage(storage: "RDBStorage") -> Iterator["RDBStorage"]:
-    """Optuna's storage, closed afterwards; its errors are those of the database beneath it."""
+def optuna_storage(database: Database) -> Iterator["RDBStorage"]:
+    """Optuna's storage, closed afterwards; its errors are those of the driver beneath it."""
     import optuna  # noqa: PLC0415
     from optuna.exceptions import StorageInternalError  # noqa: PLC0415
 
-    verbosity = optuna.logging.get_verbosity()
+    storage, verbosity = database.optuna_storage(), optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study that was made is no news to anybody
     try:
         yield storage

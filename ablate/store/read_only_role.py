@@ -6,10 +6,11 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import Connection
 
 from ablate import atomic, digest, settings
 from ablate.errors import StoreError
+from ablate.store.address import Address
 from ablate.store.database import Database
 
 _CREATE = "CREATE ROLE {role} LOGIN PASSWORD {verifier}"
@@ -30,20 +31,15 @@ def read_only_url(database: Database) -> str:
     Raises:
         StoreError: the store's user may not make roles.
     """
-    passfile = _passfile(database.url)
+    passfile = _passfile(database.address)
     # Each place has a role of its own: one machine's new password must not lock another's dashboard out.
     role = f"ablate_reader_{digest.of_bytes(f'{socket.gethostname()}:{passfile}'.encode())[:8]}"
-    query = {
-        **{key: value for key, value in database.url.query.items() if key != "password"},
-        "passfile": str(passfile),
-    }
-    url = database.url.set(username=role, password=None, query=query)
     passfile.parent.mkdir(parents=True, exist_ok=True)
     with atomic.lock(passfile):
         password = _kept_password(passfile) or secrets.token_urlsafe(24)
         atomic.write_text(passfile, f"*:*:*:{role}:{password}\n", mode=0o600)
         database.transact(lambda connection: _ensure_role(database, connection, role, password))
-    return url.render_as_string(hide_password=False)
+    return database.address.as_role(role, passfile=passfile).url
 
 
 def _kept_password(passfile: Path) -> str | None:
@@ -58,7 +54,7 @@ def _ensure_role(database: Database, connection: Connection, role: str, password
     verifier = driver.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     names = {
         "role": sql.Identifier(role),
-        "database": sql.Identifier(database.url.database or ""),
+        "database": sql.Identifier(database.address.database),
         "verifier": sql.Literal(verifier),
     }
     is_known = driver.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
@@ -72,9 +68,9 @@ def _ensure_role(database: Database, connection: Connection, role: str, password
         ) from error
 
 
-def _passfile(url: URL) -> Path:
-    own = url.query.get("passfile")
-    if isinstance(own, str):
-        return Path(own).with_name(f"{Path(own).name}-reader")
-    place = digest.of_bytes(f"{url.host}:{url.port}/{url.database}".encode())[: digest.SHORT]
+def _passfile(address: Address) -> Path:
+    own = address.passfile
+    if own is not None:
+        return own.with_name(f"{own.name}-reader")
+    place = digest.of_bytes(address.shown.encode())[: digest.SHORT]
     return settings.home() / "reader" / f"pgpass-{place}"

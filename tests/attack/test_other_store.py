@@ -126,7 +126,7 @@ def test_a_restored_dump_takes_no_result_of_an_attempt_that_it_does_not_know(sto
 def test_a_study_that_was_deleted_and_registered_anew_is_another(store: Store) -> None:
     claim = claimed(store, registered(store))
     store.database.rows("DELETE FROM ablate_study WHERE name = 's'")
-    other = Store(store.database.url.render_as_string(hide_password=False))
+    other = Store(store.database.address.url)
     registered(other, "s")
     with pytest.raises(ForeignStore):
         store.finish(claim, result())
@@ -137,7 +137,7 @@ def test_a_study_that_was_deleted_and_registered_anew_is_another(store: Store) -
 def test_a_renamed_study_is_the_same_and_its_old_name_free(store: Store) -> None:
     claim = claimed(store, registered(store))
     store.database.rows("UPDATE ablate_study SET name = 'renamed' WHERE name = 's'")
-    other = Store(store.database.url.render_as_string(hide_password=False))
+    other = Store(store.database.address.url)
     registered(other, "s")
     assert store.study("s").name == "renamed"
     store.finish(claim, result())
@@ -154,7 +154,7 @@ def test_tables_of_another_version_are_not_written(store: Store, version: str, m
     for act in (lambda: store.study("s"), lambda: store.finish(claim, result()), lambda: store.renew(claim)):
         with pytest.raises(StoreError, match=message):
             act()
-    fresh = Store(store.database.url.render_as_string(hide_password=False))
+    fresh = Store(store.database.address.url)
     with pytest.raises(StoreError, match=message):
         fresh.claim("s", AGENT)
     fresh.disconnect()

@@ -6,10 +6,9 @@ import socket
 from collections.abc import Iterable
 
 import psutil
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
-from ablate.errors import LaunchError
+from ablate.errors import LaunchError, StoreError
+from ablate.store.address import Address
 
 PASSWORD = "PGPASSWORD"  # where libpq, and so every agent, looks for it  # noqa: S105
 
@@ -53,11 +52,10 @@ def storage_host(storage: str) -> str | None:
         LaunchError: it is not an address.
     """
     try:
-        url = make_url(storage)
-    except (ArgumentError, ValueError) as error:
-        raise LaunchError("--storage: expected postgresql://user@host:port/database") from error
-    host = url.host or url.query.get("host") or os.environ.get("PGHOST") or ""
-    name = host if isinstance(host, str) else host[0]
+        hosts = Address.parse(storage).hosts
+    except StoreError as error:
+        raise LaunchError(str(error)) from error
+    name = hosts[0] if hosts else os.environ.get("PGHOST") or ""
     return None if not name or name.startswith("/") else name
 
 
@@ -69,12 +67,9 @@ def is_loopback(host: str) -> bool:
 
 def without_password(storage: str) -> tuple[str, dict[str, str]]:
     """``storage`` fit for files and process lists, and the environment that brings its password to an agent."""
-    url = make_url(storage)
-    password = url.password or url.query.get("password") or os.environ.get(PASSWORD)
-    plain = URL.create(
-        url.drivername, username=url.username, host=url.host, port=url.port, database=url.database, query=url.query
-    ).difference_update_query(["password"])
-    return plain.render_as_string(), {PASSWORD: str(password)} if password else {}
+    plain, own = Address.parse(storage).without_password()
+    password = own or os.environ.get(PASSWORD)
+    return plain.url, {PASSWORD: password} if password else {}
 
 
 def _resolved(host: str) -> frozenset[str]:

@@ -21,8 +21,8 @@ def test_it_reads_everything_and_writes_nothing(store: Store, register: Register
     reader = Store(url, patience_s=5)
     assert reader.counts(name).total() == 2
     assert reader.tables(name).slots.shape[0] == 2
-    [row] = reader.database.rows("SELECT count(*) AS n FROM trials")
-    assert row.n == 2
+    [row] = reader.database.rows("SELECT count(*) AS n FROM studies")
+    assert row.n == 1
     for act in (
         lambda: reader.request_stop(name),
         lambda: reader.claim(name, agent),
@@ -43,7 +43,7 @@ def test_its_password_lies_in_a_file_of_its_own(store: Store) -> None:
     assert url.password is None
     passfile = Path(str(url.query["passfile"]))
     assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
-    assert passfile.read_text() != Path(str(store.database.url.query["passfile"])).read_text()
+    assert passfile.read_text() != Path(str(store.database.address.passfile)).read_text()
 
 
 def test_a_lost_password_file_is_made_anew(store: Store) -> None:
@@ -58,7 +58,7 @@ def test_a_lost_password_file_is_made_anew(store: Store) -> None:
 def test_a_user_who_may_not_make_roles_is_told(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path))
     store.database.rows("CREATE ROLE plain LOGIN PASSWORD 'plain'")
-    url = store.database.url.set(username="plain", password="plain", query={})
+    url = make_url(store.database.address.url).set(username="plain", password="plain", query={})
     plain = Store(url.render_as_string(hide_password=False), patience_s=5)
     store.database.rows(f"GRANT ALL ON DATABASE {url.database} TO plain")
     try:

@@ -85,9 +85,9 @@ def test_storage_elsewhere_is_welcome() -> None:
 
 def test_password_travels_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGPASSWORD", raising=False)
-    assert without_password("postgresql://me@h/a") == ("postgresql://me@h/a", {})
+    assert without_password("postgresql://me@h/a") == ("postgresql+psycopg://me@h/a", {})
     plain, environment = without_password("postgresql://me:p%40ss@h/a?sslmode=require")
-    assert plain == "postgresql://me@h/a?sslmode=require"
+    assert plain == "postgresql+psycopg://me@h/a?sslmode=require"
     assert environment == {"PGPASSWORD": "p@ss"}
     monkeypatch.setenv("PGPASSWORD", "theirs")
     assert without_password("postgresql://me@h/a")[1] == {"PGPASSWORD": "theirs"}
