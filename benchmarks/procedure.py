@@ -12,14 +12,14 @@ claims the other sign, or equivalence where the truth lies beyond the margin.
 ``replay`` plays searches and blocks on ``surface``: no network is trained, and what it says of a procedure holds as far
 as the surrogate is right. ``train`` trains every trial of a study file on real records and scores the blocks on the
 validation fold, so that the test fold stays sealed. Both fill RAW one line a study and go on where they were ended;
-``write`` makes ``benchmarks/procedure.json`` of it.
+``write`` makes ``benchmarks/procedure.json`` of it and prints its tables as Markdown.
 """
 
 import argparse
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -300,7 +300,39 @@ def write(raw: Path) -> None:
             place = found.setdefault(source, {}).setdefault(table, {}).setdefault(how, {})
             place[one if one == other else f"{one} - {other}"] = summary(rows, is_same=one == other)
     (HERE / "procedure.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found))
+    print("\n".join(markdown(found)))
+
+
+def markdown(found: Mapping[str, Any]) -> Iterator[str]:
+    """Tables for ``benchmarks/procedure.md``."""
+    for source, by_table in found.items():
+        for table, by_how in by_table.items():
+            yield f"\n{source}, {table}, A/A\n"
+            yield (
+                "| procedure | arm | studies | told apart by AUROC | by AUPRC | called equivalent | trials a search | "
+                "settled | median difference | regret, 90th percentile |"
+            )
+            yield "|---|---|---|---|---|---|---|---|---|---|"
+            for how, by_pair in by_how.items():
+                for arm, of in by_pair.items():
+                    if " - " not in arm:
+                        regret = "" if of["regret_p90"] is None else f"{of['regret_p90']:.4f}"
+                        yield (
+                            f"| {how} | {arm} | {of['studies']} | {of['auroc']['told_apart']} | "
+                            f"{of['auprc']['told_apart']} | {of['auroc'].get('EQUIVALENT', 0)} | {of['trials']:g} | "
+                            f"{of['settled']:.0%} | {of['median_difference']:.4f} | {regret} |"
+                        )
+            if any(" - " in pair for by_pair in by_how.values() for pair in by_pair):
+                yield f"\n{source}, {table}, A/B against the reference truth\n"
+                yield "| procedure | contrast | studies | contradicted | true effect > 2 margins | resolved |"
+                yield "|---|---|---|---|---|---|"
+                for how, by_pair in by_how.items():
+                    for pair, of in by_pair.items():
+                        if " - " in pair:
+                            yield (
+                                f"| {how} | {pair} | {of['studies']} | {of['contradicted']} | "
+                                f"{of['true_above_twice_the_margin']} | {of['of_these_resolved']} |"
+                            )
 
 
 def summary(rows: Sequence[Mapping[str, Any]], *, is_same: bool) -> dict[str, Any]:

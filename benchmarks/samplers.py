@@ -5,7 +5,8 @@
     PYTHONPATH=. python benchmarks/samplers.py write RAW
 
 ``replay`` and ``settle`` fill RAW one line a search and go on where they were ended; ``write`` makes
-``benchmarks/samplers.json`` of it. Each search meets a response of its own, one that the table of trials allows.
+``benchmarks/samplers.json`` of it and prints its tables as Markdown. Each search meets a response of its own, one that
+the table of trials allows.
 """
 
 import argparse
@@ -148,7 +149,37 @@ def write(raw: Path) -> None:
                 "with_edges": sum(bool(stop["edges"]) for stop in stops),
             }
     (HERE / "samplers.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    print("\n".join(markdown(found)))
+
+
+def markdown(found: dict[str, Any]) -> Iterator[str]:
+    """Tables for ``benchmarks/samplers.md``."""
+    for table, by_sampler in found["regret"].items():
+        budgets = [n for n in BUDGETS if any(n in by or str(n) in by for by in by_sampler.values())]
+        yield f"\n{table}: median / 90th percentile of the regret, in thousandths\n"
+        yield "| sampler | chosen | searches | " + " | ".join(f"{n} trials" for n in budgets) + " |"
+        yield "|---|---|---|" + "---|" * len(budgets)
+        for name, by_budget in by_sampler.items():
+            for way in ("luckiest", "smoothed", "again"):
+                cells = [_cell(by_budget.get(n, by_budget.get(str(n), {})).get(way)) for n in budgets]
+                n_searches = max(each.get(way, {}).get("n", 0) for each in by_budget.values())
+                yield f"| {name} | {way} | {n_searches} | " + " | ".join(cells) + " |"
+    for table, by_sampler in found["settled"].items():
+        yield f"\n{table}: searches that end when little remains\n"
+        yield "| sampler | arm | limit, of the margin | searches | settled by the limit | trials | regret |"
+        yield "|---|---|---|---|---|---|---|"
+        for name, by_arm in by_sampler.items():
+            for arm, by_limit in by_arm.items():
+                for limit, of in by_limit.items():
+                    trials = f"{of['trials']['median']:g} / {of['trials']['p90']:g}"
+                    yield (
+                        f"| {name} | {arm} | {limit} | {of['searches']} | {of['settled']} | {trials} | "
+                        f"{_cell(of['regret'])} |"
+                    )
+
+
+def _cell(of: dict[str, float] | None) -> str:
+    return f"{1000 * of['median']:.1f} / {1000 * of['p90']:.1f}" if of and of.get("n") else ""
 
 
 def _grouped(rows: list[dict[str, Any]], *places: int) -> Iterator[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
