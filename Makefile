@@ -25,9 +25,10 @@ lint: $(VENV)/.tested
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.installed  ## what is generated: the reference of study files and of commands
+docs: $(VENV)/.installed  ## what is generated: references of study files, commands and the report for programs
 	$(BIN)/python docs/study_file.py
 	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/report_json.py
 
 attack: $(VENV)/.tested  ## every attack on store, files and processes, also those that take longer
 	$(BIN)/python -m pytest tests/attack -m "slow or not slow"
