@@ -109,8 +109,8 @@ OPENING = """# The study file
 
 A study file is [TOML](https://toml.io). It lies in `studies/NAME.toml` of the working folder, or anywhere:
 `ablate run NAME` or `ablate run path/to/file.toml`. A wrong key or value is one line that names file, key, value and
-remedy. `--set key=value` (repeatable, such as `--set budget.replicates=3`) changes a key for one command and makes another
-study, with a name of its own. The words are explained in the [glossary](glossary.md).
+remedy. `--set key=value` (repeatable, such as `--set budget.replicates=3`) changes a key for one command and makes
+another study, with a name of its own. The words are explained in the [glossary](glossary.md).
 
 ## A whole one
 
