@@ -1,9 +1,10 @@
 """``ablate plan``: what a study will cost and what it can see, before it runs."""
 
 import os
+import shutil
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +20,8 @@ from ablate.cli.option import (
     open_store,
     spec_of,
 )
-from ablate.cli.output import console, emit, emit_json
-from ablate.cli.run import check_encoder
+from ablate.cli.output import console, emit_json, emit_list, say
+from ablate.cli.run import check_device, check_encoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ablate.study.spec import Spec
 
 _PILOT_RECORDS = 512
+DOCUMENT_VERSION = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +50,7 @@ def plan(
     as_json: JsonOption = False,
     study_option: StudyOption = None,
 ) -> None:
-    """Slots, hours and disk by phase, and the smallest difference that the confirmation can detect."""
+    """Check all that a run needs; say what it costs, and the smallest difference that it can detect."""
     from ablate.ecg.cohort import open_cohort
     from ablate.ecg.split import load_task
     from ablate.study.cohort import prepare_cohort
@@ -56,6 +58,7 @@ def plan(
 
     spec = spec_of(named_study(study, study_option), set_ or (), storage)
     check_encoder(spec)
+    check_device(None, is_here=True)
     folder = prepare_cohort(spec, data_dir=data, n_processes=os.cpu_count() or 1)
     task = load_task(open_cohort(folder), spec.data.task)
     past = _past(spec, storage)
@@ -65,7 +68,7 @@ def plan(
     found = estimate(spec, task, pace_s=pace_s, past=past)
     n_workers = workers or os.cpu_count() or 1
     if as_json:
-        emit_json(_document(spec, found, n_workers))
+        emit_json(_document(spec, found, n_workers, folder))
     else:
         _show(spec, found, n_workers, folder)
 
@@ -107,33 +110,68 @@ def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
     return seconds / (params.ft_epochs * (outcome.n_train + EVALUATION * len(task.val_rows)))
 
 
-def _rows(found: "Estimate", n_workers: int) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+def _document(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> dict[str, object]:
+    """For programs; times in seconds."""
+    phases = []
     for phase, n_slots in found.slots.items():
         hours = found.hours[phase]
-        wall = None if hours is None else hours / n_workers
-        rows.append({"phase": phase, "slots": n_slots, "worker_hours": hours, f"hours_with_{n_workers}": wall})
-    return rows
-
-
-def _document(spec: "Spec", found: "Estimate", n_workers: int) -> dict[str, object]:
-    from dataclasses import asdict
-
-    sight = None if found.sight is None else asdict(found.sight)
-    return {"study": spec.name, "phases": _rows(found, n_workers), "artifact_mb": found.artifact_mb, "auroc": sight}
+        worker_s = None if hours is None else hours * 3600
+        wall_s = None if worker_s is None else worker_s / n_workers
+        phases.append({"phase": phase, "slots": n_slots, "worker_s": worker_s, "wall_s": wall_s})
+    return {
+        "version": DOCUMENT_VERSION,
+        "study": spec.name,
+        "arms": [{"arm": arm, "title": spec.title(arm)} for arm in spec.arms],
+        "contexts": [dict(context) for context in _contexts(spec)],
+        "contrasts": [{"contrast": each.name, "weights": each.weights()} for each in spec.contrasts],
+        "workers": n_workers,
+        "phases": phases,
+        "prepared_mb": _prepared_mb(folder),
+        "artifact_mb": found.artifact_mb,
+        "free_mb": _free_mb(),
+        "auroc": None if found.sight is None else asdict(found.sight),
+    }
 
 
 def _show(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> None:
-    emit(_rows(found, n_workers), title=f"{spec.name}: {spec.question}")
-    prepared_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    lines = [f"disk: {prepared_mb:.0f} MB of prepared records, {found.artifact_mb:.0f} MB of predictions in the store"]
+    from ablate.cli.progress import duration
+    from ablate.cli.wording import PHASES, context_words
+
+    say(f"{spec.name}: {spec.question}", "")
+    emit_list([{"arm": arm, "that is": spec.title(arm)} for arm in spec.arms])
+    contexts = [words for context in _contexts(spec) if (words := context_words(context))]
+    say("", *([f"each with {' and with '.join(contexts)}"] if contexts else []))
+    say(*(f"contrast: {each.name}" for each in spec.contrasts), "")
+    rows = []
+    for phase, n_slots in found.slots.items():
+        hours = found.hours[phase]
+        one, all_ = ("-", "-") if hours is None else (duration(hours * 3600), duration(hours * 3600 / n_workers))
+        rows.append({"phase": PHASES[phase], "trials": n_slots, "one worker": one, f"{n_workers} workers": all_})
+    emit_list(rows)
+    say("")
+    prepared_mb = _prepared_mb(folder)
+    say(f"disk: {prepared_mb:.0f} MB of prepared records, {found.artifact_mb:.0f} MB of predictions in the store")
+    if _free_mb() < 2 * (prepared_mb + found.artifact_mb):
+        say(f"warning: {settings.home()} has {_free_mb():.0f} MB free; set ABLATE_HOME to another disk")
     if None in found.hours.values():
-        lines.append("hours: no past trial of this data and encoder; --pilot times one")
+        say("time: no past trial of this data and encoder; --pilot times one")
     if found.sight is not None:
-        lines += _sight(spec, found)
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"home: {settings.home()}", markup=False, highlight=False, soft_wrap=True)
+        say(*_sight(spec, found))
+    say(f"home: {settings.home()}")
+
+
+def _contexts(spec: "Spec") -> "list[dict[str, Any]]":
+    from ablate.study.plan import contexts
+
+    return contexts(spec)
+
+
+def _prepared_mb(folder: "Path") -> float:
+    return sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+
+
+def _free_mb() -> float:
+    return shutil.disk_usage(settings.home()).free / 1e6
 
 
 def _sight(spec: "Spec", found: "Estimate") -> list[str]:

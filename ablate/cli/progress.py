@@ -25,7 +25,7 @@ LOOK_S = 1.0  # between two looks into the store
 LINE_S = 60.0  # at most so often a plain line, unless a slot was filled
 _PATIENCE_S = 0.5  # of a look: the display must not stand still
 _RECOUNT_S = 3.0  # between two looks at every slot
-_NARROW = 70  # columns; below, a table leaves out what is least needed
+_NARROW, _WIDE = 70, 100  # columns of a terminal, by which a table leaves out what is least needed
 
 
 @dataclass
@@ -199,16 +199,21 @@ def _phase_bars(standing: Standing, width: int) -> "Table":
 def _agents_table(standing: Standing, width: int) -> "Table":
     from rich.table import Table
 
-    is_narrow = width < _NARROW
+    words = standing.wording
+    rows: list[tuple[str, ...]] = [
+        (words.slot(row.slot), *words.doing(row.progress), row.device) for row in standing.agents if row.slot
+    ]
+    names = ["at work on", "doing", "epoch", "AUROC" if width < _WIDE else "validation AUROC", "device"]
+    if width < _NARROW:
+        names, rows = names[:-1], [row[:-1] for row in rows]
+    widths = [max(len(name), *(len(row[place]) for row in rows)) for place, name in enumerate(names)] if rows else []
     table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("at work on", no_wrap=True, overflow="ellipsis", ratio=None)
-    for name in ("doing", "epoch", "AUROC" if is_narrow else "validation AUROC", *(() if is_narrow else ("device",))):
-        table.add_column(name, no_wrap=True)
-    for row in standing.agents:
-        if row.slot is None:
-            continue
-        doing, epoch, score = standing.wording.doing(row.progress)
-        table.add_row(standing.wording.slot(row.slot), doing, epoch, score, *(() if is_narrow else (row.device,)))
+    for place, name in enumerate(names):
+        # The first column gives way; the others are short and stay whole.
+        room = max(16, width - sum(widths[1:]) - 2 * len(widths)) if place == 0 else None
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=room)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -29,7 +29,7 @@ from ablate.cli.option import (
 )
 from ablate.cli.output import console, emit_json, say, stderr
 from ablate.cli.progress import progress
-from ablate.errors import AblateError, OptionError
+from ablate.errors import AblateError, OptionError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,15 +176,20 @@ def check_device(device: str | None, *, is_here: bool) -> None:
 
 
 def check_encoder(spec: "Spec") -> None:
-    """See that the study's encoder and its weights are there; they are loaded later.
+    """See that the study's encoder and its weights are there, and that it takes such records; it is loaded later.
 
     Raises:
-        SpecError: nothing has the encoder's name.
+        SpecError: nothing has the encoder's name, or it takes other records.
         CheckpointError: there are no such weights.
     """
     from ablate.model import catalogue
 
-    catalogue.entry(spec.encoder.name)
+    entry = catalogue.entry(spec.encoder.name)
+    if entry is not None and entry.input.fs_hz != spec.data.fs_hz:
+        raise SpecError(
+            f"data.fs_hz = {spec.data.fs_hz}: {spec.encoder.name} expects {entry.input.fs_hz}; "
+            f"write fs_hz = {entry.input.fs_hz}, or choose another encoder"
+        )
     catalogue.weights_file(spec.encoder)
 
 

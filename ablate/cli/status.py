@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DOCUMENT_VERSION = 1
 _WORDS = {"leased": "at work"}
 _ALWAYS = ("phase", "done", "waiting")
+_ORDER = ("phase", "done", "leased", "waiting", "failed", "cancelled", "stopped_early", "reused")
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +69,7 @@ def status(
     emit_list(_shown_phases(phases, wording))
     if searches:
         say("", "searches")
-        emit_list([_search(search, spec) for search in searches])
+        emit_list(_with_something([_search(search, spec) for search in searches]))
     if agents:
         say("", f"machines ({', '.join(_versions(agents))})")
         emit_list(_machines(agents))
@@ -100,12 +101,18 @@ def _phases(store: "Store", name: str) -> list[dict[str, Any]]:
 
 def _shown_phases(phases: Sequence[dict[str, Any]], wording: "Wording") -> list[dict[str, Any]]:
     """Without columns that hold nothing but zeros."""
-    shown = [key for key in (phases[0] if phases else ()) if key in _ALWAYS or any(phase[key] for phase in phases)]
+    shown = [key for key in _ORDER if key in _ALWAYS or any(phase[key] for phase in phases)]
     return [
         {_WORDS.get(key, key.replace("_", " ")): wording.phase(phase[key]) if key == "phase" else phase[key]
          for key in shown}
         for phase in phases
     ]  # fmt: skip
+
+
+def _with_something(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without columns in which no row says anything."""
+    shown = [key for key in (rows[0] if rows else ()) if any(row[key] not in ("-", 0) for row in rows)]
+    return [{key: row[key] for key in shown} for row in rows]
 
 
 def _search(search: "Tuning", spec: "Spec") -> dict[str, Any]:
@@ -114,10 +121,9 @@ def _search(search: "Tuning", spec: "Spec") -> dict[str, Any]:
 
     told = search.document()
     gain = told["remaining_gain"]
+    number = f"search {told['search'] + 1}" if spec.budget.searches > 1 else ""
     return {
-        "arm": spec.title(told["arm"]),
-        "context": context_words(told["context"]) or "-",
-        "search": told["search"] + 1,
+        "search of": ", ".join(filter(None, (spec.title(told["arm"]), context_words(told["context"]), number))),
         "trials": told["n_trials"],
         "open": search.n_open,
         "missing": told["n_missing"],

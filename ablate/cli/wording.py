@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ablate.store.slot import Slot
     from ablate.study.spec import Spec
 
-_PHASES = {"search": "search", "confirm": "confirmation"}
+PHASES = {"search": "search", "confirm": "confirmation"}
 _STAGES = {"features": "reading features", "probe": "probing", "finetune": "fine-tuning", "test": "testing"}
 _SCORES = {"val_auroc": "AUROC", "val_auprc": "AUPRC"}
 
@@ -23,7 +23,7 @@ class Wording:
 
     def phase(self, name: str) -> str:
         """A phase by its name in the store."""
-        return _PHASES.get(name, name)
+        return PHASES.get(name, name)
 
     def place(self, slot: "Slot") -> str:
         """Arm and context of a slot."""
