@@ -73,8 +73,8 @@ def level_rows(levels: "Sequence[Level]") -> list[dict[str, object]]:
     return [
         {
             "trainers": level.n_trainers,
-            "batches_per_s": f"{level.batches_per_s:.1f}",
-            "times_one": f"{level.batches_per_s / levels[0].batches_per_s:.2f}",
+            "steps_per_s": f"{level.steps_per_s:.1f}",
+            "times_one": f"{level.steps_per_s / levels[0].steps_per_s:.2f}",
             "memory_gib": f"{level.used_bytes / _GIB:.1f} of {level.total_bytes / _GIB:.1f}",
         }
         for level in levels

@@ -9,6 +9,7 @@ runs, which we use where it does and never start. Agents that meet a full GPU al
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,9 @@ from ablate.worker.packing_pilot import ENTRY, PilotRequest, Refusal, Sign
 
 WORTH = 1.1  # throughput with a further trainer over that without it
 FULL = 0.9  # share of a device's memory that trainers may take; the rest is for peaks that the pilot did not meet
-WARM_BATCHES = 20  # of each trainer before anything is measured: kernels are chosen, memory pools grow
+WARM_STEPS = 20  # of each trainer before anything is measured: kernels are chosen, memory pools grow
 SPAN_S = 8.0  # that each level is measured for
+_FAREWELL_S = 10.0  # for a trainer to notice that we have hung up
 _PATIENCE_S = 600.0  # for a trainer's next sign: a large encoder comes from a slow disk
 
 
@@ -35,12 +37,12 @@ class Level:
     """So many trainers side by side.
 
     Attributes:
-        batches_per_s: of all of them, training and validation.
+        steps_per_s: of all of them.
         used_bytes: of the device's memory, by whomever.
     """
 
     n_trainers: int
-    batches_per_s: float
+    steps_per_s: float
     used_bytes: int
     total_bytes: int
 
@@ -95,7 +97,7 @@ def choose(levels: Sequence[Level], *, n_most: int) -> tuple[int, str] | None:
     """
     last = levels[-1]
     if len(levels) > 1:
-        gain = last.batches_per_s / levels[-2].batches_per_s
+        gain = last.steps_per_s / levels[-2].steps_per_s
         if gain < WORTH:
             return last.n_trainers - 1, f"one more makes it {gain:.2f} times as fast in all"
     if last.n_trainers >= n_most:
@@ -224,7 +226,7 @@ class _AgentGroup:
         )  # fmt: skip
         newest = _Trainer(child)
         self._trainers.append(newest)
-        while not newest.signs or newest.signs[-1].n_batches < WARM_BATCHES:
+        while not newest.signs or newest.signs[-1].n_steps < WARM_STEPS:
             newest.hear(timeout_s=_PATIENCE_S)
 
     def measure(self, span_s: float) -> Level:
@@ -238,14 +240,19 @@ class _AgentGroup:
         last = max((trainer.signs[-1] for trainer in self._trainers), key=lambda sign: sign.at)
         return Level(
             n_trainers=len(self._trainers),
-            batches_per_s=sum(_pace(trainer.signs) for trainer in self._trainers),
+            steps_per_s=sum(_pace(trainer.signs) for trainer in self._trainers),
             used_bytes=last.total_bytes - last.free_bytes,
             total_bytes=last.total_bytes,
         )
 
     def close(self) -> None:
+        """End all trainers and wait for it: they hold memory that real ones need."""
         for trainer in self._trainers:
             trainer.child.connection.close()
+        for trainer in self._trainers:
+            if trainer.child.exit_code(timeout_s=_FAREWELL_S) is None:
+                trainer.child.send_signal(signal.SIGKILL)
+                trainer.child.exit_code(timeout_s=_FAREWELL_S)
         self._fork_server.close()
 
 
@@ -259,4 +266,4 @@ def _agent_group(request: PilotRequest, device: str) -> Iterator[_AgentGroup]:
 
 
 def _pace(signs: Sequence[Sign]) -> float:
-    return (signs[-1].n_batches - signs[0].n_batches) / (signs[-1].at - signs[0].at)
+    return (signs[-1].n_steps - signs[0].n_steps) / (signs[-1].at - signs[0].at)

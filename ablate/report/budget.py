@@ -142,7 +142,7 @@ def _packings(study: StudyRecord) -> tuple[Html, ...]:
     columns = [
         Column("device"),
         Column("trainers", wording.whole, True),
-        Column("batches/s", number=True),
+        Column("steps/s", number=True),
         Column("times one", number=True),
         Column("memory in use, GiB", number=True),
     ]
@@ -150,8 +150,8 @@ def _packings(study: StudyRecord) -> tuple[Html, ...]:
         (
             packing["gpu"],
             level["n_trainers"],
-            f"{level['batches_per_s']:.1f}",
-            f"{level['batches_per_s'] / packing['levels'][0]['batches_per_s']:.2f}",
+            f"{level['steps_per_s']:.1f}",
+            f"{level['steps_per_s'] / packing['levels'][0]['steps_per_s']:.2f}",
             f"{level['used_bytes'] / _GIB:.1f} of {level['total_bytes'] / _GIB:.1f}",
         )
         for packing in study.tables.packings

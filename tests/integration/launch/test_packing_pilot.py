@@ -44,15 +44,14 @@ def test_levels_are_measured_kept_in_the_store_and_not_measured_again(spec, coho
     found = packing_of(store, spec, cohort, device="cpu", n_most=2, span_s=0.5)
     assert found.n_trainers in (1, 2)
     assert [level.n_trainers for level in found.levels] == [1, 2]
-    assert all(level.batches_per_s > 0 and 0 < level.used_bytes < level.total_bytes for level in found.levels)
+    assert all(level.steps_per_s > 0 and 0 < level.used_bytes < level.total_bytes for level in found.levels)
     assert packing_of(store, spec, cohort, device="cpu", n_most=2, span_s=0.5) == found
     (kept,) = store.tables(spec.name).packings
     assert kept == store.packing(spec.name, "cpu") == found.document()
     again = packing_of(store, spec, cohort, device="cpu", n_most=1, span_s=0.5, again=True)
     assert len(again.levels) == 1
     assert store.packing(spec.name, "cpu") == again.document()
-    psutil.wait_procs(pilots(), timeout=30)
-    assert pilots() == []
+    assert pilots() == []  # they are gone when their figures are there: real trainers need their memory
 
 
 def test_a_trainer_that_cannot_train_says_why_in_one_line(spec, cohort, tmp_path):

@@ -14,7 +14,7 @@ GIB = 2**30
 def levels(*paces, used=(), total=80):
     used = used or [2 * (i + 1) for i in range(len(paces))]
     return [
-        Level(n_trainers=i + 1, batches_per_s=pace, used_bytes=taken * GIB, total_bytes=total * GIB)
+        Level(n_trainers=i + 1, steps_per_s=pace, used_bytes=taken * GIB, total_bytes=total * GIB)
         for i, (pace, taken) in enumerate(zip(paces, used, strict=True))
     ]
 

@@ -63,7 +63,7 @@ def test_an_unequal_search_is_called_unfair(study: StudyRecord) -> None:
 
 def test_the_page_shows_how_many_trainers_shared_a_gpu(study: StudyRecord) -> None:
     levels = [
-        {"n_trainers": n, "batches_per_s": pace, "used_bytes": n * 2**31, "total_bytes": 80 * 2**30}
+        {"n_trainers": n, "steps_per_s": pace, "used_bytes": n * 2**31, "total_bytes": 80 * 2**30}
         for n, pace in ((1, 100.0), (2, 180.0), (3, 190.0))
     ]
     packing = {"gpu": "NVIDIA H100", "levels": levels, "n_trainers": 2, "why": "one more makes it 1.06 times as fast"}
