@@ -9,6 +9,9 @@ from ablate.study.plan import SEARCH, chain, plan
 from ablate.study.spec import Spec
 from ablate.study.tuning import Tuning, tuning_of
 
+# Four arms, four search trials, five blocks, two contexts; what its digest was before searches could settle.
+PLAIN_NUMBERS = "tests/studies/plain_numbers.toml"
+
 
 def stored(planned: PlannedSlot, *, state: SlotState = SlotState.LEASED, reason: str | None = None) -> Slot:
     """A planned slot in the store, at its first attempt."""

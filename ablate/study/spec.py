@@ -77,8 +77,10 @@ def _trials(value: object) -> object:
     """What a study file may write: a number from 0, or a table that says until when."""
     if isinstance(value, Mapping):
         return SearchTrials.model_validate(dict(value))
-    if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= 10_000:
-        raise ValueError(f"{value} is no number of trials; expected 0 to 10000")
+    if isinstance(value, SearchTrials):
+        return value
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 10_000:
+        raise ValueError(f"{value!r} is no number of trials; expected 0 to 10000, or {{first, most, until}}")
     return value
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from planned_search import PLAIN_NUMBERS
 
 from ablate.errors import SpecError
 from ablate.store.slot import Past
@@ -67,29 +68,29 @@ def test_a_score_that_is_not_finite_is_no_threshold() -> None:
 
 
 def test_true_is_the_usual_one_and_a_table_says_more() -> None:
-    assert load_spec("sd_vs_lp").search.early_stopping is None
-    assert load_spec("sd_vs_lp", overrides=["search.early_stopping=false"]).search.early_stopping is None
-    usual = load_spec("sd_vs_lp", overrides=["search.early_stopping=true", *ENOUGH])
+    assert load_spec(PLAIN_NUMBERS).search.early_stopping is None
+    assert load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping=false"]).search.early_stopping is None
+    usual = load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping=true", *ENOUGH])
     assert usual.search.early_stopping == EarlyStopping(eta=3, first_rung=3)
-    finer = load_spec("sd_vs_lp", overrides=["search.early_stopping={eta=2, first_rung=2}"])
+    finer = load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping={eta=2, first_rung=2}"])
     assert finer.search.early_stopping == EarlyStopping(eta=2, first_rung=2)
     assert Spec.from_document(finer.document()) == finer
 
 
 def test_a_study_without_it_keeps_the_digest_that_it_had_before_there_was_any() -> None:
-    spec = load_spec("sd_vs_lp")
+    spec = load_spec(PLAIN_NUMBERS)
     assert spec.document()["search"] == {"sampler": "posterior"}
-    stopping = load_spec("sd_vs_lp", overrides=["search.early_stopping=true", *ENOUGH])
+    stopping = load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping=true", *ENOUGH])
     assert spec.digest() != stopping.digest()
 
 
 @pytest.mark.parametrize(
     ("study", "overrides", "words"),
     [
-        ("sd_vs_lp", ["search.early_stopping=true"], "no trial would have more than 2 with search_trials = 4"),
-        ("sd_vs_lp", ["search.early_stopping={eta=1}", *ENOUGH], "early_stopping.eta = 1"),
-        ("sd_vs_lp", ["search.early_stopping={first_rung=5}", *ENOUGH], "first_rung = 5 must come before the last"),
-        ("sd_vs_lp", ["search.early_stopping='yes'", *ENOUGH], "search.early_stopping = 'yes'"),
+        (PLAIN_NUMBERS, ["search.early_stopping=true"], "no trial would have more than 2 with search_trials = 4"),
+        (PLAIN_NUMBERS, ["search.early_stopping={eta=1}", *ENOUGH], "early_stopping.eta = 1"),
+        (PLAIN_NUMBERS, ["search.early_stopping={first_rung=5}", *ENOUGH], "first_rung = 5 must come before the last"),
+        (PLAIN_NUMBERS, ["search.early_stopping='yes'", *ENOUGH], "search.early_stopping = 'yes'"),
         ("search", ["search.early_stopping=true"], "move data_fraction to"),
     ],
 )
@@ -101,6 +102,6 @@ def test_what_could_not_work_is_refused(study: str, overrides: list[str], words:
 def test_epochs_that_are_searched_cannot_be_compared() -> None:
     wider = ["fixed={batch_size=64}", "space.ft_epochs={low=2, high=8}", "search.early_stopping=true", *ENOUGH]
     with pytest.raises(SpecError, match="ft_epochs must not be searched"):
-        load_spec("sd_vs_lp", overrides=wider)
+        load_spec(PLAIN_NUMBERS, overrides=wider)
     in_context = ["fixed={batch_size=64}", "context.ft_epochs=[4, 8]", "search.early_stopping=true", *ENOUGH]
-    assert load_spec("sd_vs_lp", overrides=in_context).ft_epochs("ft", {"ft_epochs": 8}) == 8
+    assert load_spec(PLAIN_NUMBERS, overrides=in_context).ft_epochs("ft", {"ft_epochs": 8}) == 8

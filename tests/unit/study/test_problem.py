@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from planned_search import PLAIN_NUMBERS
+
 from ablate.study.file import check_study
 
 BAD = """question = 3
@@ -48,7 +50,7 @@ def test_every_problem_has_its_line_and_key(tmp_path: Path) -> None:
 
 def test_checks_that_need_the_whole_study_are_all_made(tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
-    text = Path("studies/sd_vs_lp.toml").read_text()
+    text = Path(PLAIN_NUMBERS).read_text()
     path.write_text(text.replace("search_trials = 4", "search_trials = 0").replace("replicates = 5", "replicates = 0"))
     keys = [problem.key for problem in check_study(str(path), overrides=["arms.ft.layer_decay=0.9"])]
     assert keys == ["arms.ft.layer_decay", "budget"]
@@ -56,7 +58,7 @@ def test_checks_that_need_the_whole_study_are_all_made(tmp_path: Path) -> None:
 
 def test_a_mistake_in_a_design_is_said_in_our_words(tmp_path: Path) -> None:
     path = tmp_path / "design.toml"
-    text = Path("studies/sd_vs_lp.toml").read_text().partition("[arms.ft]")[0]
+    text = Path(PLAIN_NUMBERS).read_text().partition("[arms.ft]")[0]
     path.write_text(f'{text}[design]\nkind = "factorail"\ncolour = 3\n[budget]\nreplicates = 5\n')
     said = [str(problem) for problem in check_study(str(path))]
     assert any(line.startswith("design.kind = 'factorail': expected ") for line in said)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from planned_search import stored, tuning
+from planned_search import PLAIN_NUMBERS, stored, tuning
 
 from ablate.store.slot import Past, Slot
 from ablate.study.confirmation import choose
@@ -31,7 +31,7 @@ def history(spec: Spec, arm: str, n: int) -> list[Past]:
 
 
 SPEC = load_spec(
-    "sd_vs_lp", overrides=["budget.search_trials=24", "budget.generation=12", "context.data_fraction=[0.1]"]
+    PLAIN_NUMBERS, overrides=["budget.search_trials=24", "budget.generation=12", "context.data_fraction=[0.1]"]
 )
 
 
@@ -78,7 +78,7 @@ def test_the_first_trial_is_the_recipe_as_it_stands() -> None:
 
 def test_params_that_are_known_to_be_good_come_first_in_the_arms_that_search_them() -> None:
     starts = "search.start=[{params={ft_lr=2e-3, probe_epochs=30}}, {params={drop_path_rate=0.2}, arms=['lp_sd']}]"
-    spec = load_spec("sd_vs_lp", overrides=[starts, "context.data_fraction=[0.1]"])
+    spec = load_spec(PLAIN_NUMBERS, overrides=[starts, "context.data_fraction=[0.1]"])
     first = {arm: [propose(spec, slot, []) for slot in slots_of(spec, arm)[:2]] for arm in spec.arms}
     assert [first["ft"][0][name] for name in ("ft_lr", "probe_epochs", "drop_path_rate")] == [2e-3, 0, 0.0]
     assert [first["lp_sd"][0][name] for name in ("ft_lr", "probe_epochs")] == [2e-3, 30]
@@ -88,7 +88,9 @@ def test_params_that_are_known_to_be_good_come_first_in_the_arms_that_search_the
 
 @pytest.mark.parametrize("sampler", ["gp", "qmc", "random"])
 def test_any_sampler_proposes_from_finished_generations_alone(sampler: str) -> None:
-    spec = load_spec("sd_vs_lp", overrides=[f"search.sampler={sampler!r}", "budget={search_trials=12, generation=4}"])
+    spec = load_spec(
+        PLAIN_NUMBERS, overrides=[f"search.sampler={sampler!r}", "budget={search_trials=12, generation=4}"]
+    )
     slots = [slot for slot in slots_of(spec, "lp_sd") if slot.context == {"data_fraction": 0.1}]
     seen: list[Past] = []
     for generation in range(3):
@@ -147,7 +149,7 @@ def test_the_sampler_keeps_away_from_where_trials_were_stopped_early() -> None:
 
 
 def test_without_a_search_the_recipe_itself_is_confirmed() -> None:
-    spec = load_spec("sd_vs_lp", overrides=["budget.search_trials=0"])
+    spec = load_spec(PLAIN_NUMBERS, overrides=["budget.search_trials=0"])
     chosen = choose(spec, "sd", {"data_fraction": 0.1}, None)
     assert chosen is not None
     Params.from_dict(chosen["params"])

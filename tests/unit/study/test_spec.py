@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from planned_search import PLAIN_NUMBERS
 
 from ablate.errors import SpecError
 from ablate.study.file import load_spec
@@ -21,9 +22,9 @@ def test_every_shipped_study_loads(name: str) -> None:
 
 def test_a_path_is_as_good_as_a_name(tmp_path: Path) -> None:
     copy = tmp_path / "mine.toml"
-    copy.write_text(Path("studies/sd_vs_lp.toml").read_text())
+    copy.write_text(Path(PLAIN_NUMBERS).read_text())
     assert load_spec(str(copy)).name == "mine"
-    assert load_spec(str(copy)).arms == load_spec("sd_vs_lp").arms
+    assert load_spec(str(copy)).arms == load_spec(PLAIN_NUMBERS).arms
 
 
 def test_an_override_makes_another_study_with_a_name_of_its_own() -> None:
@@ -60,7 +61,7 @@ def test_arms_and_components_have_titles_that_decide_nothing(tmp_path: Path) -> 
     assert Spec.from_document(spec.document()) == spec
     assert spec.model_copy(update={"titles": {}}).digest() == spec.digest()
     assert spec.model_copy(update={"titles": {}}).title("lp") == "lp"
-    text = Path("studies/sd_vs_lp.toml").read_text().partition("[arms.ft]")[0]
+    text = Path(PLAIN_NUMBERS).read_text().partition("[arms.ft]")[0]
     design = """
         [design]
         kind = "add_one_in"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planned_search import search_slots, stored, tuning
+from planned_search import PLAIN_NUMBERS, search_slots, stored, tuning
 
 from ablate.errors import SpecError
 from ablate.store.slot import Past, Slot, SlotState
@@ -17,7 +17,7 @@ from ablate.study.spec import Spec
 from ablate.study.tuning import obstacles, tuning_of
 
 UNTIL = "budget.search_trials={first = 8, most = 20, until = 'settled'}"
-SPEC = load_spec("sd_vs_lp", overrides=[UNTIL, "margin.auroc=0.005", "budget.generation=4"])
+SPEC = load_spec(PLAIN_NUMBERS, overrides=[UNTIL, "margin.auroc=0.005", "budget.generation=4"])
 CONTEXT = {"data_fraction": 0.1}
 
 
@@ -43,7 +43,7 @@ def test_the_plan_holds_the_first_trials_and_the_rest_comes_by_generations() -> 
 
 
 def test_a_study_of_plain_numbers_has_the_plan_that_it_had() -> None:
-    spec = load_spec("sd_vs_lp")
+    spec = load_spec(PLAIN_NUMBERS)
     assert [slot.ordinal for slot in plan(spec)] == [slot.priority for slot in plan(spec)] == list(range(8 * 9))
     assert "searches" not in spec.document()["budget"]
 
@@ -106,7 +106,7 @@ def test_a_search_of_which_every_trial_failed_is_named() -> None:
 
 
 def test_independent_searches_share_no_trial_and_the_blocks_are_dealt_out_among_them() -> None:
-    spec = load_spec("sd_vs_lp", overrides=["budget.searches=3", "budget.replicates=7"])
+    spec = load_spec(PLAIN_NUMBERS, overrides=["budget.searches=3", "budget.replicates=7"])
     assert Spec.from_document(spec.document()) == spec
     searching = [slot for slot in plan(spec) if slot.phase == "search"]
     assert len(searching) == 3 * 4 * 8
@@ -118,12 +118,12 @@ def test_independent_searches_share_no_trial_and_the_blocks_are_dealt_out_among_
         [propose(spec, slot, []) for slot in search_slots(spec, "lp", CONTEXT, search=search)][1:] for search in (0, 1)
     ]
     assert proposals[0] != proposals[1]
-    alone = load_spec("sd_vs_lp", overrides=["budget.replicates=7"])
+    alone = load_spec(PLAIN_NUMBERS, overrides=["budget.replicates=7"])
     assert [propose(alone, slot, []) for slot in search_slots(alone, "lp", CONTEXT)][1:] == proposals[0]
 
 
 def test_the_seal_holds_params_for_each_search() -> None:
-    spec = load_spec("sd_vs_lp", overrides=["budget.searches=2", "budget.replicates=4"])
+    spec = load_spec(PLAIN_NUMBERS, overrides=["budget.searches=2", "budget.replicates=4"])
     found = [
         tuning(spec, arm, context, finished(search_slots(spec, arm, context, search=search), slope=0.1), search=search)
         for context in contexts(spec)
@@ -151,6 +151,7 @@ def test_the_seal_holds_params_for_each_search() -> None:
 )
 def test_what_could_not_work_is_refused_in_one_line(overrides: list[str], words: str) -> None:
     with pytest.raises(SpecError, match=words) as caught:
-        load_spec("sd_vs_lp", overrides=overrides)
+        load_spec(PLAIN_NUMBERS, overrides=overrides)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("studies/sd_vs_lp.toml: budget")
+    assert str(caught.value).startswith(PLAIN_NUMBERS)
+    assert ": budget" in str(caught.value)
