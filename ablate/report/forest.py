@@ -89,7 +89,7 @@ def _label(study: StudyRecord, contrast: Contrast) -> str:
     declared = next(one for one in study.contrasts if one.name == contrast.name)
     title = contrast_title(study, declared)
     where = f", {wording.share_text(Context.of(contrast.context))}" if len(study.contexts) > 1 else ""
-    return _BREAK.join(textwrap.wrap(title + where, _LINE))
+    return _BREAK.join(textwrap.wrap((title + where).replace(" %", "\u00a0%"), _LINE))
 
 
 _BREAK, _LINE = "<br>", 27  # letters of a line, so that a phone has room for the intervals

@@ -39,7 +39,7 @@ from ablate.report.markup import Html, details, items, markup, paragraph, tag
 from ablate.report.paper_claim import claim_section
 from ablate.report.path import path_section
 from ablate.report.pdf import browser, print_page
-from ablate.report.seal import seal_limits, seal_section
+from ablate.report.seal import reach_line, seal_limits, seal_section
 from ablate.report.section import Section, parts, render
 from ablate.report.study_record import StudyRecord
 from ablate.report.summary import standing_notes
@@ -172,6 +172,9 @@ def _answer(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> Htm
         return Html(markup(warnings) + items(*importance_sentences(importances)))
     verdicts = verdict_facts(evidence)
     said = paragraph(headline(evidence.study, verdicts), class_="headline")
+    reach = reach_line(evidence.study)
+    link = tag("a", "how far this reaches", href="#reach")
+    said = Html(said + (paragraph(reach, ": ", link, class_="standing") if reach else ""))
     return Html(markup(warnings) + said + verdict_list(verdicts) + parts(forest_pictures(evidence)))
 
 
@@ -180,7 +183,14 @@ def _limits(study: StudyRecord) -> Html:
     fold = fold_facts(study)
     lines = [fold_sentence(fold)] if fold else []
     limits = items(*lines, *seal_limits(study), *caveats(study.spec), class_="limits")
-    return tag("div", tag("h2", "How far this reaches"), limits, class_table(fold) if fold else None, class_="reach")
+    return tag(
+        "div",
+        tag("h2", "How far this reaches"),
+        limits,
+        class_table(fold) if fold else None,
+        class_="reach",
+        id="reach",
+    )
 
 
 def _standing(evidence: Evidence) -> str:

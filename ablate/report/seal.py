@@ -8,10 +8,11 @@ from typing import Any
 
 from ablate.report import wording
 from ablate.report.context import Context
+from ablate.report.fold import fold_facts
 from ablate.report.markup import Column, Content, Html, details, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.report.study_record import StudyRecord
-from ablate.study.seal import SealedChoice
+from ablate.study.seal import Seal, SealedChoice
 from ablate.study.spec import Margin
 
 
@@ -89,13 +90,41 @@ def gap_facts(study: StudyRecord) -> tuple[Gap, ...]:
     return tuple(rows)
 
 
+def _searched_choices(study: StudyRecord, seal: Seal) -> dict[tuple[str, Context], SealedChoice]:
+    """Choices that a search made."""
+    chosen = {(arm, c): seal.choice(arm, c.values) for c in study.contexts for arm in study.arms}
+    return {place: choice for place, choice in chosen.items() if choice is not None and choice.n_trials}
+
+
+def reach_line(study: StudyRecord) -> str:
+    """How far the verdicts reach, in a line for the first screen; empty before the test fold was opened."""
+    seal, fold = study.seal, fold_facts(study)
+    if seal is None or fold is None or not study.contrasts:
+        return ""
+    searched = _searched_choices(study, seal)
+    n_open = sum(choice.is_settled is False for choice in searched.values())
+    n_edges = sum(len(choice.edges) for choice in searched.values())
+    size = (
+        f"{len(fold.scored)} classes, {wording.whole(fold.n_records)} test records of {wording.whole(fold.n_patients)}"
+    )
+    parts = [
+        f"{size} patients",
+        "for the params that one search of each arm chose"
+        if seal.searches == 1
+        else f"{seal.searches} searches an arm",
+        f"{n_open} of {len(searched)} searches are not settled" if n_open else "",
+        f"{n_edges} best values at an end of their range" if n_edges else "",
+        f"{len(fold.rare)} classes with few test positives" if fold.rare else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
 def seal_limits(study: StudyRecord) -> tuple[str, ...]:
     """How far the verdicts reach: for which params they hold, and which searches could not say that they were over."""
     seal = study.seal
     if seal is None or not study.contrasts:
         return ()
-    chosen = {(arm, c): seal.choice(arm, c.values) for c in study.contexts for arm in study.arms}
-    searched = {place: choice for place, choice in chosen.items() if choice is not None and choice.n_trials}
+    searched = _searched_choices(study, seal)
     limits = []
     if seal.searches == 1:
         limits.append("Each arm was tuned once: the verdicts hold for the sealed params, not for another search.")

@@ -101,7 +101,7 @@ def contrast_title(study: StudyRecord, declared: ContrastSpec) -> str:
         arm, baseline = (spec.title(name) for name in pair)
         return arm if pair[1] == study.baseline else f"{arm} against {baseline}"
     if parts is not None:
-        return f"{_together(study, parts)} together, beyond the sum of each"
+        return f"{spec.title(parts[0])}, beyond the sum of each"
     return spec.titles.get(declared.name, declared.name)
 
 
@@ -188,7 +188,8 @@ def headline(study: StudyRecord, verdicts: Sequence[VerdictSentence]) -> str:
         missing = next((f"; missing: {v.missing}" for v in answered if v.missing), "")
         return f"Nothing is established yet in {of_all}{missing}."
     phrases = _phrases(study, decided)
-    more = [f"{len(phrases) - _MOST_PHRASES} more are decided"] if len(phrases) > _MOST_PHRASES else []
+    n_more = max(len(phrases) - _MOST_PHRASES, 0)
+    more = [f"{n_more} more {'is' if n_more == 1 else 'are'} decided"] if n_more else []
     n_left = len(verdicts) - len(decided)
     left = [f"{n_left} of {of_all} {'is' if n_left == 1 else 'are'} not established"] if n_left else []
     text = "; ".join([*phrases[:_MOST_PHRASES], *more, *left])

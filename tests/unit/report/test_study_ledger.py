@@ -14,7 +14,7 @@ from ablate.report.curve import curve_facts
 from ablate.report.deviation import deviation_facts, deviation_section
 from ablate.report.fold import fold_facts, fold_sentence
 from ablate.report.paper_claim import claim_facts, claim_section, post_trained
-from ablate.report.seal import gap_facts, seal_facts, seal_limits
+from ablate.report.seal import gap_facts, reach_line, seal_facts, seal_limits
 from ablate.report.section import render
 from ablate.report.study_record import StudyRecord
 from ablate.report.version import digest_facts
@@ -198,3 +198,8 @@ def test_the_page_says_for_which_params_the_verdicts_hold(study: StudyRecord) ->
         "Best at an end of its range, so that better may lie beyond: ft_lr = 0.003 of lp with 10 % of the data.",
     )
     assert seal_limits(replace(study, seal=None)) == ()
+    assert "for the params that one search of each arm chose" in reach_line(study)
+    line = reach_line(replace(study, seal=seal))
+    assert line.startswith("5 classes, 150 test records of ")
+    assert "3 searches an arm; 1 of 8 searches are not settled; 1 best values at an end" in line
+    assert reach_line(replace(study, seal=None)) == ""

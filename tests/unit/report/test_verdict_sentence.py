@@ -111,5 +111,5 @@ def test_the_forest_shows_interval_and_margin(evidence: Evidence) -> None:
     assert facts.margin == 0.005
     drawn = forest_figure(facts)
     points = {label: x for trace in drawn.data for label, x in zip(trace.y, trace.x, strict=True)}
-    assert points["lp, 10 %"] == pytest.approx(next(c.difference for c in facts.rows if c.name == "lp - ft"))
+    assert points["lp, 10\u00a0%"] == pytest.approx(next(c.difference for c in facts.rows if c.name == "lp - ft"))
     assert (drawn.layout.shapes[0].x0, drawn.layout.shapes[0].x1) == (-0.005, 0.005)
