@@ -24,6 +24,7 @@ from ablate.train.signals import Rows
 from ablate.train.trial import Trial, to_probabilities
 
 EVAL_BATCH = {"cpu": 64, "cuda": 256}
+EVAL_OVER_TRAINED = 4
 
 
 class FineTune:
@@ -135,5 +136,13 @@ class FineTune:
         return logits
 
     def _eval_size(self) -> int:
-        machine, device = self._trial.machine, self._trial.device.type
-        return min(EVAL_BATCH[device], machine.micro_batch or EVAL_BATCH[device])
+        """Records that are scored at once; a scored record has the same bits only in batches of the same size.
+
+        On a GPU, what fits where training fits: that keeps every layer's activations, scoring two or three of them at
+        a time, so it may have a few times the records.
+        """
+        machine = self._trial.machine
+        if self._trial.device.type == "cpu":
+            return min(EVAL_BATCH["cpu"], machine.micro_batch or EVAL_BATCH["cpu"])
+        n_trained = min(machine.micro_batch or self._trial.params.batch_size, self._trial.params.batch_size)
+        return min(EVAL_BATCH["cuda"], EVAL_OVER_TRAINED * n_trained)

@@ -1,19 +1,22 @@
 """The machine a trial is trained on: device, precision, threads, memory; what decides bits is part of its digest."""
 
 import contextlib
-import os
+import gc
 import re
 import resource
-import warnings
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ablate.errors import OutOfMemory, SpecError
 from ablate.model.catalogue import Precision
+from ablate.train import signals
 from ablate.train.device_error import is_short_of_memory
+from ablate.train.numerics import declared, declared_numerics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class Machine:
             )
         return device
 
-    def identity(self) -> dict[str, str | int | None]:
+    def identity(self) -> dict[str, Any]:
         """What may change the bits of a result.
 
         The threads do: oneDNN splits sums by them. Measured with one and two: other bits after an epoch of net1d_small
@@ -68,20 +71,22 @@ class Machine:
             "precision": self.precision,
             "micro_batch": self.micro_batch,
             "n_threads": self.n_threads,
+            **declared(kind),
         }
 
 
 @contextlib.contextmanager
-def prepared(machine: Machine) -> Iterator[torch.device]:
-    """Threads, deterministic algorithms and random state as one trial needs them; the caller's come back afterwards.
+def prepared(machine: Machine, *, strict: bool = True) -> Iterator[torch.device]:
+    """Threads, numerics and random state as one trial needs them; the caller's come back afterwards.
 
-    Raises:
-        OutOfMemory: the device or the machine had too little memory inside.
+    Args:
+        machine: where to compute.
+        strict: whether an operation without a deterministic form is an error.
     """
     device = machine.torch_device
     n_threads = torch.get_num_threads()
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), _deterministic(device), memory_errors(machine):
+    with torch.random.fork_rng(devices=cuda), declared_numerics(device, strict=strict):
         if machine.n_threads != n_threads:
             torch.set_num_threads(machine.n_threads)
         try:
@@ -92,45 +97,34 @@ def prepared(machine: Machine) -> Iterator[torch.device]:
 
 
 @contextlib.contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """Only a GPU has algorithms whose sums change their order from call to call."""
-    if device.type != "cuda":
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.backends.cudnn.deterministic,
-        torch.backends.cudnn.benchmark,
-        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
-    )
-    torch.use_deterministic_algorithms(True, warn_only=True)  # not every encoder's every operation has one
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*deterministic")
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[2:4]
-        torch.utils.deterministic.fill_uninitialized_memory = before[4]  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
 def memory_errors(machine: Machine) -> Iterator[None]:
-    """Every way in which torch, its libraries, numpy and Python say that memory is short becomes ``OutOfMemory``."""
+    """Every way in which torch, its libraries, numpy and Python say that memory is short becomes ``OutOfMemory``.
+
+    What was called inside is over by then, so all its tensors are released: the next attempt needs their place, and
+    the traceback of the error would keep them alive.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_short_of_memory(error):
             raise
         size = "the whole batch" if machine.micro_batch is None else machine.micro_batch
-        said = str(error).strip().partition("\n")[0] or "no reason given"
-        raise OutOfMemory(
-            f"{machine.device}: out of memory with micro_batch = {size}; a smaller one needs less ({said})"
-        ) from error
+        reason = str(error).strip().partition("\n")[0] or "no reason given"
+        short = OutOfMemory(
+            f"{machine.device}: out of memory with micro_batch = {size}; a smaller one needs less ({reason})"
+        )
+        traceback.clear_frames(error.__traceback__)
+    else:
+        return
+    _release(machine)
+    raise short from None
+
+
+def _release(machine: Machine) -> None:
+    signals.release()
+    gc.collect()
+    if machine.device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 class MemoryPeak:

@@ -9,6 +9,7 @@ To follow one epoch read ``stage.train_stage``, then ``finetune.FineTune.train``
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,7 +24,8 @@ from ablate.train.early_stopping import NO_RUNGS, Rungs
 from ablate.train.feature_bank import feature_bank
 from ablate.train.feature_cache import FeatureCache
 from ablate.train.finetune import FineTune
-from ablate.train.machine import Machine, MemoryPeak, prepared
+from ablate.train.machine import Machine, MemoryPeak, memory_errors, prepared
+from ablate.train.numerics import lacks_determinism
 from ablate.train.params import Params
 from ablate.train.probe import Probe
 from ablate.train.score import assess
@@ -86,17 +88,45 @@ def post_train(
         Stopped: ``stop()`` was true; the same call goes on from ``checkpoint``.
     """
     machine = machine or Machine()
-    with prepared(machine) as device:
+    call = partial(
+        _post_train, encoder_spec, data, params, seed=seed, machine=machine, report=report, features=features,
+        checkpoint=checkpoint, stop=stop, rungs=rungs or NO_RUNGS,
+    )  # fmt: skip
+    with memory_errors(machine):
+        try:
+            return call(strict=True, notes=[])
+        except RuntimeError as error:
+            if not lacks_determinism(error):
+                raise
+            reason = str(error).partition("does not have")[0].strip()
+        return call(strict=False, notes=[f"{reason} has no deterministic form on {machine.device}: bits may differ"])
+
+
+def _post_train(
+    encoder_spec: EncoderSpec,
+    data: TaskData,
+    params: Params,
+    *,
+    seed: int,
+    machine: Machine,
+    report: Callable[[Progress], None],
+    features: FeatureCache | None,
+    checkpoint: Path | None,
+    stop: Callable[[], bool],
+    rungs: Rungs,
+    strict: bool,
+    notes: list[str],
+) -> Outcome:
+    with prepared(machine, strict=strict) as device:
         peak = MemoryPeak(device)
         spec = _start_of(encoder_spec, params)
         encoder, encoder_digest = encoder_cache.take(spec, seed=seed)
         n_leads, n_samples = data.signals.shape[1:]
         require_input(encoder, fs_hz=data.fs_hz, n_leads=n_leads, n_samples=n_samples)
         identity = _identity(params, seed, data, encoder_digest, machine)
-        trial = _start(
-            data, params, seed=seed, machine=machine, device=device, report=report, stop=stop, rungs=rungs or NO_RUNGS
-        )
-        saved = Checkpoint(checkpoint, identity, trial.notes)
+        trial = _start(data, params, seed=seed, machine=machine, device=device, report=report, stop=stop, rungs=rungs)
+        trial.notes.extend(notes)
+        saved = Checkpoint(checkpoint, digest.of_json([identity, strict]), trial.notes)
         network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
         try:
             learner, course = _train(network, trial, saved)
@@ -107,8 +137,8 @@ def post_train(
         finally:
             saved.wait()
         # The result carries the digest of the encoder that was asked for: its random twin differs in every block.
-        notes = tuple(trial.notes)  # now that nothing is being written, which may have been noted too
-        return replace(outcome, fingerprint=_fingerprint(identity, device), notes=notes)
+        all_notes = tuple(trial.notes)  # now that nothing is being written, which may have been noted too
+        return replace(outcome, fingerprint=_fingerprint(identity), notes=all_notes)
 
 
 @dataclass(frozen=True)
@@ -216,19 +246,19 @@ def fingerprint(
     """
     machine = machine or Machine()
     _, encoder_digest = encoder_cache.take(_start_of(encoder_spec, params), seed=seed)
-    return _fingerprint(_identity(params, seed, data, encoder_digest, machine), machine.torch_device)
+    return _fingerprint(_identity(params, seed, data, encoder_digest, machine))
 
 
 def _start_of(encoder_spec: EncoderSpec, params: Params) -> EncoderSpec:
     return encoder_spec if params.init == "pretrained" else EncoderSpec(encoder_spec.name, "random")
 
 
-def _fingerprint(identity: str, device: torch.device) -> str:
-    return digest.of_json([identity, provenance.hardware(device), provenance.environment()])
+def _fingerprint(identity: str) -> str:
+    return digest.of_json([identity, provenance.environment()])
 
 
 def _identity(params: Params, seed: int, data: TaskData, encoder_digest: str, machine: Machine) -> str:
-    """Digest of all that decides a trial's bits on one machine."""
+    """Digest of all that decides a trial's bits, the kind of processor or GPU included."""
     return digest.of_json(
         {
             "params": params.document(),
@@ -236,6 +266,7 @@ def _identity(params: Params, seed: int, data: TaskData, encoder_digest: str, ma
             "data": data.digest,
             "encoder": encoder_digest,
             "machine": machine.identity(),
+            "hardware": provenance.hardware(machine.torch_device),
             "code": provenance.CODE_DIGEST,
         }
     )

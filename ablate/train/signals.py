@@ -5,11 +5,14 @@ There is no DataLoader: slicing the array is faster than any of its workers, and
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from ablate.train.device_error import is_short_of_memory
 
 FREE_SHARE = 0.5  # of a GPU's free memory that records may take; the rest is for the network
 COPIED_AT_ONCE = 4096  # records
@@ -87,22 +90,65 @@ class Signals:
         return to_device(torch.from_numpy(self._signals[rows.host]), self._device).float()
 
     def _hold(self) -> Tensor | None:
-        key = (getattr(self._signals, "filename", id(self._signals)), self._signals.shape, str(self._device))
-        if key not in _held:
-            free, _ = torch.cuda.mem_get_info(self._device)
-            if self._signals.nbytes > FREE_SHARE * free:
-                needed_gib, free_gib = self._signals.nbytes / 2**30, free / 2**30
-                self.note = (
-                    f"{needed_gib:.1f} GiB of records do not fit beside the network on {self._device}, which has "
-                    f"{free_gib:.1f} GiB free; batches are copied from the machine's memory"
-                )
-                return None
-            _held.clear()
-            _held[key] = _copied(self._signals, self._device)
-        return _held[key]
+        key = (_content(self._signals), str(self._device))
+        if _held is None or _held.key != key:
+            release()  # the cohort of an earlier trial, whose place this one may need
+            torch.cuda.empty_cache()
+            self._copy_to_device(key)
+        return None if _held is None else _held.tensor
+
+    def _copy_to_device(self, key: tuple[object, ...]) -> None:
+        global _held  # noqa: PLW0603 - one cohort lies on a GPU for all trials of this process
+        free, _ = torch.cuda.mem_get_info(self._device)
+        try:
+            if self._signals.nbytes <= FREE_SHARE * free:
+                _held = _Held(key, self._signals, _copied(self._signals, self._device))
+                return
+        except RuntimeError as error:  # another process was faster
+            if not is_short_of_memory(error):
+                raise
+        needed_gib, free_gib = self._signals.nbytes / 2**30, free / 2**30
+        self.note = (
+            f"{needed_gib:.1f} GiB of records do not fit beside the network on {self._device}, which has "
+            f"{free_gib:.1f} GiB free; batches are copied from the machine's memory"
+        )
 
 
-_held: dict[tuple[object, ...], Tensor] = {}  # the one cohort that this process has on a GPU
+@dataclass(frozen=True)
+class _Held:
+    """A cohort on a GPU; ``source`` is kept, so that no other array gets its address while the key has it."""
+
+    key: tuple[object, ...]
+    source: Float[np.ndarray, "record lead sample"]
+    tensor: Tensor
+
+
+_held: _Held | None = None
+
+
+def release() -> None:
+    """Give the GPU back the memory of the cohort that it holds."""
+    global _held  # noqa: PLW0603
+    _held = None
+
+
+def _content(signals: Float[np.ndarray, "record lead sample"]) -> tuple[object, ...]:
+    """What ``signals`` holds, as far as a key needs to tell: the part of which file, or which memory."""
+    layout = (signals.shape, signals.strides, signals.dtype.str)
+    address = signals.__array_interface__["data"][0]
+    if not isinstance(signals, np.memmap) or signals.filename is None:
+        return (id(signals), address, *layout)
+    file = Path(signals.filename)
+    status = file.stat()
+    mapped_at = _base_of(signals).__array_interface__["data"][0]
+    return (file, status.st_ino, status.st_mtime_ns, signals.offset, address - mapped_at, *layout)
+
+
+def _base_of(signals: np.memmap) -> np.memmap:
+    """The whole mapping that a view was taken from."""
+    while isinstance(signals.base, np.memmap):
+        signals = signals.base
+    return signals
 
 
 def _copied(signals: Float[np.ndarray, "record lead sample"], device: torch.device) -> Tensor:

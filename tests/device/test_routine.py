@@ -28,6 +28,11 @@ def bits(outcome: Outcome) -> tuple[object, ...]:
     return curve, outcome.val_probabilities.tobytes(), outcome.test_probabilities.tobytes()
 
 
+def notes(outcome: Outcome) -> list[str]:
+    """But for what so few records make necessary."""
+    return [note for note in outcome.notes if not note.startswith("classes without a score")]
+
+
 def gap(one: Outcome, other: Outcome) -> float:
     return float(np.abs(one.val_probabilities - other.val_probabilities).max())
 
@@ -43,7 +48,7 @@ def test_every_arm_gives_the_processors_scores(gpu: Gpu, spec: EncoderSpec, data
     here = post_train(spec, data, params, seed=3, machine=replace(machine, device="cpu"))
     there = post_train(spec, data, params, seed=3, machine=machine)
     assert gap(here, there) < (0.05 if machine.precision == "bf16" else 1e-4)
-    assert there.device == "cuda" and there.notes == ()
+    assert there.device == "cuda" and notes(there) == []
 
 
 @pytest.mark.parametrize("name", ["net1d_small", "vit_small"])
@@ -56,7 +61,7 @@ def test_a_probe_on_kept_features_and_through_the_encoder(
     through = post_train(spec, data, BOTH, seed=3, machine=machine)
     kept = post_train(spec, data, BOTH, seed=3, machine=machine, features=FeatureCache(tmp_path))
     assert gap(here, through) < 1e-4
-    assert bits(through) == bits(kept) and kept.notes == ()
+    assert bits(through) == bits(kept) and notes(kept) == []
 
 
 @pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
@@ -89,7 +94,7 @@ def test_an_interrupted_trial_ends_with_the_same_bits(gpu: Gpu, spec: EncoderSpe
         spec, data, params, seed=3, machine=GPU, checkpoint=tmp_path / "trial", report=reports.append
     )  # fmt: skip
     assert [p.epoch for p in reports if p.stage == "finetune"] == [3]
-    assert bits(resumed) == bits(whole) and resumed.notes == ()
+    assert bits(resumed) == bits(whole) and notes(resumed) == []
 
 
 def test_early_stopping(gpu: Gpu, spec: EncoderSpec, data: TaskData) -> None:
