@@ -94,6 +94,7 @@ EXAMPLES: Mapping[str, str] = {
     "Inference.reserve": "reserve = 0.5",
     "Inference.families": 'families = [{ name = "main", contrasts = ["lp - ft"] }]',
     "Inference.looks": "looks = [5, 10]",
+    "Inference.futility": "futility = 0.0",
     "Inference.failures": 'failures = "worst"',
     "FamilySpec.name": 'name = "main"',
     "FamilySpec.contrasts": 'contrasts = ["lp - ft"]',

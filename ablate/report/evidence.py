@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from ablate.report import wording
@@ -13,12 +12,13 @@ from ablate.report.version import digest_facts
 from ablate.stats.contrast import Contrast
 from ablate.stats.declaration import Declaration
 from ablate.stats.effect import Effect
-from ablate.stats.evaluation import Evaluation, evaluate
+from ablate.stats.evaluation import Evaluation
 from ablate.stats.judge import judge
-from ablate.stats.metrics import both_outcomes
 from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
+from ablate.study.confirmed import Replicate, counts, evaluate_confirmed
 from ablate.study.inference import declaration
+from ablate.study.looks import unsettled_arms
 
 LEAST_BLOCKS = 2  # below that there is no spread between blocks
 
@@ -76,19 +76,23 @@ def weigh(tables: StudyTables, *, partial: bool = False) -> Evidence:
         needed: set[str] = set()
         for contrast in study.contrasts:
             arms = list(contrast.weights())
-            of_arms = slots[slots["arm"].isin(arms)]
-            obstacle = _obstacle(study, of_arms, _complete_blocks(counted, arms), mixed=mixed, partial=partial)
+            obstacle = _obstacle(
+                study, _shared(slots, arms), _complete_blocks(counted, arms), mixed=mixed, partial=partial
+            )
             if obstacle is None:
                 needed |= set(arms)
             else:
                 unanswered.append(Unanswered(contrast.name, context, *obstacle))
-        if needed:
-            evaluations[context] = _evaluate(study, counted, [arm for arm in study.arms if arm in needed])
+        found = _evaluate(study, counted, [arm for arm in study.arms if arm in needed])
+        if found is not None:
+            evaluations[context] = found
     contrasts = judge(
         declaration_of(study),
         {context.json: evaluation for context, evaluation in evaluations.items()},
         refused=[(one.context.json, one.contrast) for one in unanswered],
-        is_over=not study.phase("confirm")["state"].isin(OPEN).any(),
+        unsettled=unsettled_arms(study.spec, study.seal) if study.seal else {},
+        # Where looks were declared, fewer blocks than planned are an earlier look and not the last one.
+        is_over=not study.inference.looks and not study.phase("confirm")["state"].isin(OPEN).any(),
     )
     return Evidence(study, _in_order(study, contrasts), _arm_effects(evaluations), tuple(unanswered), mixed, partial)
 
@@ -99,7 +103,7 @@ def declaration_of(study: StudyRecord) -> Declaration:
         study.inference,
         weights={contrast.name: contrast.weights() for contrast in study.contrasts},
         context=study.spec.context,
-        baseline=study.baseline or "",
+        arms=study.arms,
         replicates=study.spec.budget.replicates,
         margins=study.margin.model_dump(),
     )
@@ -107,30 +111,24 @@ def declaration_of(study: StudyRecord) -> Declaration:
 
 def _counted(study: StudyRecord, slots: pd.DataFrame) -> pd.DataFrame:
     """Slots whose replicates count: those done, and where the study says so those that failed for good."""
-    states = [SlotState.DONE, *([SlotState.FAILED] if study.inference.failures == "worst" else [])]
-    return slots[slots["state"].isin(states)]
+    return slots[[counts(study.inference, state) for state in slots["state"]]]
 
 
-def _evaluate(study: StudyRecord, slots: pd.DataFrame, arms: Sequence[str]) -> Evaluation:
-    test = study.tables.test
-    assert test is not None
-    # A failed replicate, where it counts, has learned nothing: the same score for every record.
-    nothing_learned = np.zeros(test.labels.shape, dtype=np.float32)
-    predictions = {
-        arm: {
-            int(slot["index"]): study.tables.probabilities(int(slot["slot_id"]))
-            if slot["state"] == SlotState.DONE
-            else nothing_learned
-            for _, slot in slots[slots["arm"] == arm].iterrows()
-        }
-        for arm in arms
-    }
-    return evaluate(
-        predictions,
-        test.labels,
-        test.patient_id,
-        classes=both_outcomes(test.labels),  # the same in every trial, since the fold never changes
-    )
+def _shared(slots: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """Slots of the arms in the blocks that are planned for all of them; after a look some arms get no further ones."""
+    of_arms = slots[slots["arm"].isin(arms)]
+    n_arms = of_arms.groupby("index")["arm"].transform("nunique")
+    return of_arms[n_arms == len(arms)]
+
+
+def _evaluate(study: StudyRecord, slots: pd.DataFrame, arms: Sequence[str]) -> Evaluation | None:
+    replicates = [
+        Replicate(arm, int(block), int(slot_id), state)
+        for arm, block, slot_id, state in zip(
+            slots["arm"], slots["index"], slots["slot_id"], slots["state"], strict=True
+        )
+    ]
+    return evaluate_confirmed(study.tables, study.spec, study.inference, replicates, arms) if arms else None
 
 
 def _arm_effects(evaluations: Mapping[Context, Evaluation]) -> dict[tuple[Context, str, str], Effect]:
@@ -179,7 +177,12 @@ def _obstacle(
         )
     if not n_planned:
         return False, "no confirmation is planned"
-    if not partial and n_done < n_planned:
+    at_a_look = any(
+        len(_counted(study, slots[slots["index"] < look])) == len(slots[slots["index"] < look])
+        for look in study.inference.looks
+        if look <= slots["index"].nunique()
+    )
+    if not partial and n_done < n_planned and not at_a_look:
         return False, f"{n_done} of its {n_planned} slots are done; the verdict waits for all of them"
     if study.tables.test is None or len(blocks) < LEAST_BLOCKS:
         return False, f"{len(blocks)} complete blocks; an interval needs {LEAST_BLOCKS} or more"

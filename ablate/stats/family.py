@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -15,7 +15,7 @@ from ablate.stats.two_source import TwoSource
 _LOG2_DRAWS = 13
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
     """Joint distribution of the p-values of a family when none of its contrasts has an effect.
 
@@ -24,6 +24,7 @@ class Family:
     """
 
     chance: Float[np.ndarray, "draw contrast"]
+    _singles: dict[float, float] = field(default_factory=dict, repr=False)
 
     @property
     def size(self) -> int:
@@ -36,11 +37,13 @@ class Family:
 
     def single(self, level: float) -> float:
         """Level of a single contrast at which the whole family errs with probability ``level``."""
-        low, high = level / self.size, level
-        for _ in range(30 if self.size > 1 and level > 0 else 0):
-            middle = (low + high) / 2
-            low, high = (low, middle) if self.adjusted(middle) > level else (middle, high)
-        return low
+        if level not in self._singles:
+            low, high = level / self.size, level
+            for _ in range(30 if self.size > 1 and level > 0 else 0):
+                middle = (low + high) / 2
+                low, high = (low, middle) if self.adjusted(middle) > level else (middle, high)
+            self._singles[level] = low
+        return self._singles[level]
 
     def kept(self, level: float, is_open: Bool[np.ndarray, "contrast"]) -> float:
         """What the contrasts that are still open may err with, when the family is judged at ``level``."""
@@ -69,7 +72,14 @@ def joint(
         The distribution of max |t| as Dunnett 1955 and Hothorn, Bretz and Westfall 2008, Biom. J. 50:346; the seeds'
         and the patients' t variables have a scale each that all contrasts share.
     """
+    return _joint(tuple(references), seeds.tobytes(), patients.tobytes())
+
+
+@lru_cache(maxsize=64)
+def _joint(references: tuple[TwoSource | None, ...], of_seeds: bytes, of_patients: bytes) -> Family:
+    """Kept, since the same study is judged for page, terminal and files."""
     size = len(references)
+    seeds, patients = (np.frombuffer(one).reshape(size, size) for one in (of_seeds, of_patients))
     normals = special.ndtri(_uniforms(size)[:, 2:])
     chance = 2 * special.ndtr(-np.abs(normals[:, :size]))
     answered = [reference for reference in references if reference is not None]

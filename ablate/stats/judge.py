@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -50,13 +50,51 @@ def judge(
     Raises:
         SpecError: a contrast names an arm that was not evaluated.
     """
+    most = max(
+        (
+            len(found.complete(weights))
+            for found in evaluations.values()
+            for weights in declared.weights.values()
+            if set(weights) <= set(found.blocks[METRICS[0]])
+        ),
+        default=0,
+    )
+    decided: dict[Key, Contrast] = {}
+    for look in range(1, len(declared.looks) + 1):
+        is_latest = look == len(declared.looks) or most < declared.looks[look]
+        judged = _judge_at(
+            replace(declared, looks=declared.looks[:look]),
+            evaluations,
+            most_blocks=declared.looks[-1],
+            refused=refused,
+            unsettled=unsettled or {},
+            is_over=is_over and is_latest,
+            claimed={key for key, contrast in decided.items() if contrast.verdict is not Verdict.EQUIVALENT},
+        )
+        decided |= {key: contrast for key, contrast in judged.items() if key not in decided and contrast.is_decided}
+        if is_latest:
+            break
+    return [decided.get(key, contrast) for key, contrast in judged.items()]
+
+
+def _judge_at(
+    declared: Declaration,
+    evaluations: Mapping[str, Evaluation],
+    *,
+    most_blocks: int,
+    refused: Sequence[tuple[str, str]],
+    unsettled: Mapping[str, Sequence[str]],
+    is_over: bool,
+    claimed: Set[Key],
+) -> dict[Key, Contrast]:
+    """Judge with the blocks up to the last of ``declared.looks``; later ones have no say in what a look decides."""
     answers = {
         (context, name, metric): answer
         for context, evaluation in evaluations.items()
         for name, weights in declared.weights.items()
         if (context, name) not in refused
         for metric in METRICS
-        if (answer := _answer(declared, evaluation, metric, weights, is_over=is_over)) is not None
+        if (answer := _answer(declared, evaluation, metric, weights, most_blocks, is_over=is_over)) is not None
     }
     families = {
         metric: {
@@ -66,17 +104,16 @@ def judge(
         }
         for metric in METRICS
     }
-    study = _Study(declared, answers, families)
-    judged = []
-    for context in declared.contexts:
-        for name in declared.weights:
-            open_arms = set((unsettled or {}).get(context, ())) & set(declared.weights[name])
-            judged += [
-                study.contrast((context, name, metric), evaluations[context], is_settled=not open_arms)
-                for metric in METRICS
-                if (context, name, metric) in answers
-            ]
-    return judged
+    study = _Study(declared, answers, families, claimed)
+    return {
+        key: study.contrast(
+            key, evaluations[key[0]], is_settled=not set(unsettled.get(key[0], ())) & set(declared.weights[key[1]])
+        )
+        for context in declared.contexts
+        for name in declared.weights
+        for metric in METRICS
+        if (key := (context, name, metric)) in answers
+    }
 
 
 @dataclass(frozen=True)
@@ -109,7 +146,7 @@ class _Answer:
         if not self.is_tested:
             return (1.0,) * len(self.effects)
         alone = [effect.p for effect in self.effects]
-        return tuple(spending.sequential_p(alone[:k], self.fractions[:k]) for k in range(1, len(alone) + 1))
+        return spending.sequential_p(alone, self.fractions)
 
     def interval(self, look: int, level: float) -> tuple[float, float]:
         """That holds the truth at all looks together with probability 1 - ``level``."""
@@ -119,7 +156,13 @@ class _Answer:
 
 
 def _answer(
-    declared: Declaration, evaluation: Evaluation, metric: str, weights: Mapping[str, float], *, is_over: bool
+    declared: Declaration,
+    evaluation: Evaluation,
+    metric: str,
+    weights: Mapping[str, float],
+    most_blocks: int,
+    *,
+    is_over: bool,
 ) -> _Answer | None:
     blocks = evaluation.complete(weights)
     reached = [look for look in declared.looks if look <= len(blocks)]
@@ -128,22 +171,19 @@ def _answer(
     reached = [look for look in reached if look >= MIN_TEST_BLOCKS] or reached[-1:]
     if not reached or len(blocks) < 2:
         return None
-    is_last = is_over or reached[-1] >= declared.looks[-1]
+    is_last = is_over or reached[-1] >= most_blocks
     units = tuple(evaluation.units(metric, weights, blocks[:look]) for look in reached)
-    fractions = _fractions(units, reached, declared, by_blocks=evaluation.searches is not None)
+    fractions = _fractions(units, reached, most_blocks, by_blocks=evaluation.searches is not None)
     if is_last:
         fractions = [min(1.0, fraction / fractions[-1]) for fraction in fractions]
-    return _Answer(units, tuple(reached), tuple(fractions), declared.looks[-1], is_last)
+    return _Answer(units, tuple(reached), tuple(fractions), most_blocks, is_last)
 
 
-def _fractions(
-    units: Sequence[Units], reached: Sequence[int], declared: Declaration, *, by_blocks: bool
-) -> list[float]:
+def _fractions(units: Sequence[Units], reached: Sequence[int], most: int, *, by_blocks: bool) -> list[float]:
     """Information at each look as a share of that at the last planned one; never falling.
 
     Several searches share the blocks, and information grows with both; counting blocks then spends less at first.
     """
-    most = declared.looks[-1]
     if by_blocks:
         return [min(1.0, look / most) for look in reached]
     last = units[-1].effect()
@@ -176,6 +216,7 @@ class _Study:
     declared: Declaration
     answers: Mapping[Key, _Answer]
     families: Mapping[str, dict[Place, Family]]
+    claimed: Set[Key]
 
     @cached_property
     def levels(self) -> dict[Place, float]:
@@ -209,7 +250,9 @@ class _Study:
         return found
 
     def p(self, key: Key) -> float:
-        """Sequential p-value up to the look that calls the contrast equivalent; 1 without an answer."""
+        """Sequential p-value up to the look that calls it equivalent; 1 without an answer, 0 where a claim was made."""
+        if key in self.claimed:
+            return 0.0
         answer = self.answers.get(key)
         return 1.0 if answer is None else answer.p_by_look[self.equivalent_at.get(key, -1)]
 

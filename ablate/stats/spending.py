@@ -7,6 +7,7 @@ differences at looks j < k have covariance V_P + s² / S_k: increments are indep
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +26,8 @@ def information_fractions(
     if var_seeds + var_patients <= 0:
         return np.minimum(1.0, np.array(n_units) / most)
     last = var_patients + var_seeds / most
-    return np.array([min(1.0, last / (var_patients + var_seeds / n)) for n in n_units])
+    # Rounded, since they are estimates and the same ones need not be computed again.
+    return np.array([min(1.0, round(last / (var_patients + var_seeds / n), 2)) for n in n_units])
 
 
 def spent(level: Float[np.ndarray, "level"], fraction: float) -> Float[np.ndarray, "level"]:
@@ -72,13 +74,16 @@ def nominal_level(level: float, fractions: Sequence[float]) -> float:
     """Two-sided level at which the last of these looks is tested, for a test that keeps ``level`` over all looks."""
     if len(fractions) == 1 and fractions[0] >= 1:
         return level
-    if level >= 1:
+    if level >= _LEVELS[-1]:
         return 1.0
-    return float(2 * special.ndtr(-boundaries(np.array([max(level, 1e-12)]), fractions)[0, -1]))
+    score = np.interp(math.log(max(level, _LEVELS[0])), np.log(_LEVELS), _limits(tuple(fractions))[:, -1])
+    return float(2 * special.ndtr(-score))
 
 
-def sequential_p(p_values: Sequence[float], fractions: Sequence[float]) -> float:
-    """Least level at which a test over all these looks rejects at one of them; a single whole look's is its p-value.
+def sequential_p(p_values: Sequence[float], fractions: Sequence[float]) -> tuple[float, ...]:
+    """After each look, the least level at which a test over all looks so far rejects at one of them.
+
+    A single whole look's is its p-value.
 
     Args:
         p_values: two-sided, of each look alone.
@@ -88,16 +93,20 @@ def sequential_p(p_values: Sequence[float], fractions: Sequence[float]) -> float
         Liu and Anderson 2008, Stat. Med. 27:3137: sequential p-values, fit for several contrasts.
     """
     if len(fractions) == 1 and fractions[0] >= 1:
-        return p_values[0]
-    limits = boundaries(_LEVELS, fractions)
+        return (p_values[0],)
+    limits = _limits(tuple(fractions))
     scores = np.minimum(-special.ndtri(np.maximum(np.array(p_values), 1e-300) / 2), _MOST_SCORE)
-    least = 1.0
-    for look, score in enumerate(scores):
-        falling = np.maximum.accumulate(limits[::-1, look])[::-1]
-        if score >= falling[-1]:
-            at = np.interp(-score, -falling, np.log(_LEVELS))
-            least = min(least, float(np.exp(at)))
-    return least
+    found = [
+        float(np.exp(np.interp(-score, -limits[:, look], np.log(_LEVELS)))) if score >= limits[-1, look] else 1.0
+        for look, score in enumerate(scores)
+    ]
+    return tuple(np.minimum.accumulate(found).tolist())
+
+
+@lru_cache(maxsize=4096)
+def _limits(fractions: tuple[float, ...]) -> Float[np.ndarray, "level look"]:
+    """Boundaries of many levels, falling with the level."""
+    return np.asarray(np.maximum.accumulate(boundaries(_LEVELS, fractions)[::-1])[::-1])
 
 
 def _density(value: Float[np.ndarray, "*shape"], sd: float) -> Float[np.ndarray, "*shape"]:

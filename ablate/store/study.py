@@ -86,7 +86,7 @@ UPDATE ablate_study SET seal = CAST(:seal AS json), sealed_at = now()
 WHERE id = :study AND sealed_at IS NULL RETURNING id
 """
 
-_OPEN = "SELECT id FROM ablate_study WHERE name = :name AND sealed_at IS NULL FOR UPDATE"
+_OPEN = "SELECT id FROM ablate_study WHERE name = :name AND (sealed_at IS NULL OR :confirms) FOR UPDATE"
 
 _STOP = "UPDATE ablate_study SET stop_requested_at = CASE WHEN :on THEN now() END WHERE id = :study"
 
@@ -274,13 +274,14 @@ class Studies(StoreAccess):
         return bool(self.database.rows(_SEAL, study=self._study_id(name), seal=to_json(dict(document))))
 
     def extend(self, name: str, slots: Sequence[PlannedSlot]) -> int:
-        """Add slots to the plan of a study that is not sealed; gives how many were not there yet.
+        """Add slots to the plan of a study, of its search only before it is sealed; gives how many were not there yet.
 
         Whoever adds the same slots again, at the same time too, changes nothing.
         """
 
         def work(connection: Connection) -> int:
-            study_id = connection.scalar(sa.text(_OPEN), {"name": name})
+            confirms = all(slot.phase == "confirm" for slot in slots)
+            study_id = connection.scalar(sa.text(_OPEN), {"name": name, "confirms": confirms})
             if study_id is None:
                 return 0
             return len(connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)}).all())

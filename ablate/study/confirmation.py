@@ -11,6 +11,7 @@ from ablate.store.slot import Slot, SlotState
 from ablate.store.store import Store
 from ablate.study.ablation_path import mixed_params
 from ablate.study.design import Design
+from ablate.study.looks import next_blocks
 from ablate.study.plan import CONFIRM, SEARCH, chain, contexts
 from ablate.study.search import fixed_params, start_values
 from ablate.study.spec import Spec
@@ -23,13 +24,13 @@ class Step(Enum):
     """What ``advance`` did."""
 
     NONE = "nothing was due"
-    GREW = "searches go on with another generation"
+    GREW = "searches go on with another generation, or arms with the blocks up to the next look"
     SEALED = "the study is sealed"
     BLOCKED = "the search is over, but it is no ground for a seal"
 
 
 def advance(store: Store, spec: Spec, phases: Sequence[str] = (SEARCH, CONFIRM)) -> Step:
-    """Plan the next generation of searches that are not settled; seal the study where all are over and complete.
+    """Plan what follows: another generation of a search, the seal where all are over and complete, further blocks.
 
     Any worker may call this at any time: what is due follows from finished generations alone, and is written once.
 
@@ -38,9 +39,11 @@ def advance(store: Store, spec: Spec, phases: Sequence[str] = (SEARCH, CONFIRM))
         spec: the study.
         phases: those that the caller fills; without the confirmation nothing is sealed.
     """
-    if store.study(spec.name).seal is not None:
-        return Step.NONE
     slots = store.slots(spec.name)
+    if store.study(spec.name).seal is not None:
+        blocks = next_blocks(store, spec, slots) if CONFIRM in phases else []
+        store.extend(spec.name, blocks)
+        return Step.GREW if blocks else Step.NONE
     if planned := due(store, spec, slots) if spec.budget.is_until_settled else []:
         store.extend(spec.name, planned)  # somebody else may have been faster, with the same slots
         return Step.GREW

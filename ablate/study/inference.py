@@ -40,6 +40,8 @@ class Inference(BaseModel):
         families: where left out, the main contrasts of a context, and the interactions behind them.
         looks: numbers of blocks at which the study is judged, the last being budget.replicates; after a look only
             arms that an undecided contrast needs go on. Only the last where left out.
+        futility: least probability of being decided at the last look, with which a contrast still gets blocks; it binds
+            nothing, so that no error is spent on it.
         failures: whether the block of a replicate that failed for good is left out (``drop``, by --partial only), or
             the replicate counts as a model that has learned nothing (``worst``).
     """
@@ -50,6 +52,7 @@ class Inference(BaseModel):
     reserve: float = Field(default=0.2, ge=0, lt=1)
     families: tuple[FamilySpec, ...] = Field(default=(), strict=False)
     looks: tuple[int, ...] = Field(default=(), strict=False)
+    futility: float = Field(default=0.05, ge=0, lt=0.5)
     failures: Literal["drop", "worst"] = "drop"
 
     @model_validator(mode="after")
@@ -99,7 +102,7 @@ def declaration(
     *,
     weights: Mapping[str, Mapping[str, float]],
     context: Mapping[str, Sequence[Any]],
-    baseline: str,
+    arms: Sequence[str],
     replicates: int,
     margins: Mapping[str, float],
 ) -> Declaration:
@@ -109,7 +112,7 @@ def declaration(
         inference: of the study file.
         weights: of the arms, by contrast.
         context: values of each factor, in the declared order.
-        baseline: the arm without any component.
+        arms: in the declared order.
         replicates: planned blocks.
         margins: of equivalence, by metric.
     """
@@ -118,12 +121,18 @@ def declaration(
     return Declaration(
         contexts=declared_contexts(context),
         weights=weights,
-        families=families if held == set(weights) else default_families(weights, baseline),
+        families=families if held == set(weights) else default_families(weights, _baseline(weights, arms)),
         looks=inference.looks or (replicates,),
         margins=margins,
         alpha=inference.alpha,
         reserve=inference.reserve,
     )
+
+
+def _baseline(weights: Mapping[str, Mapping[str, float]], arms: Sequence[str]) -> str:
+    """The arm that most pairs are taken against, the first one where there is no pair."""
+    subtracted = [arm for of in weights.values() if len(of) == 2 for arm, weight in of.items() if weight < 0]
+    return max(dict.fromkeys(subtracted), key=subtracted.count, default=next(iter(arms), ""))
 
 
 def declared_contexts(context: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:

@@ -23,16 +23,23 @@ def plan(spec: Spec) -> list[PlannedSlot]:
 
     Search comes before confirmation, an earlier generation before a later one and whole blocks before the next; within
     these, large contexts come first, since a long trial started last keeps every other worker waiting. A search that
-    goes on until it is settled has its first trials here; ``following`` plans more.
+    goes on until it is settled has its first trials here, a confirmation with looks the blocks up to the first one;
+    ``following`` and ``confirming`` plan more.
     """
     n_first = spec.budget.first_trials
-    return [slot for slot in _all(spec) if slot.phase == CONFIRM or slot.index < n_first]
+    n_blocks = spec.inference.looks[0] if spec.inference.looks else spec.budget.replicates
+    return [slot for slot in _all(spec) if slot.index < (n_blocks if slot.phase == CONFIRM else n_first)]
 
 
 def following(spec: Spec, chain: str, n_planned: int) -> list[PlannedSlot]:
     """The next generation of a search of which ``n_planned`` trials are planned; none where it is at its limit."""
     end = min(spec.budget.most_trials, (n_planned // spec.budget.generation + 1) * spec.budget.generation)
     return [slot for slot in _all(spec) if slot.chain == chain and n_planned <= slot.index < end]
+
+
+def confirming(spec: Spec) -> list[PlannedSlot]:
+    """Every confirming slot that there can be, whole blocks before the next."""
+    return [slot for slot in _all(spec) if slot.phase == CONFIRM]
 
 
 def _all(spec: Spec) -> list[PlannedSlot]:

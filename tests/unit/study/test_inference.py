@@ -51,7 +51,7 @@ def declared(**given: object):
         Inference.model_validate(given),
         weights=WEIGHTS,
         context={"data_fraction": [0.1, 1.0]},
-        baseline="ft",
+        arms=["ft", "sd", "lp", "lp_sd"],
         replicates=10,
         margins={"auroc": 0.005},
     )

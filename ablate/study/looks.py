@@ -1,0 +1,88 @@
+"""Blocks added until the answer is there: after each look, those that an undecided contrast still needs.
+
+What goes on follows from finished blocks up to the look alone, so any worker may ask at any time, with any number of
+others, and plans the same slots.
+"""
+
+import json
+from collections.abc import Sequence
+
+from ablate.stats.contrast import Contrast
+from ablate.stats.evaluation import Evaluation
+from ablate.stats.judge import judge
+from ablate.store.slot import PlannedSlot, Slot, SlotState
+from ablate.store.store import Store
+from ablate.study.confirmed import Replicate, counts, evaluate_confirmed
+from ablate.study.inference import declaration
+from ablate.study.plan import CONFIRM, confirming, contexts
+from ablate.study.seal import Seal
+from ablate.study.spec import Spec
+
+
+def next_blocks(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[PlannedSlot]:
+    """Slots up to the next look, for what an undecided contrast needs; none before a look is over."""
+    confirming_slots = [slot for slot in slots if slot.phase == CONFIRM]
+    n_planned = 1 + max((slot.index for slot in confirming_slots), default=-1)
+    later = [look for look in spec.inference.looks if look > n_planned]
+    if (
+        not later
+        or not n_planned
+        or any(slot.state in (SlotState.WAITING, SlotState.LEASED) for slot in confirming_slots)
+    ):
+        return []
+    needed = still_needed(judged_so_far(store, spec, confirming_slots), spec)
+    return [
+        slot
+        for slot in confirming(spec)
+        if n_planned <= slot.index < later[0] and (json.dumps(slot.context, sort_keys=True), slot.arm) in needed
+    ]
+
+
+def judged_so_far(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[Contrast]:
+    """Every contrast whose blocks are all there."""
+    seal = Seal.from_document(store.study(spec.name).seal or {})
+    tables = store.tables(spec.name)
+    evaluations: dict[str, Evaluation] = {}
+    refused: list[tuple[str, str]] = []
+    for context in contexts(spec):
+        key = json.dumps(context, sort_keys=True)
+        here = [slot for slot in slots if slot.context == context]
+        replicates = [Replicate(slot.arm, slot.index, slot.id, slot.state) for slot in here]
+        lost = {one.arm for one in replicates if not counts(seal.inference, one.state)}
+        refused += [(key, contrast.name) for contrast in seal.contrasts if lost & set(contrast.weights())]
+        arms = [arm for arm in spec.arms if arm not in lost and any(one.arm == arm for one in replicates)]
+        found = evaluate_confirmed(tables, spec, seal.inference, replicates, arms) if arms else None
+        if found is not None:
+            evaluations[key] = found
+    declared = declaration(
+        seal.inference,
+        weights={contrast.name: contrast.weights() for contrast in seal.contrasts},
+        context=spec.context,
+        arms=list(spec.arms),
+        replicates=spec.budget.replicates,
+        margins=seal.margin.model_dump(),
+    )
+    return judge(declared, evaluations, refused=refused, unsettled=unsettled_arms(spec, seal), is_over=False)
+
+
+def still_needed(contrasts: Sequence[Contrast], spec: Spec) -> set[tuple[str, str]]:
+    """Contexts and arms of the contrasts that are undecided by AUROC, and have a prospect of being decided."""
+    weights = {contrast.name: contrast.weights() for contrast in spec.contrasts}
+    return {
+        (json.dumps(dict(one.context), sort_keys=True), arm)
+        for one in contrasts
+        if one.metric == "auroc" and not one.is_decided and not one.prospect < spec.inference.futility
+        for arm in weights[one.name]
+    }
+
+
+def unsettled_arms(spec: Spec, seal: Seal) -> dict[str, tuple[str, ...]]:
+    """Arms by context whose search was to settle and did not; none where several searches are judged."""
+    if not spec.budget.is_until_settled or spec.budget.searches > 1:
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for context in contexts(spec):
+        choices = {arm: seal.choice(arm, context) for arm in spec.arms}
+        arms = tuple(arm for arm, choice in choices.items() if choice is not None and choice.is_settled is False)
+        found[json.dumps(context, sort_keys=True)] = arms
+    return found
