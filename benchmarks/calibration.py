@@ -50,9 +50,8 @@ TRUTHS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "none": {"auroc": {}, "auprc": {}},
     "gate": {"auroc": {"sd": 0.015, "lp": 0.015, "lp_sd": 0.03}, "auprc": {}},
     "small": {m: {"sd": k * 0.002, "lp": -k * 0.003, "lp_sd": k * 0.004} for m, k in (("auroc", 1), ("auprc", 2))},
-    **{
-        f"power {size}": {m: dict.fromkeys(ARMS[1:], size * k) for m, k in (("auroc", 1), ("auprc", 2))}
-        for size in SIZES
+    "power": {
+        m: dict(zip(ARMS[1:], (k * size for size in SIZES), strict=True)) for m, k in (("auroc", 1), ("auprc", 2))
     },
 }
 
@@ -199,11 +198,11 @@ def outcomes(judged: list[Contrast], truth: Mapping[str, Mapping[str, float]], n
                     for c in members:
                         row.setdefault(f"alone {metric}", 0.0)
                         row[f"alone {metric}"] += (c.ci_low <= true_value(c, truth) <= c.ci_high) / len(WEIGHTS)
-        if name.startswith("power"):
-            for place, context in enumerate(CONTEXTS):
-                here = [c for c in of_metric if json.dumps(c.context) == context and c.name in PAIRS]
-                if here:
-                    row[f"found {metric} context {place + 1}"] = float(np.mean([c.verdict in CLAIMS for c in here]))
+        if name == "power":
+            for c in of_metric:
+                if c.name in PAIRS:
+                    place = 1 + CONTEXTS.index(json.dumps(c.context))
+                    row[f"found {metric} {SIZES[PAIRS.index(c.name)]} context {place}"] = float(c.verdict in CLAIMS)
     row["false both"] = any(is_false(c, truth) for c in judged)
     row["equivalent"] = float(np.mean([c.verdict is Verdict.EQUIVALENT for c in judged if c.name in PAIRS]))
     return row
@@ -215,13 +214,13 @@ def fixed_study(setting: Setting, index: int) -> dict[str, dict[str, float]]:
     for name, truth in TRUTHS.items():
         moved = shifted(evaluations, truth)
         found[name] = outcomes(judge(declared((setting.n_blocks,)), moved), truth, name)
-        if name.startswith("power"):
+        if name == "power":
             found[name] |= as_it_was(moved)
     return found
 
 
 def as_it_was(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
-    """Share of the pairs found by AUROC as before: patients' variance of the average, a single t, Holm over all."""
+    """Pairs found by AUROC as before: patients' variance of the average, a single t, Holm over all."""
     p_values = {}
     for place, context in enumerate(CONTEXTS):
         for name, weights in WEIGHTS.items():
@@ -237,9 +236,10 @@ def as_it_was(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
     steps = np.maximum.accumulate([p_values[name] * (len(names) - k) for k, name in enumerate(names)])
     told = {name for name, p in zip(names, steps, strict=True) if p < 0.05}
     return {
-        f"found before, context {place + 1}": float(np.mean([(place, name) in told for name in PAIRS]))
+        f"found before {size} context {place + 1}": float((place, name) in told)
         for place in range(2)
-        if (place, PAIRS[0]) in p_values
+        for name, size in zip(PAIRS, SIZES, strict=True)
+        if (place, name) in p_values
     }
 
 

@@ -49,7 +49,7 @@ class Declaration:
     looks: tuple[int, ...]
     margins: Mapping[str, float] = field(default_factory=dict)
     alpha: float = 0.05
-    reserve: float = 0.2
+    reserve: float = 0.3
 
     def __post_init__(self) -> None:
         for name, weights in self.weights.items():

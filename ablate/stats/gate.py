@@ -19,7 +19,7 @@ def levels(
     """Level at which each family is judged, in the declared order.
 
     A family that is judged at level a and leaves some contrasts open spends what these may still err with; the rest
-    cannot err any more. Half of it goes to the families behind it in the same context, the rest to the next context;
+    cannot err any more. A quarter of it goes to families behind it in the same context, the rest to the next context;
     all of it where there is only one of them. Whatever is true, all claims together err at most ``declared.alpha``.
 
     Args:
@@ -41,7 +41,7 @@ def levels(
             released = level - families[here].kept(level, is_open)
             behind = [(context, other.name) for other in declared.families if other.behind == family.name]
             onward = [(next_one, other.name) for next_one in later for other in declared.families if not other.behind]
-            for receivers, part in ((behind, 0.5 if onward else 1.0), (onward, 0.5 if behind else 1.0)):
+            for receivers, part in ((behind, 0.25 if onward else 1.0), (onward, 0.75 if behind else 1.0)):
                 for receiver in receivers:
                     found[receiver] += released * part / len(receivers)
     return found

@@ -49,7 +49,7 @@ class Inference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     alpha: float = Field(default=0.05, gt=0, lt=0.2)
-    reserve: float = Field(default=0.2, ge=0, lt=1)
+    reserve: float = Field(default=0.3, ge=0, lt=1)
     families: tuple[FamilySpec, ...] = Field(default=(), strict=False)
     looks: tuple[int, ...] = Field(default=(), strict=False)
     futility: float = Field(default=0.05, ge=0, lt=0.5)

@@ -66,8 +66,8 @@ def test_interactions_stand_behind_main_contrasts_and_contexts_in_their_order() 
     assert usual.contexts == ('{"data_fraction": 0.1}', '{"data_fraction": 1.0}')
     assert usual.looks == (10,)
     shares = usual.shares()
-    assert shares[usual.contexts[0], "main"] == pytest.approx(0.04)
-    assert shares[usual.contexts[1], "main"] == pytest.approx(0.01)
+    assert shares[usual.contexts[0], "main"] == pytest.approx(0.035)
+    assert shares[usual.contexts[1], "main"] == pytest.approx(0.015)
     assert shares[usual.contexts[0], "interactions"] == 0
 
 
