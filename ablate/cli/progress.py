@@ -51,12 +51,14 @@ class Watch:
 
     def __init__(self, store: "Store", study: str) -> None:
         from ablate.cli.wording import Wording
+        from ablate.study.looks import look_lines
         from ablate.study.spec import Spec
 
         self._store, self._study = store.patient(_PATIENCE_S), study
         self._spec = Spec.from_document(store.study(study).spec)
         self._slots = store.slots(study)
         self._wording = Wording(self._spec, self._slots)
+        self._n_lines = len(look_lines(self._spec, self._slots))  # what an earlier run has said already
         self._n_seen, self._recount_at = -1, 0.0
         self._best: dict[str, float] = {}
         self._seconds: dict[tuple[str, str], float] = {}
@@ -77,8 +79,13 @@ class Watch:
         return self._last
 
     def _recount(self, n_done: int) -> None:
+        from ablate.study.looks import look_lines
+
         self._n_seen, self._recount_at = n_done, time.monotonic() + _RECOUNT_S
         self._slots = self._store.slots(self._study)
+        for line in look_lines(self._spec, self._slots)[self._n_lines :]:
+            say(line, to=stderr)
+            self._n_lines += 1
         self._seconds = self._store.durations(self._study)
         self._best = dict(self._best_scores())
 

@@ -3,8 +3,9 @@
 The seeds' variance is known from a handful of blocks. With five blocks and seeds that rule, Satterthwaite's single t
 distribution errs 1.9 times the nominal level at .006, far out where a family of contrasts is judged; the sum of two t
 variables (Behrens and Fisher) errs half of it where both sources count. Tails here are the geometric mean of both, the
-first with weight a third: .7 to 1.2 times the nominal level at .05, .0125 and .006, with 5, 10 and 20 blocks and any
-share of the patients.
+first with weight a third. Drawn 2,500 times for 5 and 10 blocks, 8 and 30 degrees of freedom of the patients and shares
+of .05 to .8 of the variance, it erred .7 to 1.05 times the nominal level at .05, .5 to 1.3 times at .0125 and .5 to 1.6
+times at .006, where the drawing itself is good to a quarter.
 """
 
 import math

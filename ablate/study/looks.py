@@ -38,6 +38,27 @@ def next_blocks(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[Planned
     ]
 
 
+def look_lines(spec: Spec, slots: Sequence[Slot]) -> list[str]:
+    """A sentence for each context at each look that was followed by further blocks: what goes on, and what does not."""
+    lines = []
+    for look in spec.inference.looks[:-1]:
+        beyond = {
+            (json.dumps(slot.context, sort_keys=True), slot.arm)
+            for slot in slots
+            if slot.phase == CONFIRM and slot.index == look
+        }
+        for context in contexts(spec) if beyond else ():
+            arms = {arm for place, arm in beyond if place == json.dumps(context, sort_keys=True)}
+            over = [of.name for of in spec.contrasts if not set(of.weights()) <= arms]
+            goes_on = [of.name for of in spec.contrasts if set(of.weights()) <= arms]
+            where = "".join(f", {name} = {value}" for name, value in context.items())
+            lines.append(
+                f"look at {look} blocks{where}: {', '.join(goes_on) or 'nothing'} undecided, more blocks; "
+                f"{', '.join(over) or 'nothing'} decided or without a prospect"
+            )
+    return lines
+
+
 def judged_so_far(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[Contrast]:
     """Every contrast whose blocks are all there."""
     seal = Seal.from_document(store.study(spec.name).seal or {})

@@ -11,6 +11,7 @@ from ablate.store.artifact import TEST_FOLD
 from ablate.store.slot import AgentCard, Slot
 from ablate.store.store import Store
 from ablate.study.confirmation import Step, advance
+from ablate.study.looks import look_lines
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
 
@@ -83,6 +84,9 @@ def test_only_what_is_undecided_gets_further_blocks(store: Store, agent: AgentCa
     fill(store, study, agent)
     assert advance(store, study) is Step.GREW
     assert blocks(store) == {"ft": 6, "sd": 6, "lp": 5}
+    assert look_lines(study, store.slots("growing")) == [
+        "look at 5 blocks: sd - ft undecided, more blocks; lp - ft decided or without a prospect"
+    ]
     early = {c.name: c for c in weigh(store.tables("growing")).contrasts if c.metric == "auroc"}
     assert early["lp - ft"].verdict == "supported"
     fill(store, study, agent)
