@@ -100,8 +100,9 @@ class _Look:
             earlier = [past for past in known if past.index < slots[0].index]
             waiting = [slot for slot in slots if slot.state in _OPEN]
             found = self._ask(
-                (slot, slot.params or propose(self._spec, slot, earlier), rungs(self._spec, slot, earlier))
+                (slot, params, rungs(self._spec, slot, params, earlier))
                 for slot in waiting
+                for params in [slot.params or propose(self._spec, slot, earlier)]
             )
             known = sorted([*known, *found], key=lambda past: past.index)
             if len(found) < len(waiting):

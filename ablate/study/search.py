@@ -18,7 +18,7 @@ from ablate.study.plan import search_seed
 from ablate.study.sampler import LATIN, POSTERIOR, ask
 from ablate.study.spec import Spec
 from ablate.study.thompson import drawn
-from ablate.train.early_stopping import Rungs, thresholds
+from ablate.train.early_stopping import Rungs, at_updates, thresholds
 from ablate.train.params import Params
 
 History = Sequence[Past]
@@ -47,19 +47,27 @@ def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
     return fixed | _proposed(spec, slot, searched, history, n_started=max(spec.budget.generation, len(starts)))
 
 
-def rungs(spec: Spec, slot: Slot, history: History) -> Rungs | None:
+def rungs(spec: Spec, slot: Slot, params: Mapping[str, Any], history: History) -> Rungs | None:
     """What a search trial must reach to be trained to its end; None where nothing.
+
+    Trials are compared at equal updates of fine-tuning, also where the batch size or the number of epochs is searched.
+    The probe's updates do not count: on cached features forty epochs of them cost a third of one epoch of fine-tuning.
 
     Args:
         spec: the study.
         slot: a slot of its search phase.
+        params: that were proposed for it.
         history: finished trials of earlier generations of this arm and context.
     """
-    early, n_epochs = spec.search.early_stopping, spec.ft_epochs(slot.arm, slot.context)
-    if early is None or n_epochs is None:
+    early = spec.search.early_stopping
+    if early is None:
         return None
-    select = spec.objectives.select
-    return thresholds(early, (past.curve(select) for past in history), select=select, n_epochs=n_epochs)
+    select, own = spec.objectives.select, Params.from_dict(params)
+    curves = (
+        at_updates(past.curve(select), batch_size=Params.from_dict(past.params).batch_size, own=own.batch_size)
+        for past in history
+    )
+    return thresholds(early, curves, select=select, n_epochs=own.ft_epochs)
 
 
 def fixed_params(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -337,6 +337,11 @@ class Spec(_Frozen):
         parts = self.design.components_of(arm) if self.design else ()
         return " ".join(f"+ {self.titles.get(name, name)}" for name in parts) or self.titles.get(arm, arm)
 
+    def most_ft_epochs(self, arm: str, context: Mapping[str, Any]) -> int:
+        """Epochs of fine-tuning of the longest trial of ``arm`` in ``context``."""
+        fixed = self.ft_epochs(arm, context)
+        return int(max(self.arm_space(arm)["ft_epochs"].extremes)) if fixed is None else fixed
+
     def tuned_arms(self) -> list[str]:
         """Arms that have a search of their own; the steps of an ablation path take theirs from its two ends."""
         return list(self.design.endpoints() if self.design and self.design.kind == "path" else self.arms)
@@ -489,9 +494,7 @@ def _check_early_stopping(spec: Spec) -> None:
             "remove it, or search more"
         )
     for arm, values in product(spec.tuned_arms(), product(*spec.context.values())):
-        n_epochs = spec.ft_epochs(arm, dict(zip(spec.context, values, strict=True)))
-        if n_epochs is None:
-            raise ValueError("search.early_stopping: compares epochs, so ft_epochs must not be searched; fix it")
+        n_epochs = spec.most_ft_epochs(arm, dict(zip(spec.context, values, strict=True)))
         if not early.rungs(n_epochs):
             raise ValueError(
                 f"search.early_stopping: first_rung = {early.first_rung} must come before the last epoch of "

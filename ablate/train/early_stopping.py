@@ -46,6 +46,19 @@ class EarlyStopping(BaseModel):
         return tuple(epochs)
 
 
+def at_updates(curve: Curve, *, batch_size: int, own: int) -> dict[int, float]:
+    """A curve by the epochs of a trial with another batch size: at each the score after as many updates, or just more.
+
+    Args:
+        curve: of a trial on the same records.
+        batch_size: of that trial.
+        own: batch size of the trial that is compared with it.
+    """
+    last = max(curve, default=0)
+    places = {epoch: math.ceil(epoch * batch_size / own) for epoch in range(1, math.floor(last * own / batch_size) + 1)}
+    return {epoch: curve[place] for epoch, place in places.items() if place in curve}
+
+
 def given(value: object) -> object:
     """What a study file may write: a table, ``true`` for the usual one, or ``false`` for none."""
     return {True: {}, False: None}[value] if isinstance(value, bool) else value

@@ -1,28 +1,35 @@
 """What a search trial must reach: fixed by earlier trials alone, and asked for in the study file."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-from planned_search import PLAIN_NUMBERS
+from planned_search import PLAIN_NUMBERS, search_slots
 
 from ablate.errors import SpecError
 from ablate.store.slot import Past
 from ablate.study.file import load_spec
+from ablate.study.search import rungs
 from ablate.study.spec import Spec
-from ablate.train.early_stopping import EarlyStopping, thresholds
+from ablate.train.early_stopping import EarlyStopping, at_updates, thresholds
 
 ENOUGH = ["budget.search_trials=8", "budget.generation=4"]
 
 
-def past(curve: list[float | None], *, stopped_epoch: int | None = None) -> dict[int, float]:
-    """The curve of a finished trial with nine epochs of probing before those of ``curve``."""
-    epochs = {
+def columns(curve: Sequence[float | None]) -> dict[str, list[Any]]:
+    """The epochs of a trial that probed for nine of them."""
+    return {
         "stage": [*["probe"] * 9, *["finetune"] * len(curve)],
         "epoch": [*range(1, 10), *range(1, len(curve) + 1)],
         "val_auroc": [*[0.99] * 9, *curve],
     }
-    return Past(params={}, scores={}, epochs=epochs, stopped_epoch=stopped_epoch).curve("val_auroc")
+
+
+def past(curve: list[float | None], *, stopped_epoch: int | None = None) -> dict[int, float]:
+    """The curve of a finished trial with nine epochs of probing before those of ``curve``."""
+    return Past(params={}, scores={}, epochs=columns(curve), stopped_epoch=stopped_epoch).curve("val_auroc")
 
 
 @pytest.mark.parametrize(
@@ -99,9 +106,35 @@ def test_what_could_not_work_is_refused(study: str, overrides: list[str], words:
         load_spec(study, overrides=overrides)
 
 
-def test_epochs_that_are_searched_cannot_be_compared() -> None:
-    wider = ["fixed={batch_size=64}", "space.ft_epochs={low=2, high=8}", "search.early_stopping=true", *ENOUGH]
-    with pytest.raises(SpecError, match="ft_epochs must not be searched"):
-        load_spec(PLAIN_NUMBERS, overrides=wider)
+def test_trials_are_compared_at_equal_updates() -> None:
+    curve = {1: 0.5, 2: 0.6, 3: 0.7, 4: 0.8}
+    assert at_updates(curve, batch_size=32, own=32) == curve
+    assert at_updates(curve, batch_size=64, own=32) == {1: 0.6, 2: 0.8}  # twice the epochs for as many updates
+    assert at_updates(curve, batch_size=32, own=64)[5] == 0.7
+    assert at_updates({}, batch_size=32, own=64) == {}
+
+
+def test_epochs_may_be_searched_and_each_trial_has_the_rungs_of_its_own_length() -> None:
+    wider = ["fixed={batch_size=64}", "space.ft_epochs={low=2, high=12}", "search.early_stopping=true", *ENOUGH]
+    spec = load_spec(PLAIN_NUMBERS, overrides=wider)
+    assert spec.ft_epochs("ft", {"data_fraction": 0.1}) is None
+    slot = search_slots(spec, "ft", {"data_fraction": 0.1})[4]
+    seen = [
+        Past(
+            params={"ft_epochs": 12, "batch_size": 64},
+            scores={},
+            index=index,
+            epochs=columns([level + 0.01 * e for e in range(12)]),
+        )
+        for index, level in enumerate((0.5, 0.6, 0.7))
+    ]
+    found = {n_epochs: rungs(spec, slot, {"ft_epochs": n_epochs, "batch_size": 64}, seen) for n_epochs in (2, 5, 12)}
+    assert found[2] is None
+    assert list(found[5].thresholds) == [3]
+    assert list(found[12].thresholds) == [3, 9]
+    assert found[5].thresholds[3] == pytest.approx(np.quantile([0.52, 0.62, 0.72], 2 / 3))
+    short = [*wider[:1], "space.ft_epochs={low=1, high=3}", *wider[2:]]
+    with pytest.raises(SpecError, match="first_rung = 3 must come before the last"):
+        load_spec(PLAIN_NUMBERS, overrides=short)
     in_context = ["fixed={batch_size=64}", "context.ft_epochs=[4, 8]", "search.early_stopping=true", *ENOUGH]
     assert load_spec(PLAIN_NUMBERS, overrides=in_context).ft_epochs("ft", {"ft_epochs": 8}) == 8
