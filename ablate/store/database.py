@@ -14,7 +14,7 @@ import tenacity
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from ablate.errors import ForeignStore, StoreError, StoreUnavailable
 from ablate.store.address import Address
@@ -58,7 +58,9 @@ class Database:
     def __init__(self, url: str, *, patience_s: float = PATIENCE_S, application_name: str = "ablate") -> None:
         self.address = Address.parse(url)
         self.patience_s = patience_s
-        self._engine = _engine(self.address, application_name)
+        # The agent's own connection, a second for its lease, a third for whoever mirrors
+        self._engine = _engine(self.address, application_name, pool_size=1, max_overflow=2, pool_timeout=10)
+        _ping_when_rested(self._engine)
         self._lone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._statements: dict[str, sa.TextClause] = {}
         self.studies: dict[str, str] = {}  # identifiers by name, of those that were worked with
@@ -80,9 +82,11 @@ class Database:
         def connect() -> psycopg.Connection[Any]:
             return self.address.connect(application_name="ablate optuna")
 
+        kept: Values = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True}
+        once: Values = {"poolclass": NullPool}  # its constructor may fail, and would leave connections behind
         return RDBStorage(
             "postgresql+psycopg://",  # Optuna keeps it, so it holds nothing
-            engine_kwargs={"creator": connect, "pool_size": 1, "max_overflow": 2, "pool_pre_ping": True},
+            engine_kwargs={"creator": connect, **(once if create else kept)},
             skip_compatibility_check=not create,
             skip_table_creation=not create,
         )
@@ -134,6 +138,12 @@ class Database:
                 return result.all() if result.returns_rows else ()
 
         return self.retried(attempt)
+
+    def note(self, statement: str, **values: Any) -> None:
+        """One statement that stands whatever becomes of the caller's transaction; its connection is closed at once."""
+        engine = _engine(self.address, "ablate note", poolclass=NullPool)
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(self._text(statement), values)
 
     def disconnect(self) -> None:
         """Close the resting connections; the next call opens one again."""
@@ -225,16 +235,12 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _engine(address: Address, application_name: str) -> Engine:
-    engine = sa.create_engine(
+def _engine(address: Address, application_name: str, **pooling: Any) -> Engine:
+    return sa.create_engine(
         "postgresql+psycopg://",
         creator=lambda: address.connect(application_name=application_name),
-        pool_size=1,  # the agent's own connection, a second for its lease, a third for whoever mirrors
-        max_overflow=2,
-        pool_timeout=10,
+        **pooling,
     )
-    _ping_when_rested(engine)
-    return engine
 
 
 def _ping_when_rested(engine: Engine) -> None:

@@ -68,8 +68,12 @@ def _migrate(connection: Connection) -> None:
 
 def _create_optuna(database: Database) -> None:
     """Optuna creates its tables over a connection of its own; our advisory lock keeps others from doing it at once."""
+    from optuna.exceptions import StorageInternalError  # noqa: PLC0415 - imported when tables change
+
     try:
         database.optuna_storage(create=True).engine.dispose()
+    except StorageInternalError as error:
+        raise error.__cause__ or error from error  # the driver's, which says what it is
     except RuntimeError as error:
         remedy = "another version; `optuna storage upgrade --storage URL`, or use a database of its own"
         raise StoreError(f"storage {database.shown}: holds tables of Optuna in {remedy}") from error

@@ -113,11 +113,11 @@ class OptunaMirror(StoreAccess):
         study = connection.execute(sa.text(_STUDY), {"study": study_id, "space": _SPACE}).one()
         if not study.is_ours:
             return None
-        self.database.rows("UPDATE ablate_study SET is_mirroring = true WHERE id = :study", study=study_id)
+        self.database.note("UPDATE ablate_study SET is_mirroring = true WHERE id = :study", study=study_id)
         with optuna_storage(self.database) as storage:
-            optuna_id = self._optuna_study(storage, study)
+            optuna_id = self._optuna_study(storage, connection, study)
             if study.is_mirroring:
-                self._adopt(storage, study, optuna_id)
+                _adopt(storage, connection, study, optuna_id)
             slots = connection.execute(sa.text(_STALE), {"study": study_id, "batch": _BATCH}).all()
             space = {name: from_document(document) for name, document in study.distributions.items()}
             settled: dict[str, list[Any]] = {"slots": [], "ids": [], "versions": []}
@@ -133,7 +133,7 @@ class OptunaMirror(StoreAccess):
         connection.execute(sa.text(statement), {"study": study_id, "optuna": optuna_id})
         return len(settled["slots"])
 
-    def _optuna_study(self, storage: "RDBStorage", study: Row[Any]) -> int:
+    def _optuna_study(self, storage: "RDBStorage", connection: Connection, study: Row[Any]) -> int:
         """Identifier of the Optuna study, which is made where there is none."""
         with contextlib.suppress(KeyError):
             optuna_id = storage.get_study_id_from_name(study.name)
@@ -143,28 +143,15 @@ class OptunaMirror(StoreAccess):
             ):  # somebody died just after making it
                 _describe(storage, optuna_id, study)
                 return optuna_id
-            self.database.rows("UPDATE ablate_study SET is_mirroring = false WHERE id = :study", study=study.id)
+            self.database.note("UPDATE ablate_study SET is_mirroring = false WHERE id = :study", study=study.id)
             raise _taken(study.name)
         from optuna.study import StudyDirection  # noqa: PLC0415 - takes a second to import
 
         optuna_id = storage.create_new_study([StudyDirection.MAXIMIZE] * len(study.metric_names), study.name)
         _describe(storage, optuna_id, study)
-        statement = "UPDATE ablate_slot SET trial_id = NULL, stale = token > 0 WHERE study_id = :study"
-        self.database.rows(statement, study=study.id)
+        statement = "UPDATE ablate_slot SET trial_id = NULL, stale = true WHERE study_id = :study AND token > 0"
+        connection.execute(sa.text(statement), {"study": study.id})
         return optuna_id
-
-    def _adopt(self, storage: "RDBStorage", study: Row[Any], optuna_id: int) -> None:
-        """Find the trials of a pass that never ended, and mark every slot whose trial is another than it should be."""
-        latest: dict[str, FrozenTrial] = {}
-        for trial in storage.get_all_trials(optuna_id, deepcopy=False):
-            latest[trial.user_attrs.get("slot", "")] = trial
-        found: dict[str, list[Any]] = {"slots": [], "ids": []}
-        for slot in self.database.rows(_BEGUN, study=study.id):
-            last, state = latest.get(slot.key), _state(slot, study.metric_names)
-            if (last and last._trial_id) != slot.trial_id or (last and last.state is not state):
-                found["slots"].append(slot.id)
-                found["ids"].append(last and last._trial_id)
-        self.database.rows(_ADOPT, **found)
 
 
 def refuse_taken(database: Database, name: str) -> None:
@@ -186,6 +173,20 @@ def refuse_taken(database: Database, name: str) -> None:
 
 def _taken(name: str) -> StoreError:
     return StoreError(f"study {name}: an Optuna study of this name is in the store already; use another --name")
+
+
+def _adopt(storage: "RDBStorage", connection: Connection, study: Row[Any], optuna_id: int) -> None:
+    """Find the trials of a pass that never ended, and mark every slot whose trial is another than it should be."""
+    latest: dict[str, FrozenTrial] = {}
+    for trial in storage.get_all_trials(optuna_id, deepcopy=False):
+        latest[trial.user_attrs.get("slot", "")] = trial
+    found: dict[str, list[Any]] = {"slots": [], "ids": []}
+    for slot in connection.execute(sa.text(_BEGUN), {"study": study.id}).all():
+        last, state = latest.get(slot.key), _state(slot, study.metric_names)
+        if (last and last._trial_id) != slot.trial_id or (last and last.state is not state):
+            found["slots"].append(slot.id)
+            found["ids"].append(last and last._trial_id)
+    connection.execute(sa.text(_ADOPT), found)
 
 
 @contextlib.contextmanager

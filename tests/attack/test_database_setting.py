@@ -12,7 +12,7 @@ import pytest
 from sample_outcome import result
 from sqlalchemy.engine import make_url
 
-from ablate.errors import StoreError
+from ablate.errors import StoreError, StoreUnavailable
 from ablate.store.read_only_role import read_only_url
 from ablate.store.slot import AgentCard, PlannedSlot
 from ablate.store.store import Store
@@ -83,6 +83,26 @@ def test_several_hosts_are_tried_in_turn(empty_url: str) -> None:
     store = Store(f"{several}?passfile={parsed.query['passfile']}")
     assert filled(store) == 0.1 + 0.2
     store.disconnect()
+
+
+def test_two_connections_are_enough(empty_url: str, admin: psycopg.Connection) -> None:
+    database = make_url(empty_url).database
+    admin.execute("CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 2")
+    admin.execute(f"ALTER DATABASE {database} OWNER TO few")
+    url = make_url(empty_url).set(username="few", password="few", query={}).render_as_string(hide_password=False)
+    store = Store(url, patience_s=1)
+    try:
+        with pytest.raises(StoreUnavailable, match="too many connections"):
+            store.create_schema()  # beside ours, Optuna opens two to make its tables
+        admin.execute("ALTER ROLE few CONNECTION LIMIT 3")
+        store.create_schema()
+        admin.execute("ALTER ROLE few CONNECTION LIMIT 2")
+        assert filled(store) == 0.1 + 0.2
+    finally:
+        store.disconnect()
+        admin.execute(f"DROP DATABASE {database} WITH (FORCE)")
+        admin.execute("DROP ROLE few")
+        admin.execute(f"CREATE DATABASE {database}")  # for the fixture to drop
 
 
 def ablate(*words: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
