@@ -331,7 +331,8 @@ class _Study:
         """First look that claims a difference or calls it equivalent; the latest where none does."""
         answer = self.answers[key]
         if may_claim:
-            return next(look for look, p in enumerate(answer.p_by_look) if p <= self.limit(key))
+            passed = (look for look, p in enumerate(answer.p_by_look) if p <= self.limit(key))
+            return next(passed, len(answer.effects) - 1)  # none any more where an earlier look has claimed it
         return self.equivalent_at.get(key, len(answer.effects) - 1)
 
     def _interval(self, key: Key, look: int, *, claims: bool) -> tuple[float, float, bool]:
