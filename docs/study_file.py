@@ -76,6 +76,7 @@ EXAMPLES: Mapping[str, str] = {
     "Budget.replicates": "replicates = 10",
     "Budget.generation": "generation = 2",
     "Budget.max_attempts": "max_attempts = 1",
+    "Budget.updates_ratio": "updates_ratio = 10",
     "Search.sampler": 'sampler = { name = "cmaes", popsize = 8 }',
     "Search.start": "start = [{ params = { ft_lr = 1e-3 } }]",
     "Search.early_stopping": "early_stopping = true",

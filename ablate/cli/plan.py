@@ -129,8 +129,16 @@ def _document(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -
         "prepared_mb": _prepared_mb(folder),
         "artifact_mb": found.artifact_mb,
         "free_mb": _free_mb(),
+        "updates": [asdict(each) for each in found.updates],
+        "warnings": _updates(spec, found),
         "auroc": None if found.sight is None else asdict(found.sight),
     }
+
+
+def _updates(spec: "Spec", found: "Estimate") -> list[str]:
+    from ablate.study.update_count import unequal
+
+    return unequal(spec, found.updates)
 
 
 def _show(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> None:
@@ -155,6 +163,9 @@ def _show(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> No
         say(f"warning: {settings.home()} has {_free_mb():.0f} MB free; set ABLATE_HOME to another disk")
     if None in found.hours.values():
         say("time: no past trial of this data and encoder; --pilot times one")
+    if spec.budget.is_until_settled:
+        say(f"search: goes on until it is settled, to {spec.budget.most_trials} trials for an arm at most")
+    say(*(f"warning: {each}" for each in _updates(spec, found)))
     if found.sight is not None:
         say(*_sight(spec, found))
     say(f"home: {settings.home()}")

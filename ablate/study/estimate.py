@@ -5,7 +5,7 @@ pilot trial; evaluation of a record costs a third of that, since it has no backw
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -19,6 +19,7 @@ from ablate.store.study_tables import StudyTables
 from ablate.study.plan import CONFIRM, SEARCH, contexts, plan
 from ablate.study.search import fixed_params
 from ablate.study.spec import Spec
+from ablate.study.update_count import UpdateCount, update_counts
 from ablate.train.params import Params
 
 EVALUATION = 1 / 3  # of a training pass
@@ -53,6 +54,7 @@ class Estimate:
     hours: Mapping[str, float | None]
     artifact_mb: float
     sight: Sight | None
+    updates: Sequence[UpdateCount] = ()
 
 
 def estimate(spec: Spec, data: TaskData, *, pace_s: float | None, past: StudyTables | None = None) -> Estimate:
@@ -74,7 +76,8 @@ def estimate(spec: Spec, data: TaskData, *, pace_s: float | None, past: StudyTab
     cells = len(data.classes) * 4 * len(data.val_rows)
     counts = {phase: sum(slot.phase == phase for slot in slots) for phase in (SEARCH, CONFIRM)}
     n_bytes = cells * (counts[SEARCH] + 2 * counts[CONFIRM])
-    return Estimate(counts, hours, n_bytes / 1e6, _sight(spec, data, past))
+    updates = update_counts(spec, n_train=len(data.train_rows))
+    return Estimate(counts, hours, n_bytes / 1e6, _sight(spec, data, past), updates)
 
 
 def pace_of(past: StudyTables, data: TaskData) -> float | None:

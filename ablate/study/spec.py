@@ -116,6 +116,7 @@ class Budget(_Frozen):
         generation: search trials of one arm that are proposed from the same knowledge. A later generation waits for the
             earlier one, so proposals do not depend on how many workers there are.
         max_attempts: how often a slot that fails for its own fault is tried.
+        updates_ratio: how many times the updates of another arm an arm may get before ``ablate plan`` warns.
     """
 
     search_trials: Annotated[int | SearchTrials, BeforeValidator(_trials)] = 0
@@ -123,6 +124,7 @@ class Budget(_Frozen):
     replicates: int = Field(default=0, ge=0, le=1_000)
     generation: int = Field(default=4, ge=1)
     max_attempts: int = Field(default=3, ge=1, le=10)
+    updates_ratio: float = Field(default=4.0, ge=1, strict=False)
 
     @property
     def first_trials(self) -> int:
@@ -151,9 +153,10 @@ class Budget(_Frozen):
 
     @model_serializer(mode="wrap")
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """One search is not written, so a study that the store holds keeps its digest."""
+        """Without what is usual as before there was any: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
-        return {key: value for key, value in document.items() if key != "searches" or value != 1}
+        usual = {"searches": 1, "updates_ratio": 4.0}
+        return {key: value for key, value in document.items() if value != usual.get(key)}
 
 
 class Start(_Frozen):
