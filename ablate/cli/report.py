@@ -3,7 +3,7 @@
 import os
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,11 @@ from ablate.cli.option import (
     study_name,
 )
 from ablate.cli.output import console, emit_json, say, stderr
+from ablate.errors import DataError
+
+if TYPE_CHECKING:
+    from ablate.ecg.source import Source
+    from ablate.study.spec import Spec
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +51,8 @@ def report(
 
     store, name = open_store(storage), study_name(study, study_option)
     evidence = weigh(store.tables(name), partial=partial)
-    files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf)
+    source = _records_here(evidence.study.spec)
+    files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf, source=source)
     shown = board(evidence)
     if store.database.may_write():
         publish(store, name, note=shown.note, figures=shown.figures)
@@ -60,6 +66,16 @@ def report(
     say(f"report: {files.page}")
     if open_ and not webbrowser.open(Path(files.page).absolute().as_uri()):
         say("no browser can be started here; open the page by hand", to=stderr)
+
+
+def _records_here(spec: "Spec") -> "Source | None":
+    """The study's records, where this machine has them."""
+    from ablate.study.cohort import source_of
+
+    try:
+        return source_of(spec)
+    except DataError:
+        return None
 
 
 def dashboard(

@@ -12,6 +12,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from ablate import __version__, atomic
+from ablate.ecg.source import Source
 from ablate.report import export, wording
 from ablate.report.arm import arm_facts, arm_section
 from ablate.report.budget import budget_section
@@ -36,6 +37,7 @@ from ablate.report.importance import (
 from ablate.report.interaction import interaction_section
 from ablate.report.landscape import search_section
 from ablate.report.markup import Html, details, items, markup, paragraph, tag
+from ablate.report.moved_record import moved_section
 from ablate.report.paper_claim import claim_section
 from ablate.report.path import path_section
 from ablate.report.pdf import browser, print_page
@@ -59,12 +61,13 @@ class ReportFiles:
     pdf: Path | None
 
 
-def write_report(evidence: Evidence, out: Path, *, pdf: bool = False) -> ReportFiles:
+def write_report(evidence: Evidence, out: Path, *, pdf: bool = False, source: Source | None = None) -> ReportFiles:
     """Write page and tables into ``out``; equal evidence gives equal bytes.
 
     Args:
         evidence: what ``weigh`` made of the study.
         out: the folder.
+        source: of the study's records, where they are on this machine: a few are drawn then.
         pdf: print the page too, with a Chromium that is installed.
 
     Raises:
@@ -75,7 +78,7 @@ def write_report(evidence: Evidence, out: Path, *, pdf: bool = False) -> ReportF
         browser()  # before any work
     study, importances = evidence.study, importance_facts(evidence.study)
     page = out / "index.html"
-    atomic.write_text(page, page_html(evidence, importances))
+    atomic.write_text(page, page_html(evidence, importances, source))
     written = export.write_frames(out, _frames(evidence, importances))
     document = report_document(evidence).model_dump_json(indent=2)
     atomic.write_text(out / "report.json", document + "\n")
@@ -101,9 +104,9 @@ def _frames(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> dic
     }
 
 
-def page_html(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> str:
+def page_html(evidence: Evidence, importances: tuple[ImportanceFacts, ...], source: Source | None = None) -> str:
     """The whole page as text."""
-    sections = page_sections(evidence, importances)
+    sections = page_sections(evidence, importances, source)
     main = tag(
         "main",
         _header(evidence, importances),
@@ -117,7 +120,9 @@ def page_html(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> s
     return f"<!DOCTYPE html>\n{tag('html', _head(evidence.study), body, lang='en')}\n"
 
 
-def page_sections(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) -> list[Section]:
+def page_sections(
+    evidence: Evidence, importances: tuple[ImportanceFacts, ...], source: Source | None = None
+) -> list[Section]:
     """All sections; a study without contrasts leads with importances."""
     study = evidence.study
     facts = None if evidence.refuses_tables else arm_facts(study, evidence)
@@ -133,6 +138,7 @@ def page_sections(evidence: Evidence, importances: tuple[ImportanceFacts, ...]) 
         search_section(study, leading=leading(importances)),
         curve_section(study),
         class_section(study),
+        moved_section(evidence, source) if facts else None,
         claim_section(study, facts) if facts else None,
         seal_section(study),
         budget_section(study),

@@ -249,7 +249,7 @@ class Simulator:
         columns = {slot_id: columns_of(outcome) for slot_id, outcome in self.outcomes.items()}
         facts = ("best_epoch", "n_train", "device", "precision", "lost_classes")
         scores = {i: c["scores"] | {name: c["facts"][name] for name in facts} for i, c in columns.items()}
-        test = TestFold(np.arange(len(self.labels)), self.patients, self.labels, self.classes)
+        test = TestFold(1 + np.arange(len(self.labels)), self.patients, self.labels, self.classes)
         return StudyTables(
             name=self.spec.name,
             spec=self.spec.document(),
