@@ -81,6 +81,36 @@ def test_a_study_is_run_looked_at_and_reported(finished: Finished) -> None:
     storage.engine.dispose()
 
 
+def test_a_start_that_fails_leaves_no_study(finished: Finished) -> None:
+    workplace = finished.workplace
+    workplace.ablate("run", "small", "--set", "encoder.weights=missing.safetensors", status=3)
+    nowhere = ("--launcher", "ray", "--ray-address", "127.0.0.1:1")
+    workplace.ablate("run", "small", "--set", "fixed.ft_epochs=2", *nowhere, status=5)
+    assert [row["study"] for row in workplace.json("studies")] == ["small"]
+
+
+def test_studies_are_told_apart_compared_and_deleted(finished: Finished) -> None:
+    workplace = finished.workplace
+    workplace.ablate("run", "small", "--set", "budget.replicates=3", "--launcher", "kubernetes", "--option", "image=i")
+    stored = {row["study"]: row for row in workplace.json("studies")}
+    (variant,) = set(stored) - {"small"}
+    assert stored[variant]["changed"] == {"budget.replicates": {"before": 2, "after": 3}}
+    assert (stored[variant]["state"], stored["small"]["state"]) == ("new", "done")
+    assert [row["study"] for row in workplace.json("studies", "--state", "new")] == [variant]
+    assert f"{variant} · replicates=3" in workplace.ablate("studies")
+    assert workplace.json("diff", "small", variant)["changed"] == {"budget.replicates": [2, 3]}
+    assert "confirmation" in workplace.ablate("plan", variant)  # which only the store knows
+    workplace.ablate("delete", variant, status=2)  # nobody can be asked
+    workplace.ablate("delete", variant, "--yes")
+    assert [row["study"] for row in workplace.json("studies")] == ["small"]
+
+
+def test_a_finished_study_says_its_outcome_quietly(finished: Finished) -> None:
+    said = finished.workplace.ablate("run", "small", "--quiet")
+    assert re.match(r"\w.* at 50 % of the data: lp ", said)
+    assert "slots done" not in said
+
+
 def test_the_report_is_the_same_to_the_byte_when_it_is_written_again(finished: Finished) -> None:
     contents = []
     for name in ("one", "other"):
