@@ -22,9 +22,11 @@ from ablate.model.encoder import Encoder, EncoderSpec, load_encoder
 from ablate.pretrain.augmentation import Disturbance, draw_view
 from ablate.pretrain.average_beat import beat_targets
 from ablate.train.epoch_plan import epoch_order
+from ablate.train.signals import to_device
 
 Report = Callable[[int, int, float], None]  # epoch, epochs in all, mean loss
 PROJECTION_WIDTH = 64
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +85,9 @@ def pretrain_contrastive(
     method: Contrastive,
     *,
     report: Report,
+    device: torch.device = CPU,
 ) -> nn.Module:
-    """The encoder of that name, trained on ``rows`` of ``signals`` without labels.
+    """The encoder of that name, on the CPU again, trained on ``rows`` of ``signals`` without labels.
 
     Raises:
         SpecError: nothing has that name.
@@ -96,9 +99,9 @@ def pretrain_contrastive(
     if method.beat_weight:
         targets = beat_targets(signals, rows, fs_hz=encoder.fs_hz, n_parts=method.n_beat_parts)
     with _own_randomness(seed):
-        task = _Views(encoder, method, targets)
-        _fit(encoder, task, signals, rows, method.schedule, report)
-    return cast(nn.Module, encoder).eval()
+        task = _Views(encoder, method, targets, device)
+        _fit(encoder, task, signals, rows, method.schedule, report, device)
+    return cast(nn.Module, encoder).eval().cpu()
 
 
 def pretrain_supervised(
@@ -110,8 +113,9 @@ def pretrain_supervised(
     method: Supervised,
     *,
     report: Report,
+    device: torch.device = CPU,
 ) -> nn.Module:
-    """The encoder of that name, trained to tell the latents and groups of ``rows`` of ``signals``.
+    """The encoder of that name, on the CPU again, trained to tell the latents and groups of ``rows`` of ``signals``.
 
     Raises:
         SpecError: nothing has that name.
@@ -120,14 +124,17 @@ def pretrain_supervised(
     seed = method.schedule.seed
     encoder = load_encoder(EncoderSpec(name, "random"), seed=seed)
     with _own_randomness(seed):
-        task = _Knowledge(encoder.n_features, latents, groups)
-        _fit(encoder, task, signals, rows, method.schedule, report)
-    return cast(nn.Module, encoder).eval()
+        task = _Knowledge(encoder.n_features, latents, groups, device)
+        _fit(encoder, task, signals, rows, method.schedule, report, device)
+    return cast(nn.Module, encoder).eval().cpu()
 
 
 class _Views(nn.Module):
-    def __init__(self, encoder: Encoder, method: Contrastive, targets: Float32[np.ndarray, "row part"]) -> None:
+    def __init__(
+        self, encoder: Encoder, method: Contrastive, targets: Float32[np.ndarray, "row part"], device: torch.device
+    ) -> None:
         super().__init__()
+        self._device = device
         width = encoder.n_features
         self.projection = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, PROJECTION_WIDTH))
         self.beat = nn.Linear(width, targets.shape[1]) if method.beat_weight else None
@@ -137,26 +144,33 @@ class _Views(nn.Module):
     def loss(self, encoder: Encoder, x: Float[Tensor, "n lead sample"], at: Int[np.ndarray, "n"]) -> Tensor:
         method = self._method
         views = [draw_view(x, method.disturbance, fs_hz=encoder.fs_hz, generator=self._generator) for _ in range(2)]
-        features = encoder(torch.cat(views))
+        features = encoder(torch.cat([to_device(view, self._device) for view in views]))
         loss = nt_xent(self.projection(features), temperature=method.temperature)
         if self.beat is not None:
-            loss = loss + method.beat_weight * F.smooth_l1_loss(self.beat(features), self._targets[at].repeat(2, 1))
+            targets = to_device(self._targets[at], self._device).repeat(2, 1)
+            loss = loss + method.beat_weight * F.smooth_l1_loss(self.beat(features), targets)
         return loss
 
 
 class _Knowledge(nn.Module):
     def __init__(
-        self, n_features: int, latents: Float32[np.ndarray, "row latent"], groups: Bool[np.ndarray, "row group"]
+        self,
+        n_features: int,
+        latents: Float32[np.ndarray, "row latent"],
+        groups: Bool[np.ndarray, "row group"],
+        device: torch.device,
     ) -> None:
         super().__init__()
+        self._device = device
         self.head = nn.Linear(n_features, latents.shape[1] + groups.shape[1])
         self._latents, self._groups = torch.from_numpy(latents), torch.from_numpy(groups.astype(np.float32))
 
     def loss(self, encoder: Encoder, x: Float[Tensor, "n lead sample"], at: Int[np.ndarray, "n"]) -> Tensor:
-        said = self.head(encoder(x))
-        n_latents = self._latents.shape[1]
-        wrong = F.smooth_l1_loss(said[:, :n_latents], self._latents[at])
-        return wrong + F.binary_cross_entropy_with_logits(said[:, n_latents:], self._groups[at])
+        outputs = self.head(encoder(to_device(x, self._device)))
+        latents, groups = (to_device(labels[at], self._device) for labels in (self._latents, self._groups))
+        n_latents = latents.shape[1]
+        latent_loss = F.smooth_l1_loss(outputs[:, :n_latents], latents)
+        return latent_loss + F.binary_cross_entropy_with_logits(outputs[:, n_latents:], groups)
 
 
 def nt_xent(projected: Float[Tensor, "twice width"], *, temperature: float) -> Float[Tensor, ""]:
@@ -184,15 +198,18 @@ def _fit(
     rows: Int[np.ndarray, "row"],
     schedule: Schedule,
     report: Report,
+    device: torch.device,
 ) -> None:
-    cast(nn.Module, encoder).train()
+    """Train ``encoder`` and what ``task`` holds; records and views are drawn on the CPU, the same for every device."""
+    cast(nn.Module, encoder).train().to(device)
+    cast(nn.Module, task).to(device)
     parameters = [*(parameter for stage in encoder.stages() for parameter in stage), *task.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=schedule.peak_lr, weight_decay=schedule.weight_decay, fused=True)
     size = min(schedule.batch_size, len(rows))
     n_steps = len(rows) // size
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.peak_lr, total_steps=n_steps * schedule.n_epochs)
     for epoch in range(schedule.n_epochs):
-        total = 0.0
+        loss_sum = torch.zeros((), dtype=torch.float64, device=device)  # fetched at the epoch's end
         at = epoch_order(len(rows), seed=schedule.seed, stage="pretrain", epoch=epoch)
         for step in range(n_steps):
             batch = np.sort(at[step * size : (step + 1) * size])  # sorted rows lie together in the mapped array
@@ -202,7 +219,8 @@ def _fit(
             nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
             optimizer.step()
             cycle.step()
-            total += loss.item()
+            loss_sum += loss.detach()
+        total = loss_sum.item()
         if not np.isfinite(total):
             raise Diverged(f"the loss of pre-training epoch {epoch + 1} is not finite; lower {schedule.peak_lr = }")
         report(epoch + 1, schedule.n_epochs, total / n_steps)

@@ -1,5 +1,6 @@
 """The whole routine where tensors lie on a GPU: every component, against the processor's scores."""
 
+import importlib.metadata
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,12 @@ from pretended_gpu import Gpu, MixedDevices, pretended_gpu
 from torch import Tensor
 
 from ablate.ecg.split import TaskData
+from ablate.model import catalogue
 from ablate.model.catalogue import EncoderSpec
+from ablate.model.drop_path import DropPath
 from ablate.model.net1d import Net1D
 from ablate.outcome import Outcome, Progress
+from ablate.pretrain.training import Contrastive, Schedule, pretrain_contrastive
 from ablate.train.early_stopping import Rungs
 from ablate.train.finetune import FineTune
 from ablate.train.params import Params
@@ -152,3 +156,53 @@ def test_a_step_that_waits_is_seen(spec: EncoderSpec, data: TaskData, monkeypatc
     before = waits_of(2) - waits_of(1)
     monkeypatch.setattr(FineTune, "_step", waiting)
     assert waits_of(2) - waits_of(1) > before + 5
+
+
+class OwnEncoder(torch.nn.Module):
+    """What a user's package may offer; its layer drops two branches in a pass."""
+
+    n_features, fs_hz, n_leads, n_samples = 6, 100, 12, None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = torch.nn.Linear(12, 6), torch.nn.Linear(6, 6)
+        self.drop_path = DropPath(n_branches=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.inner(x.mean(2))
+        for _ in range(2):
+            hidden = self.drop_path(hidden, hidden, lambda part: torch.relu(self.outer(part)))
+        return hidden
+
+    def stages(self) -> list[list[torch.nn.Parameter]]:
+        return [list(self.inner.parameters()), list(self.outer.parameters())]
+
+    def drop_path_layers(self) -> list[DropPath]:
+        return [self.drop_path]
+
+
+@pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
+def test_an_encoder_of_ones_own(gpu: Gpu, data: TaskData, tmp_path, monkeypatch, mode) -> None:
+    info = tmp_path / "own_encoders-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-encoders\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{catalogue.ENTRY_POINTS}]\nown = {__name__}:OwnEncoder\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    spec, params = EncoderSpec("own", "random"), replace(BOTH, drop_path_mode=mode)
+    here = post_train(spec, data, params, seed=3)
+    there = post_train(spec, data, params, seed=3, machine=GPU, features=FeatureCache(tmp_path / "features"))
+    assert gap(here, there) < 1e-4 and notes(there) == []
+
+
+def test_pre_training(gpu: Gpu, data: TaskData) -> None:
+    method = Contrastive(schedule=Schedule(n_epochs=1, batch_size=16, peak_lr=1e-3), n_beat_parts=4)
+    losses: dict[str, list[float]] = {"cpu": [], "cuda": []}
+    for device, known in losses.items():
+        encoder = pretrain_contrastive(
+            "net1d_small", data.signals, np.arange(32), method, device=torch.device(device),
+            report=lambda _, __, loss, known=known: known.append(loss),
+        )  # fmt: skip
+        assert all(parameter.device.type == "cpu" for parameter in encoder.parameters())
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-4)
+    assert sum(n for wait, n in gpu.waits.items() if "_local_scalar" in wait) == 1
