@@ -112,11 +112,22 @@ def reach_line(study: StudyRecord) -> str:
         "for the params that one search of each arm chose"
         if seal.searches == 1
         else f"{seal.searches} searches an arm",
+        "sealed over an incomplete search" if seal.incomplete else "",
         f"{n_open} of {len(searched)} searches are not settled" if n_open else "",
         f"{n_edges} best values at an end of their range" if n_edges else "",
         f"{len(fold.rare)} classes with few test positives" if fold.rare else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _search_part(searched: Mapping[tuple[str, Context], SealedChoice]) -> list[str]:
+    """How much of a difference the one search of each arm may make, as far as the searches themselves tell."""
+    gains = {place: choice.remaining_gain for place, choice in searched.items() if choice.remaining_gain is not None}
+    if not gains:
+        return []
+    place = max(gains, key=lambda each: gains[each])
+    most = f"{gains[place]:.4f} of the score that chose them, in {_place(place)}"
+    return [f"What other params were still expected to bring, the search's part in a difference: up to {most}."]
 
 
 def seal_limits(study: StudyRecord) -> tuple[str, ...]:
@@ -128,6 +139,9 @@ def seal_limits(study: StudyRecord) -> tuple[str, ...]:
     limits = []
     if seal.searches == 1:
         limits.append("Each arm was tuned once: the verdicts hold for the sealed params, not for another search.")
+        limits += _search_part(searched)
+    if seal.incomplete:
+        limits.append(f"Sealed by its author over an incomplete search: {'; '.join(seal.incomplete)}.")
     unsettled = [_place(place, choice) for place, choice in searched.items() if choice.is_settled is False]
     if unsettled:
         limits.append(f"Searches that are not settled, so that more trials may still gain: {_listed(unsettled)}.")

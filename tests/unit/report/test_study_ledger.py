@@ -203,3 +203,14 @@ def test_the_page_says_for_which_params_the_verdicts_hold(study: StudyRecord) ->
     assert line.startswith("5 classes, 150 test records of ")
     assert "3 searches an arm; 1 of 8 searches are not settled; 1 best values at an end" in line
     assert reach_line(replace(study, seal=None)) == ""
+    alone = replace(study, seal=seal.model_copy(update={"searches": 1}))
+    assert "the search's part in a difference: up to 0.0" in " ".join(seal_limits(alone))
+
+
+def test_a_seal_over_an_incomplete_search_says_so_for_ever(study: StudyRecord) -> None:
+    assert study.seal is not None
+    missing = "sd at data_fraction=0.1: 1 of 8 search trials failed or were cancelled"
+    sealed = replace(study, seal=study.seal.model_copy(update={"incomplete": (missing,)}))
+    assert "sealed over an incomplete search" in reach_line(sealed)
+    assert f"Sealed by its author over an incomplete search: {missing}." in seal_limits(sealed)
+    assert "incomplete" not in reach_line(study)
