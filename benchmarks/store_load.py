@@ -96,7 +96,7 @@ def summary(store: Store, reports: list[Any], *, wall_s: float, commits: int, n_
     claims = np.array([second for report in reports for second in report["claim_s"]])
     n_filled = store.counts(STUDY).total() - store.counts(STUDY).unfinished()
     started = time.perf_counter()
-    n_mirrored = store.mirror(STUDY)
+    n_mirrored = store.mirror(STUDY, within_s=10)
     mirror_s = time.perf_counter() - started
     started = time.perf_counter()
     store.tables(STUDY)

@@ -1,6 +1,7 @@
 """Another store at the address of ours: nothing of one ever enters the other."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,6 +11,8 @@ from sqlalchemy.engine import make_url
 from ablate.errors import ForeignStore, LeaseLost, StoreError
 from ablate.store.slot import AgentCard, Claim, PlannedSlot
 from ablate.store.store import Store
+from ablate.worker.outbox import Outbox
+from ablate.worker.spool import Spool, SpooledResult
 
 AGENT = AgentCard(id="a", host="h", pid=1)
 SLOTS = [PlannedSlot(key=f"search/ft/{i}", phase="search", arm="ft", context={}, index=i, seed=i) for i in range(3)]
@@ -101,6 +104,27 @@ def test_a_study_of_the_same_name_in_an_empty_database_takes_nothing_of_ours(sto
     address.put_back(f"{address.name}_away")
     store.finish(claim, result(0.8))  # what waited is told when its store is back
     assert store.tables("s").scores.val_auroc.to_list() == [0.8]
+
+
+def test_a_result_waits_on_disk_until_its_own_store_is_back(store: Store, address: Address, tmp_path: Path) -> None:
+    claim = claimed(store, registered(store))
+    address.put_away(f"{address.name}_away")
+    address.put_empty()
+    other = Store(address.url)
+    registered(other)
+    with Spool(tmp_path, agent="a") as spool:
+        outbox = Outbox(store, spool)
+        outbox.put(SpooledResult(claim, result(0.8), b"labels"))
+        with pytest.raises(ForeignStore):
+            outbox.tell(lambda _: None)
+        assert len(list(tmp_path.rglob("*.result"))) == len(outbox) == 1
+        assert other.read_artifact("s", None, "test_fold.npz") is None
+        other.disconnect()
+        address.put_back(f"{address.name}_away")
+        outbox.tell(lambda _: None)
+        assert list(tmp_path.rglob("*.result")) == []
+    assert str(store.slots("s")[0].state) == "done"
+    assert store.read_artifact("s", None, "test_fold.npz") == b"labels"
 
 
 def test_a_restored_dump_takes_no_result_of_an_attempt_that_it_does_not_know(store: Store, address: Address) -> None:
