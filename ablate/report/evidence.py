@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ablate.report import wording
@@ -111,7 +112,8 @@ def declaration_of(study: StudyRecord) -> Declaration:
 
 def _counted(study: StudyRecord, slots: pd.DataFrame) -> pd.DataFrame:
     """Slots whose replicates count: those done, and where the study says so those that failed for good."""
-    return slots[[counts(study.inference, state) for state in slots["state"]]]
+    # An empty list would choose columns, none of them.
+    return slots[np.array([counts(study.inference, state) for state in slots["state"]], dtype=bool)]
 
 
 def _shared(slots: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
