@@ -354,6 +354,41 @@ def summary(studies: Mapping[str, dict]) -> dict[str, dict]:
     return found
 
 
+def markdown(document: Mapping[str, dict]) -> str:
+    """Both tables; percent."""
+
+    def cell(row: Mapping[str, float], *columns: str) -> str:
+        values = [row[column] for column in columns if column in row]
+        return f"{100 * float(np.mean(values)):.0f}" if values else "-"
+
+    lines = [
+        "| setting | studies | false claims, nothing there | false claims, AUROC only | raw p < .05, AUROC / AUPRC |"
+        " intervals of a family hold | found at .005 / .01 / .02, first context | second context | before, first |"
+        " before, second |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for setting in SETTINGS:
+        if found := document.get(setting.name):
+            power, small, none = found["power"], found["small"], found["none"]
+            by_size = [
+                " / ".join(cell(power, f"found {who}{size} context {place}") for size in SIZES)
+                for who in ("auroc ", "before ")
+                for place in (1, 2)
+            ]
+            covered = cell(small, *(column for column in small if column.startswith("covered")))
+            raw = f"{cell(none, 'raw p auroc')} / {cell(none, 'raw p auprc')}"
+            false = f"{cell(none, 'false both')} | {cell(found['gate'], 'false both')}"
+            lines.append(f"| {setting.name} | {none['n']} | {false} | {raw} | {covered} | {' | '.join(by_size)} |")
+    lines += ["", "| setting | studies | design | found, three pairs | equivalent | false claims | false equivalence |"
+              " intervals hold | blocks |", "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for growing in GROWING:
+        for design, row in sorted(document.get(growing.name, {}).items()):
+            pairs = " / ".join(cell(row, f"found {place}") for place in range(3))
+            rest = " | ".join(cell(row, column) for column in ("equivalent", "false", "false equivalence", "covered"))
+            lines.append(f"| {growing.name} | {row['n']} | {design} | {pairs} | {rest} | {row['blocks']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="error, coverage and power of the verdicts on simulated studies")
     parser.add_argument("--studies", type=int, default=400, help="of each setting")
@@ -376,7 +411,7 @@ def main() -> None:
     document = {name: summary(studies) for name, studies in kept.items()}
     if given.out:
         given.out.write_text(json.dumps(document, indent=1) + "\n")
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    sys.stdout.write(markdown(document))
 
 
 if __name__ == "__main__":
