@@ -3,8 +3,8 @@
 The seeds' variance is known from a handful of blocks. With five blocks and seeds that rule, Satterthwaite's single t
 distribution errs 1.9 times the nominal level at .006, far out where a family of contrasts is judged; the sum of two t
 variables (Behrens and Fisher) errs half of it where both sources count. Tails here are the geometric mean of both, the
-first with weight a sixth: with a third, five blocks and seeds that rule still erred 1.2 to 1.6 times the nominal level at
-.0125 and .006 (2,500 draws).
+first with weight a sixth: with a third, five blocks and seeds that rule still erred 1.2 to 1.6 times the nominal level
+at .0125 and .006 (2,500 draws).
 """
 
 import math
