@@ -28,7 +28,7 @@ LARGEST_SKEW_S = 5.0
 _PATIENCE_S = 5.0
 
 
-class Verdict(StrEnum):
+class Health(StrEnum):
     """How grave it is."""
 
     GOOD = "ok"
@@ -45,7 +45,7 @@ class Finding:
     """
 
     what: str
-    verdict: Verdict
+    verdict: Health
     found: str
     remedy: str = ""
 
@@ -62,7 +62,7 @@ def doctor(storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Check Python, torch, devices, storage, clocks, disk and ports; exit status 1 where something is bad."""
     findings = examine(storage)
     emit([vars(finding) | {"verdict": str(finding.verdict)} for finding in findings], as_json=as_json)
-    if any(finding.verdict is Verdict.BAD for finding in findings):
+    if any(finding.verdict is Health.BAD for finding in findings):
         raise typer.Exit(1)
 
 
@@ -80,7 +80,7 @@ def check_python() -> Iterator[Finding]:
     first, beyond = (".".join(map(str, version)) for version in PYTHONS)
     good = PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1]
     remedy = "" if good else f"install Python {first} or later, below {beyond}"
-    yield Finding("python", Verdict.GOOD if good else Verdict.BAD, sys.version.split()[0], remedy)
+    yield Finding("python", Health.GOOD if good else Health.BAD, sys.version.split()[0], remedy)
 
 
 def check_torch() -> Iterator[Finding]:
@@ -90,22 +90,22 @@ def check_torch() -> Iterator[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        yield Finding("torch", Verdict.BAD, f"cannot be imported: {error}", "install the pinned torch again")
+        yield Finding("torch", Health.BAD, f"cannot be imported: {error}", "install the pinned torch again")
         return
-    yield Finding("torch", Verdict.GOOD, str(torch.__version__))
+    yield Finding("torch", Health.GOOD, str(torch.__version__))
     there, usable = visible_devices(), torch.cuda.device_count()
     if len(there) == usable:
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(usable))
-        yield Finding("devices", Verdict.GOOD, names or f"CPU only, {torch.backends.cpu.get_cpu_capability()}")
+        yield Finding("devices", Health.GOOD, names or f"CPU only, {torch.backends.cpu.get_cpu_capability()}")
     else:
         remedy = "install a torch built for CUDA, or mend the driver" if usable < len(there) else "mend nvidia-smi"
-        yield Finding("devices", Verdict.ODD, f"{len(there)} GPUs listed, torch sees {usable}", remedy)
+        yield Finding("devices", Health.ODD, f"{len(there)} GPUs listed, torch sees {usable}", remedy)
 
 
 def check_cores() -> Iterator[Finding]:
     """Cores that may be used, and threads that would fight over them."""
     n_cores = len(os.sched_getaffinity(0))
-    yield Finding("cores", Verdict.GOOD, f"{n_cores} usable; as many --workers, one thread each, are the fastest")
+    yield Finding("cores", Health.GOOD, f"{n_cores} usable; as many --workers, one thread each, are the fastest")
 
 
 def check_home() -> Iterator[Finding]:
@@ -117,13 +117,13 @@ def check_home() -> Iterator[Finding]:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        yield Finding("home", Verdict.BAD, f"{home}: cannot be written ({error.strerror})", "set ABLATE_HOME")
+        yield Finding("home", Health.BAD, f"{home}: cannot be written ({error.strerror})", "set ABLATE_HOME")
         return
     yield _space("disk", home, LEAST_DISK_BYTES, "free some space, or set ABLATE_HOME to another disk")
     waiting = len(list(home.glob("spool/*/*/*.result")))
     if waiting:
         remedy = "`ablate run` of their study tells them"
-        yield Finding("spool", Verdict.ODD, f"{waiting} results wait to be told to their store", remedy)
+        yield Finding("spool", Health.ODD, f"{waiting} results wait to be told to their store", remedy)
 
 
 def check_shared_memory() -> Iterator[Finding]:
@@ -139,9 +139,9 @@ def check_ports() -> Iterator[Finding]:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             with socket.create_connection(("127.0.0.1", port), timeout=2):
-                yield Finding("ports", Verdict.GOOD, "127.0.0.1 can be listened on and reached")
+                yield Finding("ports", Health.GOOD, "127.0.0.1 can be listened on and reached")
     except OSError as error:
-        yield Finding("ports", Verdict.BAD, f"127.0.0.1 cannot be used ({error.strerror})", "mend the loopback device")
+        yield Finding("ports", Health.BAD, f"127.0.0.1 cannot be used ({error.strerror})", "mend the loopback device")
 
 
 def check_storage(given: str | None) -> Iterator[Finding]:
@@ -151,18 +151,18 @@ def check_storage(given: str | None) -> Iterator[Finding]:
     try:
         store = Store(storage_address(given), patience_s=_PATIENCE_S)
     except AblateError as error:
-        yield Finding("storage", Verdict.BAD, str(error), "see the message")
+        yield Finding("storage", Health.BAD, str(error), "see the message")
         return
     try:
         store.database.rows("SELECT 1")  # connecting takes its time
         before = time.time()
         rows = store.database.rows("SELECT extract(epoch FROM clock_timestamp())::float8 AS at, version() AS version")
         took_s = time.time() - before
-        yield Finding("storage", Verdict.GOOD, f"{store.database.shown}: {rows[0].version.split(' on ')[0]}")
+        yield Finding("storage", Health.GOOD, f"{store.database.shown}: {rows[0].version.split(' on ')[0]}")
         yield _clocks(rows[0].at - before - took_s / 2)
         yield _schema(store)
     except AblateError as error:
-        yield Finding("storage", Verdict.BAD, str(error), "see the message")
+        yield Finding("storage", Health.BAD, str(error), "see the message")
     finally:
         store.disconnect()
 
@@ -171,7 +171,7 @@ def _clocks(skew_s: float) -> Finding:
     """Leases live by the database's clock alone, so a wrong clock here is odd but harms nothing."""
     good = abs(skew_s) <= LARGEST_SKEW_S
     remedy = "" if good else "nothing depends on it, but set this machine's clock (NTP)"
-    return Finding("clocks", Verdict.GOOD if good else Verdict.ODD, f"differ by {skew_s:+.2f} s", remedy)
+    return Finding("clocks", Health.GOOD if good else Health.ODD, f"differ by {skew_s:+.2f} s", remedy)
 
 
 def _schema(store: "Store") -> Finding:
@@ -179,16 +179,16 @@ def _schema(store: "Store") -> Finding:
 
     version = store.database.transact(current)
     if version is None:
-        return Finding("schema", Verdict.GOOD, "no tables yet; `ablate run` creates them")
+        return Finding("schema", Health.GOOD, "no tables yet; `ablate run` creates them")
     try:
         check(store.database, version)
     except AblateError as error:
-        return Finding("schema", Verdict.BAD, str(error), "see the message")
-    return Finding("schema", Verdict.GOOD, f"version {version}")
+        return Finding("schema", Health.BAD, str(error), "see the message")
+    return Finding("schema", Health.GOOD, f"version {version}")
 
 
 def _space(what: str, folder: Path, least_bytes: int, remedy: str) -> Finding:
     free = shutil.disk_usage(folder).free
     good = free >= least_bytes
     found = f"{folder}: {free / 2**30:.1f} GiB free"
-    return Finding(what, Verdict.GOOD if good else Verdict.BAD, found, "" if good else remedy)
+    return Finding(what, Health.GOOD if good else Health.BAD, found, "" if good else remedy)

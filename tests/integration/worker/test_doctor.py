@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli import doctor
-from ablate.cli.doctor import Verdict
+from ablate.cli.doctor import Health
 from ablate.cli.main import app
 
 
@@ -27,7 +27,7 @@ def test_everything_is_looked_at_and_good_here(home, store_url):
     assert [finding.what for finding in findings] == [
         "python", "torch", "devices", "cores", "disk", "shared memory", "ports", "storage", "clocks", "schema",
     ]  # fmt: skip
-    assert {finding.verdict for finding in findings} == {Verdict.GOOD}
+    assert {finding.verdict for finding in findings} == {Health.GOOD}
     assert all(finding.remedy == "" for finding in findings)
 
 
@@ -43,14 +43,14 @@ def test_json_and_exit_status(home, store_url):
 def test_old_python_is_bad(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 9, 1))
     (found,) = doctor.check_python()
-    assert found.verdict is Verdict.BAD
+    assert found.verdict is Health.BAD
     assert "3.11" in found.remedy
 
 
 def test_full_disk_is_bad(home, monkeypatch):
     monkeypatch.setattr(doctor, "LEAST_DISK_BYTES", 1 << 60)
     found = named(doctor.check_home(), "disk")
-    assert found.verdict is Verdict.BAD
+    assert found.verdict is Health.BAD
     assert "ABLATE_HOME" in found.remedy
 
 
@@ -58,31 +58,31 @@ def test_home_that_cannot_be_written_is_bad(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "file"))
     (found,) = doctor.check_home()
-    assert (found.what, found.verdict) == ("home", Verdict.BAD)
+    assert (found.what, found.verdict) == ("home", Health.BAD)
 
 
 def test_results_that_wait_are_shown(home):
     (home / "spool" / "s" / "a").mkdir(parents=True)
     (home / "spool" / "s" / "a" / "1-1.result").touch()
-    assert named(doctor.check_home(), "spool").verdict is Verdict.ODD
+    assert named(doctor.check_home(), "spool").verdict is Health.ODD
 
 
 def test_store_without_tables_is_no_trouble(home, empty_url):
-    assert named(doctor.check_storage(empty_url), "schema").verdict is Verdict.GOOD
+    assert named(doctor.check_storage(empty_url), "schema").verdict is Health.GOOD
 
 
 def test_newer_tables_are_bad(home, store_url, store):
     store.database.rows("UPDATE ablate_version SET version_num = '9999'")
     found = named(doctor.check_storage(store_url), "schema")
-    assert found.verdict is Verdict.BAD
+    assert found.verdict is Health.BAD
     assert "newer" in found.found
 
 
 def test_wrong_clock_is_odd_but_not_bad():
-    assert doctor._clocks(3600.0).verdict is Verdict.ODD
-    assert doctor._clocks(-0.1).verdict is Verdict.GOOD
+    assert doctor._clocks(3600.0).verdict is Health.ODD
+    assert doctor._clocks(-0.1).verdict is Health.GOOD
 
 
 def test_gpus_that_torch_cannot_see_are_shown(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7")
-    assert named(doctor.check_torch(), "devices").verdict is Verdict.ODD
+    assert named(doctor.check_torch(), "devices").verdict is Health.ODD
