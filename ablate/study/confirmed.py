@@ -1,16 +1,18 @@
 """What the confirmation has scored so far, from the store's predictions: what verdicts and looks rest on."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ablate.stats.evaluation import Evaluation, evaluate
 from ablate.stats.metrics import both_outcomes
 from ablate.store.slot import SlotState
-from ablate.store.study_tables import StudyTables
 from ablate.study.inference import Inference
 from ablate.study.spec import Spec
+
+if TYPE_CHECKING:  # pandas starts a thread, and what forks trainers may have none
+    from ablate.store.study_tables import StudyTables
 
 
 class Replicate(NamedTuple):
@@ -28,7 +30,7 @@ def counts(inference: Inference, state: SlotState) -> bool:
 
 
 def evaluate_confirmed(
-    tables: StudyTables, spec: Spec, inference: Inference, replicates: Iterable[Replicate], arms: Sequence[str]
+    tables: "StudyTables", spec: Spec, inference: Inference, replicates: Iterable[Replicate], arms: Sequence[str]
 ) -> Evaluation | None:
     """Scores of the arms' replicates in one context; None before the first confirmation.
 
