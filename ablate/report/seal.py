@@ -15,6 +15,8 @@ from ablate.report.study_record import StudyRecord
 from ablate.study.seal import Seal, SealedChoice
 from ablate.study.spec import Margin
 
+Place = tuple[str, Context, int]  # an arm, a context, and which of its searches chose
+
 
 @dataclass(frozen=True)
 class SealFacts:
@@ -27,7 +29,8 @@ class SealFacts:
     is_sealed: bool
     sealed_at: datetime | None
     contrasts: tuple[tuple[str, str], ...]
-    chosen: Mapping[tuple[str, Context], SealedChoice]  # by arm and context
+    n_searches: int
+    chosen: Mapping[Place, SealedChoice]
     margin: Margin
     n_reads: int
     n_slots_read: int
@@ -37,12 +40,12 @@ class SealFacts:
 def seal_facts(study: StudyRecord) -> SealFacts:
     """The seal and the ledger of test reads."""
     seal, reads = study.seal, study.tables.test_reads
-    choices = {(arm, c): seal.choice(arm, c.values) if seal else None for c, arm in product(study.contexts, study.arms)}
     return SealFacts(
         is_sealed=seal is not None,
         sealed_at=None if seal is None else seal.sealed_at,
         contrasts=tuple((contrast.name, _weights(contrast.weights())) for contrast in study.contrasts),
-        chosen={place: choice for place, choice in choices.items() if choice is not None},
+        n_searches=seal.searches if seal else 1,
+        chosen=_choices(study, seal) if seal else {},
         margin=study.margin,
         n_reads=len(reads),
         n_slots_read=int(reads["slot_id"].nunique()),
@@ -90,10 +93,16 @@ def gap_facts(study: StudyRecord) -> tuple[Gap, ...]:
     return tuple(rows)
 
 
-def _searched_choices(study: StudyRecord, seal: Seal) -> dict[tuple[str, Context], SealedChoice]:
+def _choices(study: StudyRecord, seal: Seal) -> dict[Place, SealedChoice]:
+    """All that is sealed."""
+    places = product(study.contexts, study.arms, range(seal.searches))
+    choices = {(arm, c, search): seal.choice(arm, c.values, search) for c, arm, search in places}
+    return {place: choice for place, choice in choices.items() if choice is not None}
+
+
+def _searched_choices(study: StudyRecord, seal: Seal) -> dict[Place, SealedChoice]:
     """Choices that a search made."""
-    chosen = {(arm, c): seal.choice(arm, c.values) for c in study.contexts for arm in study.arms}
-    return {place: choice for place, choice in chosen.items() if choice is not None and choice.n_trials}
+    return {place: choice for place, choice in _choices(study, seal).items() if choice.n_trials}
 
 
 def reach_line(study: StudyRecord) -> str:
@@ -120,7 +129,7 @@ def reach_line(study: StudyRecord) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _search_part(searched: Mapping[tuple[str, Context], SealedChoice]) -> list[str]:
+def _search_part(searched: Mapping[Place, SealedChoice]) -> list[str]:
     """How much of a difference the one search of each arm may make, as far as the searches themselves tell."""
     gains = {place: choice.remaining_gain for place, choice in searched.items() if choice.remaining_gain is not None}
     if not gains:
@@ -155,9 +164,10 @@ def seal_limits(study: StudyRecord) -> tuple[str, ...]:
     return tuple(limits)
 
 
-def _place(place: tuple[str, Context], choice: SealedChoice | None = None) -> str:
-    arm, context = place
+def _place(place: Place, choice: SealedChoice | None = None) -> str:
+    arm, context, search = place
     where = f" with {wording.context_text(context)}" if context.factors else ""
+    where += f", search {search + 1}" if search else ""
     gain = f" (expected gain {choice.remaining_gain:.4f})" if choice and choice.remaining_gain is not None else ""
     return f"{arm}{where}{gain}"
 
@@ -213,12 +223,17 @@ def _chosen_table(facts: SealFacts, searched: list[str]) -> Html:
     columns = [
         Column("arm"),
         Column("data", wording.share_text),
+        *([Column("search", wording.whole, True)] if facts.n_searches > 1 else []),
         Column("validation score", wording.number, True),
         Column("params", wording.params_text, long=True),
     ]
     rows = [
-        [arm, context, choice.score, _searched(choice.params, searched)]
-        for (arm, context), choice in facts.chosen.items()
+        [
+            *((arm, context, search + 1) if facts.n_searches > 1 else (arm, context)),
+            choice.score,
+            _searched(choice.params, searched),
+        ]
+        for (arm, context, search), choice in facts.chosen.items()
     ]
     return table(columns, rows, label="Chosen params")
 

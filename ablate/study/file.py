@@ -76,7 +76,7 @@ def find_study(study: str) -> Path:
         if path.is_file():
             return path
     names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
-    raise SpecError(f"{candidates[0]}: no such study file{nearest(study, names)}; there are: {', '.join(names)}")
+    raise SpecError(f"{candidates[0]}: no such study file{nearest(study, names)}")
 
 
 def _read(path: Path) -> str:

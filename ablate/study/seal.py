@@ -65,6 +65,6 @@ class Seal(_Sealed):
         contrasts = [{"name": entry["name"], "combination": entry["weights"]} for entry in document["contrasts"]]
         return cls.model_validate({**document, "contrasts": contrasts})
 
-    def choice(self, arm: str, context: Mapping[str, Any]) -> SealedChoice | None:
-        """What ``arm`` is confirmed with in ``context``; None where its whole search failed."""
-        return self.chosen.get(chain(arm, context))
+    def choice(self, arm: str, context: Mapping[str, Any], search: int = 0) -> SealedChoice | None:
+        """What ``arm`` is confirmed with in ``context`` by one of its searches; None where the whole search failed."""
+        return self.chosen.get(chain(arm, context, search))

@@ -50,10 +50,10 @@ PARTS: Mapping[str, Part] = {
         "label_smoothing = { low = 0.0, high = 0.2 }",
     ),
 }
-BUDGETS: Mapping[str, tuple[int, int, int]] = {  # search trials of each arm, paired blocks, generation
-    "small": (4, 5, 2),
-    "usual": (16, 10, 4),
-    "large": (40, 20, 8),
+BUDGETS: Mapping[str, tuple[int, int]] = {  # search trials of each arm at most, paired blocks
+    "small": (20, 5),
+    "usual": (48, 10),
+    "large": (64, 20),
 }
 _MOST_PARTS = 4
 
@@ -158,12 +158,12 @@ def _context(wanted: bool) -> list[str]:
 
 
 def _budget(name: str) -> list[str]:
-    trials, blocks, generation = BUDGETS[name]
+    most, blocks = BUDGETS[name]
     return [
         "[budget]  # `ablate plan` says what it costs and what it can see",
-        f"search_trials = {trials}  # of each arm in each context",
+        f'search_trials = {{ first = 8, most = {most}, until = "settled" }}  # of each arm in each context',
         f"replicates = {blocks}  # paired blocks of the confirmation; fewer than 5 give intervals and no test",
-        f"generation = {generation}  # search trials that are proposed from the same knowledge",
+        "generation = 4  # search trials that are proposed from the same knowledge",
         "",
         "[margin]  # differences below these count as equivalent",
         "auroc = 0.005",

@@ -31,7 +31,7 @@ def test_the_ledger_counts_reads_of_the_test_fold(study: StudyRecord, searching:
     facts = seal_facts(study)
     assert (facts.n_reads, facts.n_slots_read, facts.sealed_at) == (40, 40, START + timedelta(hours=1))
     assert facts.margin == Margin(auroc=0.005, auprc=0.01)
-    assert ("lp_sd", TENTH) in facts.chosen
+    assert ("lp_sd", TENTH, 0) in facts.chosen
     assert (seal_facts(StudyRecord.of(searching)).sealed_at, seal_facts(StudyRecord.of(searching)).n_reads) == (None, 0)
 
 
@@ -186,24 +186,25 @@ def test_the_test_fold_is_sized_and_its_rare_classes_are_marked(study: StudyReco
 def test_the_page_says_for_which_params_the_verdicts_hold(study: StudyRecord) -> None:
     assert study.seal is not None
     assert seal_limits(study)[0].startswith("Each arm was tuned once: the verdicts hold for the sealed params")
-    name = chain("lp", TENTH.values)
+    name = chain("lp", TENTH.values, 2)  # of three searches the last
     settled = {key: c.model_copy(update={"is_settled": True, "edges": ()}) for key, c in study.seal.chosen.items()}
     edge = SealedEdge(name="ft_lr", end="high", value=3e-3)
     unsettled = {"is_settled": False, "remaining_gain": 0.0041, "edges": (edge,)}
-    chosen = settled | {name: settled[name].model_copy(update=unsettled)}
+    chosen = settled | {name: settled[chain("lp", TENTH.values)].model_copy(update=unsettled)}
     seal = study.seal.model_copy(update={"chosen": chosen, "searches": 3})
     assert seal_limits(replace(study, seal=seal)) == (
         "Searches that are not settled, so that more trials may still gain: "
-        "lp with 10 % of the data (expected gain 0.0041).",
-        "Best at an end of its range, so that better may lie beyond: ft_lr = 0.003 of lp with 10 % of the data.",
+        "lp with 10 % of the data, search 3 (expected gain 0.0041).",
+        "Best at an end of its range, so that better may lie beyond: ft_lr = 0.003 of lp with 10 % of the data, "
+        "search 3.",
     )
     assert seal_limits(replace(study, seal=None)) == ()
     assert "for the params that one search of each arm chose" in reach_line(study)
     line = reach_line(replace(study, seal=seal))
     assert line.startswith("5 classes, 150 test records of ")
-    assert "3 searches an arm; 1 of 8 searches are not settled; 1 best values at an end" in line
+    assert "3 searches an arm; 1 of 9 searches are not settled; 1 best values at an end" in line
     assert reach_line(replace(study, seal=None)) == ""
-    alone = replace(study, seal=seal.model_copy(update={"searches": 1}))
+    alone = replace(study, seal=study.seal)
     assert "the search's part in a difference: up to 0.0" in " ".join(seal_limits(alone))
 
 
