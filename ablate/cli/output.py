@@ -59,7 +59,8 @@ def emit(rows: Sequence[Mapping[str, Any]], *, title: str = "", as_json: bool = 
 
     table = Table(header_style="bold")
     for name in rows[0] if rows else ():
-        table.add_column(name.replace("_", " "), justify="right" if _is_number(rows[0][name]) else "left")
+        justify: Literal["left", "right"] = "right" if _is_number(rows[0][name]) else "left"
+        table.add_column(name.replace("_", " "), justify=justify, overflow="fold")  # a long path is never cut
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
     console.print(table)

@@ -5,6 +5,7 @@
 
 import io
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_study_file(patience, tmp_path, study):
     def use(content):
         path.write_bytes(content)
         spec = load_spec(str(path))
-        if spec.budget.search_trials + spec.budget.replicates < 1000:  # a mistake of that kind is not ours to find
+        if spec.budget.most_trials + spec.budget.replicates < 1000:  # a mistake of that kind is not ours to find
             assert plan(spec)
 
     assert patience.spend(damaged((STUDIES / f"{study}.toml").read_bytes()), use)
@@ -118,7 +119,15 @@ def test_spooled_result(patience, tmp_path):
         id=1, key="k", phase="search", arm="ft", context={}, index=0, generation=0, chain="ft", seed=1, params=None,
         state=SlotState.LEASED, attempts=1, failures=0, reason=None,
     )  # fmt: skip
-    claim = Claim(study="s", slot=slot, token=1, agent=AgentCard(id="a", host="h", pid=1), lease_s=60.0)
+    claim = Claim(
+        study="s",
+        study_id=str(uuid4()),
+        nonce=str(uuid4()),
+        slot=slot,
+        token=1,
+        agent=AgentCard(id="a", host="h", pid=1),
+        lease_s=60.0,
+    )
     with Spool(tmp_path / "spool", agent="dead") as spool:
         path = spool.put(SpooledResult(claim, result()))
         whole = path.read_bytes()

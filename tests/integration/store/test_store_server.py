@@ -258,6 +258,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(home: Path) -> Non
 
 def test_optuna_dashboard_takes_the_address(store_url: str, store: Store) -> None:
     store.register("shown", {"question": "?"}, "d", [])
+    store.mirror("shown")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

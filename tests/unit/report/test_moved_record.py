@@ -16,13 +16,13 @@ def test_the_records_are_those_whose_own_class_moved_most(evidence: Evidence, fi
     facts = moved_facts(evidence)
     assert facts is not None
     assert finished.test is not None
-    assert (facts.arm, facts.baseline, facts.context.data_fraction, facts.n_blocks) == ("sd", "ft", 0.1, 5)
+    assert (facts.arm, facts.baseline, facts.context.data_fraction, facts.n_blocks) == ("lp", "ft", 0.1, 5)
     slots = finished.slots[(finished.slots["phase"] == "confirm") & (finished.slots["data_fraction"] == 0.1)]
     mean = {
         arm: np.mean([finished.probabilities(slot) for slot in slots.loc[slots["arm"] == arm, "slot_id"]], axis=0)
-        for arm in ("sd", "ft")
+        for arm in ("lp", "ft")
     }
-    gains = np.where(finished.test.labels, mean["sd"] - mean["ft"], np.nan)
+    gains = np.where(finished.test.labels, mean["lp"] - mean["ft"], np.nan)
     assert len({record.ecg_id for record in facts.records}) == 4
     assert facts.records[0].gain == pytest.approx(np.nanmax(gains), abs=1e-6)
     assert facts.records[-1].gain == pytest.approx(np.nanmin(gains), abs=1e-6)
@@ -37,7 +37,7 @@ def test_their_ecgs_stand_with_both_probabilities_where_the_records_are_here(evi
     pictures = [part for part in section.body if isinstance(part, Picture)]
     assert [len(picture.figure.data) for picture in pictures] == [13] * 4  # twelve leads and the rhythm strip
     first = facts.records[0]
-    assert f"ft {first.before:.2f}, sd {first.after:.2f}" in pictures[0].title
+    assert f"ft {first.before:.2f}, lp {first.after:.2f}" in pictures[0].title
     assert f"Record {first.ecg_id}" in render(section)
     assert moved_section(evidence, None) is None
 

@@ -81,7 +81,7 @@ def test_no_interval_without_zero_stands_beside_a_verdict_that_is_not_establishe
 def test_the_headline_is_one_sentence_of_what_is_decided(evidence: Evidence, going: StudyTables) -> None:
     verdicts = verdict_facts(evidence)
     text = headline(evidence.study, verdicts)
-    assert text.startswith("sd, lp and lp_sd beat ft with 10 % of the data; lp and sd together")
+    assert text.startswith("lp and lp_sd beat ft with 10 % of the data; lp and sd together")
     n_left = sum(not v.is_decided for v in verdicts)
     assert text.endswith(f"{n_left} of 8 comparisons are not established.")
     waiting = weigh(going)

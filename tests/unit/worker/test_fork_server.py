@@ -38,6 +38,7 @@ def test_child_has_torch_but_no_thread_or_handler_of_the_fork_server(fork_server
 
 
 def test_fork_server_can_be_found_by_its_name(fork_server):
+    fork_server.fork("forked_child:describe").connection.recv()  # by then it has come up
     assert psutil.Process(fork_server.pid).name() == PROCESS_NAME
 
 
