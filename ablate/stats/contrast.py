@@ -51,7 +51,7 @@ class Contrast:
         p: of this contrast and this look alone; NaN where not tested.
         p_adjusted: least error of the study's claims at which this one is made, in its family, over looks and gates.
         sd_seeds: standard deviation over units; sd_patients: over test folds, of what units have in common.
-        p_sign_flip: exact, over seeds only.
+        p_sign_flip: exact, over seeds only; NaN with more than 40 units, whose patterns are too many to count.
         p_superior: probability that the next unit, on other patients, scores higher in the arm.
         p_equivalence: against a difference of ``margin`` or more, of this contrast and this look alone.
         prospect: probability, given this look, that the last planned one decides; NaN where there is none to come.

@@ -10,7 +10,7 @@ from ablate.errors import SpecError
 from ablate.stats.effect import Effect
 
 MIN_PAIRS = 3  # of trials, below which there is no order to speak of
-_MOST_BLOCKS = 40  # of a sign-flip test; half of them are enumerated at a time
+MOST_FLIPPED = 40  # blocks of a sign-flip test; half of them are enumerated at a time
 
 
 def tost(effect: Effect, margin: float | None) -> float:
@@ -42,8 +42,8 @@ def sign_flip(differences: Float[np.ndarray, "block"]) -> float:
         Fisher 1935, The Design of Experiments, section 21; counted by meeting in the middle.
     """
     differences = np.asarray(differences, dtype=float)
-    if not 1 <= len(differences) <= _MOST_BLOCKS:
-        raise SpecError(f"replicates: {len(differences)} finished; the sign-flip test takes 1 to {_MOST_BLOCKS} blocks")
+    if not 1 <= len(differences) <= MOST_FLIPPED:
+        raise SpecError(f"replicates: {len(differences)} finished; the sign-flip test takes 1 to {MOST_FLIPPED} blocks")
     observed = abs(float(np.sum(differences)))
     # Patterns that tie with the observed one must count although sums round differently.
     reach = observed - 1e-12 * float(np.abs(differences).sum())

@@ -17,7 +17,7 @@ from ablate.stats.effect import Effect, crossed_covariance
 from ablate.stats.evaluation import Evaluation, Units
 from ablate.stats.family import Family, joint
 from ablate.stats.gate import Place, levels
-from ablate.stats.hypothesis_test import sign_flip, tost
+from ablate.stats.hypothesis_test import MOST_FLIPPED, sign_flip, tost
 from ablate.stats.metrics import METRICS
 
 Key = tuple[str, str, str]  # context, contrast and metric
@@ -316,7 +316,7 @@ class _Study:
             sd_seeds=effect.sd_seeds,
             sd_patients=effect.sd_patients,
             df=effect.reference.df,
-            p_sign_flip=sign_flip(units.differences) if tested else math.nan,
+            p_sign_flip=sign_flip(units.differences) if tested and effect.n_units <= MOST_FLIPPED else math.nan,
             p_superior=effect.p_superior,
             margin=margin,
             p_equivalence=tost(effect, margin) if tested else math.nan,

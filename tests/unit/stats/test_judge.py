@@ -206,3 +206,9 @@ def test_a_claim_of_an_earlier_look_needs_no_other_ground(seed: int) -> None:
     evaluations = study(seed, n_blocks=14, seeds=0.006, patients=0.003, n_patients=20, effects=effects)
     judged = judge(declared((5, 8, 11, 14)), evaluations)
     assert any(contrast.is_decided and contrast.n_looks < 4 for contrast in judged)
+
+
+def test_more_blocks_than_sign_patterns_can_be_counted_for_are_judged_all_the_same() -> None:
+    found = judge(declared((41,)), study(0, n_blocks=41, seeds=0.001, patients=0.0005, effects=CLEAR))
+    assert found[0].verdict is Verdict.SUPPORTED
+    assert all(math.isnan(c.p_sign_flip) for c in found)
