@@ -424,6 +424,9 @@ def _check_space(spec: Spec) -> None:
     twice = set(spec.space) & set(spec.fixed)
     if twice:
         raise ValueError(f"fixed.{min(twice)}: is in [space] too; keep one of them")
+    for name, domain in spec.fixed.items():
+        if domain.point is None:
+            raise ValueError(f"fixed.{name}: has several values, {domain}; give one, or move it to [space]")
     if "data_fraction" in spec.space and (spec.search.sampler.name != LATIN or spec.budget.replicates):
         raise ValueError(
             "space.data_fraction: may be covered but not maximised over; "

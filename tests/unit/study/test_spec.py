@@ -158,3 +158,9 @@ def test_a_file_that_is_no_study(tmp_path: Path, content: bytes, words: str) -> 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(SpecError, match="did you mean 'sd_vs_lp'"):
         load_spec("sd_vs_pl")
+
+
+def test_a_fixed_param_has_one_value() -> None:
+    """A range there would be neither searched nor trained with."""
+    with pytest.raises(SpecError, match=r"fixed\.ft_epochs: has several values"):
+        load_spec("sd_vs_lp", overrides=["fixed.ft_epochs={low=5, high=10}"])
