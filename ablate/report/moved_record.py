@@ -57,6 +57,8 @@ def moved_facts(evidence: Evidence) -> MovedFacts | None:
     test = study.tables.test
     slots = [_slots(study, arm, context) for arm in pair]
     blocks = sorted(set(slots[0]) & set(slots[1]))
+    if not blocks:  # an answer may rest on failed replicates alone, where the study counts them
+        return None
     after, before = (
         np.mean([study.tables.probabilities(of_arm[block]) for block in blocks], axis=0) for of_arm in slots
     )

@@ -9,6 +9,7 @@ from ablate.ecg.synthetic import Synthetic
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.moved_record import moved_facts, moved_section
 from ablate.report.section import Picture, render
+from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
 
 
@@ -51,3 +52,10 @@ def test_records_that_cannot_be_read_cost_no_page(evidence: Evidence) -> None:
 def test_without_an_answer_no_record_is_shown(going: StudyTables, evidence: Evidence) -> None:
     assert moved_facts(weigh(going)) is None
     assert moved_facts(replace(evidence, contrasts=())) is None
+
+
+def test_without_a_block_that_both_arms_finished_no_record_is_shown(evidence: Evidence) -> None:
+    study = evidence.study
+    lost = (study.slots["phase"] == "confirm") & (study.slots["arm"] == "sd")
+    states = study.slots["state"].mask(lost, SlotState.FAILED)
+    assert moved_facts(replace(evidence, study=replace(study, slots=study.slots.assign(state=states)))) is None
