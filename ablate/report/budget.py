@@ -95,13 +95,19 @@ def budget_figure(facts: BudgetFacts) -> go.Figure:
 def budget_section(study: StudyRecord) -> Section:
     """Search budget and hours of each arm."""
     facts = budget_facts(study)
-    fair = (
-        "Each arm got the same number of search trials in each context, from the same sampler."
-        if facts.is_equal
-        else "The arms did not get the same number of search trials: a comparison of tuned arms is not fair."
-    )
+    plan = study.spec.budget
+    is_fair = facts.is_equal or plan.is_until_settled
+    if facts.is_equal:
+        fair = "Each arm got the same number of search trials in each context, from the same sampler."
+    elif plan.is_until_settled:
+        fair = (
+            f"Every search had the same rule: at least {plan.first_trials} trials, then more until it was settled, "
+            f"{plan.most_trials} at most; so arms differ in their number."
+        )
+    else:
+        fair = "The arms did not get the same number of search trials: a comparison of tuned arms is not fair."
     sampler = f" Sampler: {study.spec.search.sampler.name}."
-    budget = paragraph(fair, sampler, class_=None if facts.is_equal else "warning")
+    budget = paragraph(fair, sampler, class_=None if is_fair else "warning")
     return Section("budget", "Budget and hours", (budget, _slots_table(facts), *_hours(facts), *_packings(study)))
 
 

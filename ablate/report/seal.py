@@ -118,15 +118,26 @@ def reach_line(study: StudyRecord) -> str:
     )
     parts = [
         f"{size} patients",
-        "for the params that one search of each arm chose"
-        if seal.searches == 1
-        else f"{seal.searches} searches an arm",
+        _choosers(seal),
         "sealed over an incomplete search" if seal.incomplete else "",
         f"{n_open} of {len(searched)} searches are not settled" if n_open else "",
         f"{n_edges} best values at an end of their range" if n_edges else "",
         f"{len(fold.rare)} classes with few test positives" if fold.rare else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _choosers(seal: Seal) -> str:
+    """What chose the params that the verdicts are about."""
+    if not _is_tuned(seal):
+        return "for the recipe's usual params, which no search chose"
+    return (
+        "for the params that one search of each arm chose" if seal.searches == 1 else f"{seal.searches} searches an arm"
+    )
+
+
+def _is_tuned(seal: Seal) -> bool:
+    return any(choice.score is not None for choice in seal.chosen.values())
 
 
 def _search_part(searched: Mapping[Place, SealedChoice]) -> list[str]:
@@ -146,7 +157,9 @@ def seal_limits(study: StudyRecord) -> tuple[str, ...]:
         return ()
     searched = _searched_choices(study, seal)
     limits = []
-    if seal.searches == 1:
+    if not _is_tuned(seal):
+        limits.append("No arm was tuned: the verdicts hold for the recipe's usual params.")
+    elif seal.searches == 1:
         limits.append("Each arm was tuned once: the verdicts hold for the sealed params, not for another search.")
         limits += _search_part(searched)
     if seal.incomplete:

@@ -21,8 +21,8 @@ from ablate.report.version import digest_facts
 from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
 from ablate.study.plan import chain
-from ablate.study.seal import SealedEdge
-from ablate.study.spec import Margin
+from ablate.study.seal import SealedChoice, SealedEdge
+from ablate.study.spec import Margin, SearchTrials
 
 TENTH = Context.of({"data_fraction": 0.1})
 
@@ -215,3 +215,22 @@ def test_a_seal_over_an_incomplete_search_says_so_for_ever(study: StudyRecord) -
     assert "sealed over an incomplete search" in reach_line(sealed)
     assert f"Sealed by its author over an incomplete search: {missing}." in seal_limits(sealed)
     assert "incomplete" not in reach_line(study)
+
+
+def test_searches_that_settle_are_fair_with_unequal_numbers_of_trials(study: StudyRecord) -> None:
+    moved = study.tables.slots["arm"].where(study.tables.slots["key"] != study.tables.slots["key"].iloc[0], "lp_sd")
+    unequal = StudyRecord.of(replace(study.tables, slots=study.tables.slots.assign(arm=moved)))
+    assert "is not fair" in render(budget_section(unequal))
+    trials = SearchTrials(first=4, most=12, until="settled")
+    budget = study.spec.budget.model_copy(update={"search_trials": trials})
+    page = render(budget_section(replace(unequal, spec=study.spec.model_copy(update={"budget": budget}))))
+    assert "at least 4 trials, then more until it was settled, 12 at most" in page
+    assert "is not fair" not in page
+
+
+def test_where_nothing_was_searched_no_search_is_spoken_of(study: StudyRecord) -> None:
+    assert study.seal is not None
+    usual = {key: SealedChoice(params=one.params, score=None) for key, one in study.seal.chosen.items()}
+    untuned = replace(study, seal=study.seal.model_copy(update={"chosen": usual}))
+    assert seal_limits(untuned) == ("No arm was tuned: the verdicts hold for the recipe's usual params.",)
+    assert "for the recipe's usual params, which no search chose" in reach_line(untuned)
