@@ -56,6 +56,6 @@ def test_without_an_answer_no_record_is_shown(going: StudyTables, evidence: Evid
 
 def test_without_a_block_that_both_arms_finished_no_record_is_shown(evidence: Evidence) -> None:
     study = evidence.study
-    lost = (study.slots["phase"] == "confirm") & (study.slots["arm"] == "sd")
+    lost = (study.slots["phase"] == "confirm") & (study.slots["arm"] != "ft")
     states = study.slots["state"].mask(lost, SlotState.FAILED)
     assert moved_facts(replace(evidence, study=replace(study, slots=study.slots.assign(state=states)))) is None
