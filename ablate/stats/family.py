@@ -82,14 +82,31 @@ def _joint(references: tuple[TwoSource | None, ...], of_seeds: bytes, of_patient
     seeds, patients = (np.frombuffer(one).reshape(size, size) for one in (of_seeds, of_patients))
     normals = special.ndtri(_uniforms(size)[:, 2:])
     chance = 2 * special.ndtr(-np.abs(normals[:, :size]))
-    answered = [reference for reference in references if reference is not None]
-    if answered:
-        moved = normals[:, :size] @ _root(seeds).T * _scale(size, 0, min(one.df_seeds for one in answered))
-        moved += normals[:, size:] @ _root(patients).T * _scale(size, 1, min(one.df_patients for one in answered))
-        for place, reference in enumerate(references):
-            if reference is not None and reference.error:
-                chance[:, place] = reference.tails(np.abs(moved[:, place]))
+    of_source = (
+        normals[:, :size] @ _root(_with_sds(seeds, [one.seeds if one else 0.0 for one in references])).T,
+        normals[:, size:] @ _root(_with_sds(patients, [one.patients if one else 0.0 for one in references])).T,
+    )
+    for place, one in enumerate(references):
+        if one is not None and one.error:
+            moved = of_source[0][:, place] * _scale(size, 0, one.df_seeds)[:, 0]
+            moved += of_source[1][:, place] * _scale(size, 1, one.df_patients)[:, 0]
+            chance[:, place] = one.tails(np.abs(moved))
     return Family(chance)
+
+
+def _with_sds(
+    covariance: Float[np.ndarray, "contrast contrast"], sds: Sequence[float]
+) -> Float[np.ndarray, "contrast contrast"]:
+    """The same correlations with the contrasts' own deviations.
+
+    Contrasts with unlike numbers of blocks share the covariance of the blocks that all have; were it taken as it is,
+    the p-values of those with more blocks would not be uniform by chance.
+    """
+    own = np.sqrt(np.maximum(np.diag(covariance), 0))
+    factor = np.divide(sds, own, out=np.zeros_like(own), where=own > 0)
+    scaled = covariance * np.outer(factor, factor)
+    scaled[np.diag_indices_from(scaled)] = np.square(sds)
+    return np.asarray(scaled)
 
 
 def _further(chance: Float[np.ndarray, "draw contrast"]) -> Float[np.ndarray, "value"]:

@@ -39,6 +39,15 @@ def test_a_contrast_without_an_answer_keeps_its_place() -> None:
     assert alone.adjusted(0.02) == pytest.approx(1 - 0.98**3, abs=0.002)
 
 
+def test_p_values_are_uniform_by_chance_also_where_numbers_of_blocks_differ() -> None:
+    """Twenty blocks beside five: what both share is known from five blocks only."""
+    many, few = TwoSource(0.5, 0.25, 19, 40), TwoSource(1.0, 0.5, 4, 40)
+    family = joint([many, few], np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([[0.25, 0.1], [0.1, 0.25]]))
+    for place in range(2):
+        assert np.mean(family.chance[:, place] <= 0.05) == pytest.approx(0.05, abs=0.01)
+    assert 0.015 < family.adjusted(0.01) < 0.0199  # between equal and independent contrasts
+
+
 def test_adjusted_and_single_are_inverse() -> None:
     family = correlated(0.7, 5)
     for level in (1e-5, 0.003, 0.05, 0.19):
