@@ -164,7 +164,8 @@ def _show(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> No
     if None in found.hours.values():
         say("time: no past trial of this data and encoder; --pilot times one")
     if spec.budget.is_until_settled:
-        say(f"search: goes on until it is settled, to {spec.budget.most_trials} trials for an arm at most")
+        first, most = spec.budget.first_trials, spec.budget.most_trials
+        say(f"search: counted with the first {first} trials of each arm; goes on until it is settled, {most} at most")
     say(*(f"warning: {each}" for each in _updates(spec, found)))
     if found.sight is not None:
         say(*_sight(spec, found))

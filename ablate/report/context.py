@@ -25,7 +25,7 @@ class Context:
 
     @property
     def json(self) -> str:
-        """The same text for the same factors; random draws of a context are seeded by it."""
+        """The same text for the same factors, as slots are stored with it."""
         return json.dumps(self.values, sort_keys=True)
 
     @property

@@ -32,7 +32,6 @@ CLAIMS = (
     PaperClaim("v1, ECGFounder, 10 % of the training data", "+9.1 %", "+34.9 %"),
     PaperClaim("v2, a Transformer encoder", "+0.7 % to +8.9 %", "+23.3 % to +77.9 %"),
 )
-V2_SHARE = 0.3  # of the data, at which v2 with post-training beats the baseline on all of it
 
 
 @dataclass(frozen=True)

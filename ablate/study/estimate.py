@@ -93,10 +93,16 @@ def pace_of(past: StudyTables, data: TaskData) -> float | None:
 
 def _passes(spec: Spec, data: TaskData, slot: Any) -> float:
     """Passes of one record through training that a slot is worth; the probe works on features and is left out."""
-    params = {**{"data_fraction": 1.0, "ft_epochs": Params().ft_epochs}, **fixed_params(spec, slot.arm, slot.context)}
+    params = {**{"data_fraction": 1.0, "ft_epochs": _epochs(spec, slot)}, **fixed_params(spec, slot.arm, slot.context)}
     n_train = float(params["data_fraction"]) * len(data.train_rows)
     evaluated = len(data.val_rows) * float(params["ft_epochs"]) + len(data.val_rows) * (slot.phase == CONFIRM)
     return float(float(params["ft_epochs"]) * n_train + EVALUATION * evaluated)
+
+
+def _epochs(spec: Spec, slot: Any) -> float:
+    """Of fine-tuning; in the middle of its range where it is searched."""
+    domain = spec.arm_space(slot.arm).get("ft_epochs")
+    return Params().ft_epochs if domain is None else float(np.mean([float(value) for value in domain.extremes]))
 
 
 def _sight(spec: Spec, data: TaskData, past: StudyTables | None) -> Sight | None:

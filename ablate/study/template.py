@@ -96,7 +96,7 @@ def template(
 
 
 def _head(question: str) -> list[str]:
-    text = question.replace("\\", "\\\\").replace('"', '\\"')
+    text = " ".join(question.split()).replace("\\", "\\\\").replace('"', '\\"')
     return [
         f'question = "{text}"',
         "# notes = \"\"\"for readers of the report\"\"\"",

@@ -52,7 +52,8 @@ def unequal(spec: Spec, counts: Sequence[UpdateCount]) -> list[str]:
 
 def _count(spec: Spec, arm: str, context: Mapping[str, Any], n_train: int) -> UpdateCount:
     space = {**spec.fixed, **spec.arm_space(arm)}
-    n_records = max(1, round(n_train * float(context.get("data_fraction", _domain(space, "data_fraction").low))))
+    least = min(float(value) for value in _domain(space, "data_fraction").extremes)
+    n_records = max(1, round(n_train * float(context.get("data_fraction", least))))
     few, many = (
         math.ceil(n_records / size) for size in reversed(_ends(space, "batch_size", context))
     )  # the largest batch has the fewest updates

@@ -33,6 +33,12 @@ def test_every_budget_and_source_is_a_study(tmp_path: Path, budget: str, source:
     assert load_spec(str(path)).context == {"data_fraction": (0.1, 1.0)}
 
 
+def test_a_question_of_several_lines_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "made.toml"
+    path.write_text(template(**{**USUAL, "question": "Is it\nworth it?"}))
+    assert load_spec(str(path)).question == "Is it worth it?"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [({"parts": ["drop"]}, "--component drop"), ({"parts": []}, "one to 4"), ({"budget": "huge"}, "--budget huge")],

@@ -23,6 +23,12 @@ def test_a_searched_batch_size_and_number_of_epochs_give_a_span() -> None:
     assert (ft.fewest, ft.most) == (3 * 2, 12 * 8)
 
 
+def test_a_fixed_share_of_the_data_counts_however_it_is_written() -> None:
+    shares = ["context={}", "fixed.data_fraction={choices=[0.1]}"]
+    (ft, *_) = update_counts(load_spec(PLAIN_NUMBERS, overrides=shares), n_train=1920)
+    assert (ft.arm, ft.most) == ("ft", 15)
+
+
 def test_arms_that_differ_by_more_than_the_study_allows_are_named() -> None:
     spec = load_spec(PLAIN_NUMBERS)
     (_, little) = unequal(spec, update_counts(spec, n_train=1920))
