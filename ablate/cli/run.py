@@ -100,8 +100,11 @@ def run(
         with LocalLauncher() if elsewhere is None else contextlib.nullcontext() as here:
             store = open_store(storage)
             options = replace(options, storage=storage_address(storage))
-            if spec.name in store.studies() and _is_over(store, spec, options.phases):
-                register_study(store, spec)  # refuses where the stored spec is another
+            is_stored = spec.name in store.studies()
+            if is_stored:
+                register_study(store, spec)  # refuses another spec than the stored one before anything follows from it
+            if is_stored and _is_over(store, spec, options.phases):
+                pass
             elif elsewhere is None:
                 assert here is not None
                 _fill_here(store, spec, options, here, workers=workers, device=device, is_silent=is_silent)

@@ -104,7 +104,10 @@ LEFT JOIN (
     FROM ablate_attempt t JOIN ablate_slot f ON f.id = t.slot_id
     WHERE f.study_id = :study AND t.outcome = 'done' GROUP BY t.agent_id
 ) d ON d.agent_id = a.id
-LEFT JOIN ablate_lease l ON l.agent_id = a.id
+LEFT JOIN LATERAL (  -- an agent may hold the next slot already: the one that it trains is shown
+    SELECT slot_id, progress, deadline FROM ablate_lease WHERE agent_id = a.id
+    ORDER BY progress IS NULL, deadline LIMIT 1
+) l ON true
 LEFT JOIN ablate_slot s ON s.id = l.slot_id
 WHERE a.study_id = :study ORDER BY a.started_at, a.id
 """

@@ -112,6 +112,18 @@ def test_agents_show_what_they_have_done(store: Store, register: Register, agent
     assert first.silent_s >= 0
 
 
+def test_an_agent_that_holds_its_next_slot_already_is_shown_once(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
+    name = register(*search_slots(3))
+    trained = store.claim(name, agent)
+    assert trained is not None
+    assert store.claim(name, agent) is not None
+    assert store.renew(trained, progress(2)) is False
+    [row] = store.agents(name)
+    assert (row.slot, row.progress) == (trained.slot.key, progress(2))
+
+
 def test_an_expired_lease_goes_to_whoever_asks_next(
     store: Store, register: Register, agent: AgentCard, rival: AgentCard
 ) -> None:
