@@ -1,4 +1,9 @@
-"""The role of an encoder, the classifier around it, and how one is built from its spec."""
+"""The role of an encoder, the classifier around it, and how one is built from its spec.
+
+To add an encoder of a known kind (Net1D, vision transformer) add an entry to ``CATALOGUE`` in ``model/catalogue.py``; a
+new kind needs a shape there and a line in ``build`` here. An encoder of another package is named by an entry point in
+the group ``ablate.encoders``. ``tests/contract/test_encoder.py`` holds what each has to do.
+"""
 
 import importlib.metadata
 from typing import Protocol, cast, runtime_checkable

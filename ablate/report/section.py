@@ -1,4 +1,8 @@
-"""A part of the page: words, tables and pictures under one heading."""
+"""A part of the page: words, tables and pictures under one heading.
+
+To add a section write a module in ``ablate/report`` whose ``*_facts`` takes figures from the study and whose
+``*_section`` makes a ``Section`` of them, and name it in ``page_sections`` in ``report/page.py``.
+"""
 
 import json
 from collections.abc import Sequence
