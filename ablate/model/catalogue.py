@@ -81,7 +81,7 @@ class VitShape:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """One encoder of the catalogue."""
 
     input: Input
@@ -92,20 +92,20 @@ class Entry:
 
 _FOUNDER = Net1DShape(64, (64, 160, 160, 400, 400, 1024, 1024), (2, 2, 2, 3, 3, 4, 4), 16)
 
-CATALOGUE: Mapping[str, Entry] = {
-    "net1d_small": Entry(
+CATALOGUE: Mapping[str, CatalogueEntry] = {
+    "net1d_small": CatalogueEntry(
         Input(100, 12),
         Net1DShape(16, (16, 32, 64, 96, 128), (1, 1, 2, 2, 1), 16, kernel_size=8),
         "small Net1D, a stand-in for ECGFounder that trains on a laptop; weights come with the package",
         channels_last=True,
     ),
-    "vit_small": Entry(
+    "vit_small": CatalogueEntry(
         Input(100, 12, 1000),
         VitShape(96, 6, 4, 25),
         "1-D vision transformer in the manner of ST-MEM and MERL",
     ),
-    "ecgfounder": Entry(Input(500, 12), _FOUNDER, "ECGFounder, 12 leads (12_lead_ECGFounder.pth)"),
-    "ecgfounder_1lead": Entry(Input(500, 1), _FOUNDER, "ECGFounder, 1 lead (1_lead_ECGFounder.pth)"),
+    "ecgfounder": CatalogueEntry(Input(500, 12), _FOUNDER, "ECGFounder, 12 leads (12_lead_ECGFounder.pth)"),
+    "ecgfounder_1lead": CatalogueEntry(Input(500, 1), _FOUNDER, "ECGFounder, 1 lead (1_lead_ECGFounder.pth)"),
 }
 
 
@@ -114,7 +114,7 @@ def names() -> tuple[str, ...]:
     return (*CATALOGUE, *sorted(point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)))
 
 
-def entry(name: str) -> Entry | None:
+def entry(name: str) -> CatalogueEntry | None:
     """The catalogue's entry, or None for an entry point.
 
     Raises:
