@@ -1,1 +1,1 @@
-"""How the shipped encoders are made: pre-training, its targets, and what measures an encoder without labels."""
+"""How the shipped encoders are made: pre-training, its targets, and the linear probe that scores features."""

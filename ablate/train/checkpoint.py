@@ -6,7 +6,7 @@ in a file of its own beside it, written when it changes.
 
 Training does not wait for the disk. The state after each epoch is copied within its device's memory; a thread writes it
 when the time since the last writing is so long that writing takes ``SHARE`` of it, or ``LONGEST_S`` if that is shorter,
-and the last one is written when the trial is stopped. So a trial that is killed loses at most the longer of these two
+and the last one is written when the trial is stopped. So a trial that is killed loses at most that time, one writing
 and one epoch.
 """
 
@@ -56,7 +56,7 @@ class Checkpoint:
     Attributes:
         path: of the file, or None to keep none. Files beside it begin with its name.
         identity: digest of all that decides the trial's bits; a file with another one is not used.
-        notes: told with the outcome, in sentences.
+        notes: sentences that become notes of the outcome.
         clock: in seconds.
         write_s: what the last writing took, by the clock.
     """

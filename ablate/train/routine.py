@@ -1,8 +1,8 @@
 """The post-training routine: preview linear probing, then fine-tuning; one trial from its params to its outcome.
 
 Source: arXiv 2509.12991 (stochastic depth and preview linear probing for ECGFounder). Where that paper is silent the
-choices are ours and are told where they are made: ``param_group`` for rates and weight decay, ``probe``, ``finetune``
-and ``epoch_plan``.
+choices are ours and are described where they are made: ``param_group`` for rates and weight decay, ``probe``,
+``finetune`` and ``epoch_plan``.
 
 To follow one epoch read ``stage.train_stage``, then ``finetune.FineTune.train``, then ``epoch_plan.plan_epoch``.
 """
@@ -73,7 +73,7 @@ def post_train(
             long epochs.
         features: where features of the frozen encoder are kept; None probes through the encoder in every epoch.
         checkpoint: file to go on from, written now and then and when the trial is stopped: a process that is killed
-            loses two minutes or one epoch at most. The caller removes it, and files beside it whose names begin with
+            loses two minutes and one epoch at most. The caller removes it, and files beside it whose names begin with
             its name, when it is done.
         stop: asked at every batch.
         rungs: where fine-tuning ends early, which the outcome says; a trial that goes on from a checkpoint ends there
