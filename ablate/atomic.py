@@ -86,6 +86,6 @@ def disk_errors(target: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise DataError(
-                f"{target.parent}: cannot write {target.name} ({error.strerror}); mend it or set ABLATE_HOME"
+                f"{target.parent}: cannot write {target.name} ({error.strerror}); change permissions or set ABLATE_HOME"
             ) from error
         raise

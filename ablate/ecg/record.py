@@ -129,7 +129,7 @@ def _steps_per_mv(path: Path, lead: str, gain: str, unit: str) -> float:
     if not LEAST_GAIN <= steps <= MOST_GAIN:
         raise DataError(
             f"{path}: gain of lead {lead} is {gain}/{unit}; expected {LEAST_GAIN:g} to {MOST_GAIN:g} steps for each "
-            f"millivolt (0 says that nobody knows it); {_LEAVE_OUT}"
+            f"millivolt (0 means unknown); {_LEAVE_OUT}"
         )
     return steps
 

@@ -97,7 +97,7 @@ class LocalLauncher:
             seat.child = self._fork_server.fork(ENTRY, name="ablate agent", agent_options=seat.agent_options)
 
     def _vacate(self, seat: _Seat) -> None:
-        """An agent has ended. By itself: so be it. Killed: start another."""
+        """An agent has ended; start another one where it was killed, none where it ended by itself."""
         child, seat.child = seat.child, None
         if child is None:
             return

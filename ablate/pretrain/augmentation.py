@@ -1,4 +1,4 @@
-"""Views: two random crops of one record, disturbed as electrodes and bodies do, which an encoder should find alike."""
+"""Views: two random crops of one record, disturbed as electrodes and bodies do, whose features should be similar."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def draw_view(
     start = torch.randint(0, n_samples - n_crop + 1, (n_records, 1), generator=generator)
     at = (start + torch.arange(n_crop))[:, None].expand(-1, n_leads, -1)
     gain = 1 + disturbance.gain_sd * torch.randn(n_records, n_leads, 1, generator=generator)
-    heard = torch.rand(n_records, n_leads, 1, generator=generator) >= disturbance.lead_drop_rate
+    is_heard = torch.rand(n_records, n_leads, 1, generator=generator) >= disturbance.lead_drop_rate
     loudness = disturbance.noise_sd * torch.randn(n_records, 1, 1, generator=generator).abs()
     noise = loudness * torch.randn(n_records, n_leads, n_crop, generator=generator)
-    return (x.gather(2, at) * gain + noise) * heard
+    return (x.gather(2, at) * gain + noise) * is_heard

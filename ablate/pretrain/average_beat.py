@@ -1,7 +1,7 @@
-"""The average beat of a record, in few numbers: a label-free target that holds what cardiologists measure.
+"""The average beat of a record, in few numbers: a target without labels. It holds the waves and intervals of a beat.
 
 Beats are found by the steepness of all leads together, cut out around their peaks, and their median is taken; over the
-training records its principal parts, each scaled to unit variance, are what an encoder learns to tell.
+training records its principal parts, each scaled to unit variance, are what an encoder learns to predict.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 BEFORE_S, AFTER_S = 0.3, 0.5  # of a beat around its peak
 REFRACTORY_S = 0.25  # no second peak within
 SMOOTHING_S = 0.06
-EIGHT = [0, 1, 6, 7, 8, 9, 10, 11]  # I, II, V1-V6; the other four follow from them
+EIGHT = [0, 1, 6, 7, 8, 9, 10, 11]  # I, II, V1-V6, from which the other four limb leads are computed
 CLIP = 6.0  # in standard deviations
 
 

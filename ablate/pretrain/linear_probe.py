@@ -1,4 +1,4 @@
-"""The linear probe for an encoder: how well logistic regression does on its features with few labels."""
+"""A linear probe of an encoder: validation scores of logistic regression on its features, fitted on few labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +64,7 @@ def compare(
 
 
 def _probe_all(spec: EncoderSpec, parts: Sequence[Sequence[int]], data: TaskData, data_fraction: float) -> Comparison:
-    """Readings of all seeds; each part of them gets an encoder of its own."""
+    """Readings of all seeds, summed up; each part of the seeds gets an encoder of its own."""
     readings: list[Reading] = []
     for subset_seeds in parts:
         encoder = load_encoder(spec, seed=subset_seeds[0])

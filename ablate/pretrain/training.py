@@ -1,8 +1,9 @@
 """Pre-training the small encoders that come with the package.
 
 ``contrastive`` needs no labels: two views of a record should have features nearer to each other than to those of other
-records (NT-Xent, Chen et al. 2020, arXiv 2002.05709), and a linear map of the features should tell the record's average
-beat. ``supervised`` learns what the generator of a synthetic cohort knows, which is not what its reader states.
+records (NT-Xent, Chen et al. 2020, arXiv 2002.05709), and a linear map of the features should predict the record's
+average beat. ``supervised`` predicts the true latents and groups of a synthetic cohort's generator, not the statements
+that its simulated reader makes of them.
 """
 
 import contextlib
@@ -53,7 +54,7 @@ class Contrastive:
     Args:
         temperature: of NT-Xent.
         beat_weight: of the average beat's loss beside NT-Xent's; 0 leaves it out.
-        n_beat_parts: principal parts of the average beat that are told.
+        n_beat_parts: principal parts of the average beat that are predicted.
     """
 
     schedule: Schedule = Schedule(n_epochs=4, batch_size=256, peak_lr=2e-3)
@@ -71,7 +72,7 @@ class Supervised:
 
 
 class _Task(Protocol):
-    """What is learned; as a module it holds what the encoder does without afterwards."""
+    """A loss and the heads that it needs, which are trained with the encoder and discarded afterwards."""
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
@@ -99,7 +100,7 @@ def pretrain_contrastive(
     if method.beat_weight:
         targets = beat_targets(signals, rows, fs_hz=encoder.fs_hz, n_parts=method.n_beat_parts)
     with _own_randomness(seed):
-        task = _Views(encoder, method, targets, device)
+        task = _ContrastiveTask(encoder, method, targets, device)
         _fit(encoder, task, signals, rows, method.schedule, report, device)
     return cast(nn.Module, encoder).eval().cpu()
 
@@ -115,7 +116,7 @@ def pretrain_supervised(
     report: Report,
     device: torch.device = CPU,
 ) -> nn.Module:
-    """The encoder of that name, on the CPU again, trained to tell the latents and groups of ``rows`` of ``signals``.
+    """The encoder of that name, on the CPU again, trained to predict the latents and groups of ``rows`` of ``signals``.
 
     Raises:
         SpecError: nothing has that name.
@@ -124,12 +125,12 @@ def pretrain_supervised(
     seed = method.schedule.seed
     encoder = load_encoder(EncoderSpec(name, "random"), seed=seed)
     with _own_randomness(seed):
-        task = _Knowledge(encoder.n_features, latents, groups, device)
+        task = _SupervisedTask(encoder.n_features, latents, groups, device)
         _fit(encoder, task, signals, rows, method.schedule, report, device)
     return cast(nn.Module, encoder).eval().cpu()
 
 
-class _Views(nn.Module):
+class _ContrastiveTask(nn.Module):
     def __init__(
         self, encoder: Encoder, method: Contrastive, targets: Float32[np.ndarray, "row part"], device: torch.device
     ) -> None:
@@ -152,7 +153,7 @@ class _Views(nn.Module):
         return loss
 
 
-class _Knowledge(nn.Module):
+class _SupervisedTask(nn.Module):
     def __init__(
         self,
         n_features: int,
@@ -179,9 +180,9 @@ def nt_xent(projected: Float[Tensor, "twice width"], *, temperature: float) -> F
     Source: Chen et al. 2020, arXiv 2002.05709, equation 1.
     """
     unit = F.normalize(projected)
-    likeness = (unit @ unit.T / temperature).fill_diagonal_(float("-inf"))
+    similarity = (unit @ unit.T / temperature).fill_diagonal_(float("-inf"))
     n_rows = len(projected)
-    return F.cross_entropy(likeness, torch.arange(n_rows, device=projected.device).roll(n_rows // 2))
+    return F.cross_entropy(similarity, torch.arange(n_rows, device=projected.device).roll(n_rows // 2))
 
 
 @contextlib.contextmanager

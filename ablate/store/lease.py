@@ -310,7 +310,7 @@ class Leases(StoreAccess):
         )  # fmt: skip
 
     def release(self, claim: Claim, reason: str) -> None:
-        """Give a slot back unfilled, at once and without blame.
+        """Give a slot back unfilled, at once; the attempt does not count against ``max_attempts``.
 
         Raises:
             LeaseLost: the attempt was ended by somebody else.

@@ -57,7 +57,7 @@ class Schema(StoreAccess):
 
 
 def _migrate(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415 - imported when tables change, hence almost never
+    from alembic import command  # noqa: PLC0415 - slow to import, and tables seldom change
     from alembic.config import Config  # noqa: PLC0415
 
     settings = Config()

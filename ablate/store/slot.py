@@ -177,7 +177,7 @@ class Claim:
 
 
 COUNTED = frozenset({"diverged", "out_of_memory", "crashed", "bad_data", "hung"})
-"""Outcomes that count against ``max_attempts``; others (killed, preempted, expired lease) are nobody's fault."""
+"""Outcomes that count against ``max_attempts``; others (killed, preempted, expired lease) do not."""
 
 FINAL = frozenset({"diverged", "bad_data"})
 """Outcomes that another attempt would only repeat."""

@@ -71,7 +71,7 @@ def rungs(spec: Spec, slot: Slot, params: Mapping[str, Any], history: History) -
 
 
 def fixed_params(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What nobody searches in an arm: the spec's fixed params, the arm's own single values, and the context."""
+    """What is not searched in an arm: the spec's fixed params, the arm's own single values, and the context."""
     chosen = {name: domain.point for name, domain in {**spec.fixed, **spec.arm_space(arm)}.items()}
     return {name: value for name, value in chosen.items() if value is not None} | dict(context)
 

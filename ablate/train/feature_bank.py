@@ -181,5 +181,5 @@ class _SignOfLife:
             self._trial.progress_reporter.report(progress)
 
     def wait(self) -> None:
-        """Another process is at it."""
+        """Another process extracts this part; report that the trial is alive."""
         self.tick(0)

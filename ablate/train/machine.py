@@ -98,7 +98,7 @@ def prepared(machine: Machine, *, strict: bool = True) -> Iterator[torch.device]
 
 @contextlib.contextmanager
 def memory_errors(machine: Machine) -> Iterator[None]:
-    """Every way in which torch, its libraries, numpy and Python say that memory is short becomes ``OutOfMemory``.
+    """Raise ``OutOfMemory`` for every error by which torch, its libraries, numpy or Python report too little memory.
 
     What was called inside is over by then, so all its tensors are released: the next attempt needs their place, and
     the traceback of the error would keep them alive.
@@ -150,7 +150,7 @@ class MemoryPeak:
 
 
 def device_memory(device: torch.device) -> tuple[int, int]:
-    """Bytes that are free for whomever on ``device``, and all that it has; a CPU has the machine's."""
+    """Free and total bytes of ``device``, whichever process asks; for a CPU those of the machine."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)
     found = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text()))

@@ -53,6 +53,6 @@ def _check_cover(model: nn.Module, groups: list[dict[str, Any]]) -> None:
         n_times = seen.pop(id(parameter), 0)
         if n_times != int(parameter.requires_grad):
             wanted = "once" if parameter.requires_grad else "nowhere, since it is frozen"
-            raise SpecError(f"encoder: stages() has {name} {n_times} times and should have it {wanted}; mend it")
+            raise SpecError(f"encoder: stages() has {name} {n_times} times and should have it {wanted}; correct it")
     if seen:
-        raise SpecError(f"encoder: stages() names {len(seen)} parameters that the network does not have; mend it")
+        raise SpecError(f"encoder: stages() names {len(seen)} parameters that the network does not have; correct it")

@@ -48,7 +48,7 @@ _AHEAD_S = 0.3  # before the end of a trial the next slot is claimed
 _HALT_S = 60.0  # for an epoch's end after Halt; then the trainer is killed
 _CLOSE_S = 10.0  # for the store to hear the last words; they are in the spool otherwise
 _OUTCOMES = {"Diverged": "diverged", "OutOfMemory": "out_of_memory"}
-_DEVICE_LOST = "device_lost"  # an outcome without blame
+_DEVICE_LOST = "device_lost"  # an outcome that does not count against max_attempts
 _MOST_DEVICE_LOSSES = 2  # in a row, the second in a fresh process: this GPU is broken
 
 

@@ -41,7 +41,7 @@ def visible_device(device: str) -> tuple[str, dict[str, str]]:
 
 
 def gpu_name(device: str = "cuda:0") -> str:
-    """What its maker calls a device of ``visible_devices``; "GPU" where nobody says."""
+    """What its maker calls a device of ``visible_devices``; "GPU" where no driver tells its name."""
     addresses, index = _addresses(), int(device.partition(":")[2] or 0)
     address = addresses[index] if index < len(addresses) else ""
     names = [gpu.name for gpu in _gpus() if address and (gpu.address.startswith(address) or gpu.index == address)]

@@ -120,8 +120,8 @@ class Failed:
 
     Attributes:
         kind: name of the exception.
-        at_fault: "trial" when its params or its luck are to blame, "machine" when no trial would work here, "device"
-            when this process cannot use its GPU any more; it ends.
+        at_fault: "trial" when the cause lies in its params or random draws, "machine" when no trial would work here,
+            "device" when this process cannot use its GPU any more; it ends.
     """
 
     ticket: int

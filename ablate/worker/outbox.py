@@ -28,7 +28,7 @@ class Fail:
 
 @dataclass(frozen=True)
 class Release:
-    """The attempt ended through nobody's fault."""
+    """The attempt ended for a reason outside the trial and does not count against ``max_attempts``."""
 
     claim: Claim
     reason: str

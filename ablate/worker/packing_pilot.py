@@ -1,4 +1,4 @@
-"""A pilot: trainers that train for nobody, side by side on one device, to learn how many of them it is good for.
+"""A pilot: trainers whose results are discarded, side by side on one device, to learn how many to run on it.
 
 They run the study's own routine on its own records, so what is measured is what its trials do. Nothing is kept.
 """

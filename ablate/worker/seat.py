@@ -35,7 +35,7 @@ def seat_at(gpu_id: str, *, folder: Path | None = None) -> Iterator[int]:
             lock.acquire()
         except Timeout:
             continue
-        except OSError:  # the disk is full or may not be written: nobody makes room for anybody
+        except OSError:  # the disk is full or may not be written: agents cannot make room for each other
             yield 0
             return
         try:

@@ -119,7 +119,7 @@ def _label(text: str) -> str:
 
 
 def _failure_policy() -> Manifest:
-    """Eviction is nobody's fault; an error of the operator is not mended by another try."""
+    """An eviction does not count as a failure; an error that another try cannot change fails the index at once."""
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
