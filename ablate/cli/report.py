@@ -92,7 +92,7 @@ def dashboard(
 
     store = open_store(storage)
     database = store.database
-    if not write and database.may_write():
+    if not write and database.may_change():
         database = Database(read_only_url(database))
         os.environ.pop("PGPASSWORD", None)  # the store's own, which would outrank the reader's password file
     database.rows("SELECT")  # what is wrong with the address is said here

@@ -56,15 +56,16 @@ class Address:
         """The database that ``text`` names; several hosts are tried in turn, until one takes writes.
 
         Raises:
-            StoreError: it is no address that can be used; the message holds no part of a password.
+            StoreError: it is no address that can be used. The message holds no value of it: where an @ is forgotten
+                or a password holds ? or @, no part of an address is safely something else than the password.
         """
         form = _FORM.fullmatch(text.strip())
-        if form is None or "@" in (form["database"] or ""):
-            hint = "; within a password, / ? and % are written %2F %3F and %25" if "@" in text else ""
+        if form is None or "@" in (form["database"] or "") + (form["query"] or ""):
+            hint = "; within a password, / ? @ and % are written %2F %3F %40 and %25" if "@" in text else ""
             raise StoreError(f"--storage: not a database address; {_EXPECTED}{hint}")
         if form["scheme"] not in _SCHEMES:
             raise StoreError(f"--storage: {form['scheme']} is not supported; {_EXPECTED}")
-        query = dict(parse_qsl(form["query"] or "", keep_blank_values=True))
+        query = _query(form["query"] or "")
         threshold = _threshold(query.pop("prepare_threshold", None))
         named = {"user": form["user"], "password": form["password"], "dbname": form["database"]}
         parameters = {key: unquote(value) for key, value in named.items() if value} | _hosts(form["hosts"]) | query
@@ -139,11 +140,17 @@ class Address:
         return f"{scheme}://{login}{places}/{database}{'?' if rest else ''}{urlencode(rest, quote_via=quote)}"
 
 
+def _query(text: str) -> dict[str, str]:
+    if any("=" not in part for part in filter(None, text.split("&"))):
+        raise StoreError("--storage: a parameter after ? has no value; expected key=value, several with & between them")
+    return dict(parse_qsl(text, keep_blank_values=True))
+
+
 def _threshold(given: str | None) -> int | None:
     if given is None:
         return Address.prepare_threshold
     if given != "none" and not given.isdigit():
-        raise StoreError(f"--storage: prepare_threshold={given}; expected none or a whole number")
+        raise StoreError("--storage: prepare_threshold: expected none or a whole number")
     return None if given == "none" else int(given)
 
 
@@ -155,7 +162,7 @@ def _hosts(text: str) -> dict[str, str]:
     for place in text.split(","):
         form = re.fullmatch(r"(\[[^\]]+\]|[^:]*)(?::(.*))?", place)
         if form is None:
-            raise StoreError(f"--storage: {place} is no host and port; {_EXPECTED}")
+            raise StoreError(f"--storage: holds no host and port; {_EXPECTED}")
         hosts.append(unquote(form[1]).strip("[]"))
         ports.append(form[2] or "")
     return {"host": ",".join(hosts)} | ({"port": ",".join(ports)} if any(ports) else {})
@@ -170,10 +177,10 @@ def _check(parameters: Mapping[str, str]) -> None:
     """Find now what would otherwise look like an outage."""
     for port in filter(None, parameters.get("port", "").split(",")):
         if not (port.isdigit() and 1 <= int(port) <= 65535):
-            raise StoreError(f"--storage: port {port} is none; expected 1 to 65535")
+            raise StoreError(f"--storage: port: expected a number from 1 to 65535; {_EXPECTED}")
     for key, words in _WORDS.items():
         if key in parameters and parameters[key] not in words:
-            raise StoreError(f"--storage: {key}={parameters[key]}; expected one of {', '.join(words)}")
+            raise StoreError(f"--storage: {key}: expected one of {', '.join(words)}")
     try:
         make_conninfo(**dict(parameters))
     except psycopg.ProgrammingError as error:

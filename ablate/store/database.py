@@ -22,9 +22,21 @@ from ablate.store.address import Address
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-_MAY_WRITE = """
-SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery()
-       AND has_table_privilege('ablate_study', 'UPDATE') AS may_write
+# Ours and Optuna's, with the sequences that number their rows; what others keep beside them is theirs
+_OUR_RELATIONS = "^(ablate_(?!version)|studies|study_|trials|trial_)[a-z_]*$"
+_RIGHTS = """
+WITH right_to AS (
+    SELECT CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'USAGE')
+           ELSE has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') END AS write,
+           c.relkind <> 'S' AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') AS change
+    FROM pg_class c
+    WHERE c.relkind IN ('r', 'p', 'S') AND c.relname ~ :ours
+      AND c.relnamespace = (SELECT o.relnamespace FROM pg_class o WHERE o.oid = CAST('ablate_study' AS regclass))
+), server AS (SELECT current_setting('transaction_read_only') = 'off' AND NOT pg_is_in_recovery() AS takes_changes)
+SELECT takes_changes AND (SELECT bool_and(write) FROM right_to) AS may_write,
+       takes_changes AND (SELECT bool_or(change) FROM right_to) AS may_change
+FROM server
 """
 
 T = TypeVar("T")
@@ -37,8 +49,9 @@ _TRANSIENT_CLASSES = ("08", "40", "53", "57")
 _FROZEN = "25P03"  # we were stopped in the middle of a transaction, and the server gave up on us
 _NO_TABLE = ("42P01", "3F000")  # no such table, no such schema
 _NO_STATEMENT = ("26000", "42P05")
-# Values that it cannot hold, what it cannot do, credentials, no such database, its own state, its files, itself
-_SERVER_CLASSES = ("22", "0A", "28", "3D", "55", "58", "F0", "XX")
+# Values that it cannot hold, what it cannot do, credentials, no such database, its limits, its own state, its files,
+# itself
+_SERVER_CLASSES = ("22", "0A", "28", "3D", "54", "55", "58", "F0", "XX")
 _FULL, _NO_RIGHT = "53100", ("42501", "25006")
 _REFUSALS = re.compile(
     r"password authentication failed|no password supplied|authentication failed|database \"[^\"]*\" does not exist"
@@ -92,8 +105,12 @@ class Database:
         )
 
     def may_write(self) -> bool:
-        """Whether this user may change what the store holds, and the server takes changes."""
-        return bool(self.rows(_MAY_WRITE)[0].may_write)
+        """Whether this user may change all that the store holds, Optuna's tables too, and the server takes changes."""
+        return bool(self.rows(_RIGHTS, ours=_OUR_RELATIONS)[0].may_write)
+
+    def may_change(self) -> bool:
+        """Whether this user may change any of it."""
+        return bool(self.rows(_RIGHTS, ours=_OUR_RELATIONS)[0].may_change)
 
     def foreign(self) -> ForeignStore:
         """The error where the studies that were worked with are not there any more."""
@@ -196,7 +213,7 @@ class Database:
         if sqlstate in _NO_STATEMENT:
             remedy = "a pooler stands before it that knows no prepared statements; add ?prepare_threshold=none"
             raise StoreError(f"storage {self.shown}: {said}; {remedy} to its address") from error
-        if sqlstate is not None and sqlstate[:2] in _SERVER_CLASSES:
+        if (sqlstate or "")[:2] in _SERVER_CLASSES or isinstance(error, sa.exc.DataError):
             raise StoreError(f"storage {self.shown}: the database says: {said}; see its log") from error
         raise error
 

@@ -47,6 +47,8 @@ SELECT id, name, spec ->> 'question' AS question, spec_digest, metric_names, dis
 FROM ablate_study WHERE id = :study
 """
 
+_LOCK = "SELECT pg_advisory_xact_lock(:space, hashtext(:study))"  # as above, waiting for whoever mirrors now
+
 _STALE = """
 SELECT s.id, s.xmin::text AS version, s.key, s.phase, s.arm, s.context, s.seed, s.params, s.state, s.token, s.reason,
        s.stopped_epoch, s.trial_id, r.scores, r.epochs, a.started_at, a.ended_at
@@ -108,10 +110,28 @@ class OptunaMirror(StoreAccess):
                 break
         return n_followed
 
+    def drop_mirrored(self, name: str) -> None:
+        """Remove the study and the Optuna study that follows it; one of the same name that is not ours stays.
+
+        Optuna's goes first: whoever is killed between the two leaves a study of ours that makes it anew, and never an
+        Optuna study that nobody owns.
+        """
+        study_id = self._study_id(name)
+
+        def work(connection: Connection) -> None:
+            connection.execute(sa.text(_LOCK), {"study": study_id, "space": _SPACE})
+            with optuna_storage(self.database) as storage, contextlib.suppress(KeyError):  # it was never mirrored
+                optuna_id = storage.get_study_id_from_name(name)
+                if storage.get_study_user_attrs(optuna_id).get(_OWNER) == study_id:
+                    storage.delete_study(optuna_id)
+            connection.execute(sa.text("DELETE FROM ablate_study WHERE id = :study"), {"study": study_id})
+
+        self.database.transact(work)
+
     def _pass(self, connection: Connection, study_id: str, *, until: float) -> int | None:
         """One turn under the lock, which the connection's transaction holds; None while somebody else has it."""
-        study = connection.execute(sa.text(_STUDY), {"study": study_id, "space": _SPACE}).one()
-        if not study.is_ours:
+        study = connection.execute(sa.text(_STUDY), {"study": study_id, "space": _SPACE}).one_or_none()
+        if study is None or not study.is_ours:  # deleted meanwhile, or somebody else's turn
             return None
         self.database.note("UPDATE ablate_study SET is_mirroring = true WHERE id = :study", study=study_id)
         with optuna_storage(self.database) as storage:

@@ -5,7 +5,6 @@ optuna-dashboard shows. Every call is retried through outages for the store's pa
 then.
 """
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,23 +55,13 @@ class Store(Schema, Studies, Twins, TestFoldLedger, Artifacts, OptunaMirror):
         Raises:
             StoreError: there is none of this name, or agents work on it.
         """
-        import optuna  # noqa: PLC0415 - takes a second to import
-
-        study_id = self._study_id(name)
         working = [agent.id for agent in self.agents(name) if agent.is_at_work]
         if working:
             raise StoreError(
                 f"study {name}: {len(working)} agents work on it, such as {working[0]}; `ablate stop {name}` first"
             )
-        self.database.rows("DELETE FROM ablate_study WHERE id = :study RETURNING id", study=study_id)
+        self.drop_mirrored(name)
         self.database.studies.pop(name, None)  # the name is free for another study
-        storage = self.database.optuna_storage()
-        try:
-            with contextlib.suppress(KeyError):  # it was never mirrored, or somebody has deleted it already
-                optuna.delete_study(study_name=name, storage=storage)
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
 
     def tables(self, name: str) -> "StudyTables":
         """Everything the store knows of the study, as it stood at one moment."""

@@ -11,14 +11,19 @@ from ablate.store.lease import IS_OURS, Leases, of_claim
 from ablate.store.slot import Claim, Past, Twin
 from ablate.store.study import scores_of
 
-_TWINS = """
+# Somebody may have removed predictions to save space: what is left of such a result cannot be judged in a report.
+_IS_WHOLE = """EXISTS (
+    SELECT FROM ablate_artifact k
+    WHERE k.slot_id = {slot}.id AND k.name = CASE {slot}.phase WHEN 'confirm' THEN 'test.npz' ELSE 'val.npz' END)"""
+
+_TWINS = f"""
 SELECT DISTINCT ON (s.asked, r.fingerprint) s.id, y.name, s.key, s.asked, r.fingerprint, s.index,
        coalesce(r.digests ->> 'code', '') AS code, s.params, r.scores, r.epochs
 FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id JOIN ablate_study y ON y.id = s.study_id
 WHERE s.asked = ANY(CAST(:asked AS text[])) AND s.state = 'done' AND s.study_id <> :study
-  AND s.stopped_epoch IS NULL AND r.fingerprint IS NOT NULL
+  AND s.stopped_epoch IS NULL AND r.fingerprint IS NOT NULL AND {_IS_WHOLE.format(slot="s")}
 ORDER BY s.asked, r.fingerprint, s.reused_from IS NOT NULL, s.id  -- the one that was trained before those that took it
-"""
+"""  # noqa: S608
 
 _REUSE = f"""
 WITH filled AS (
@@ -29,6 +34,7 @@ WITH filled AS (
     WHERE a.nonce = :nonce AND s.id = a.slot_id AND s.token = a.token AND s.study_id = :study
       AND s.state IN ('leased', 'waiting') AND {IS_OURS}
       AND o.id = :twin AND o.state = 'done' AND o.stopped_epoch IS NULL AND o.phase = s.phase
+      AND {_IS_WHOLE.format(slot="o")}
       AND (s.phase <> 'confirm' OR EXISTS (
           SELECT FROM ablate_test_read t WHERE t.slot_id = s.id AND t.token = s.token))
     RETURNING s.id, s.study_id, s.token, s.phase, s.reason, o.id AS twin, o.study_id AS twin_study
@@ -60,7 +66,10 @@ class Twins(Leases):
     """Slots of other studies that were asked for the same."""
 
     def twins(self, name: str, asked: Sequence[str]) -> list[Twin]:
-        """Finished slots of other studies that were asked for the same; trials that were stopped early are none."""
+        """Finished slots of other studies that were asked for the same.
+
+        Trials that were stopped early are none, nor are those whose predictions have gone.
+        """
         return [
             Twin(
                 slot_id=row.id,

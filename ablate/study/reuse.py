@@ -18,7 +18,7 @@ from ablate.study.plan import CONFIRM, SEARCH
 from ablate.study.plan import chain as plan_chain
 from ablate.study.search import propose, rungs
 from ablate.study.spec import Spec
-from ablate.study.tuning import Tuning, tuning_of
+from ablate.study.tuning import Tuning, obstacles, tuning_of
 from ablate.train.early_stopping import Rungs
 from ablate.train.params import Params
 
@@ -58,6 +58,8 @@ def offer(store: Store, spec: Spec, *, code: str, phases: Collection[str] = (SEA
     """How many unfinished slots are finished in other studies, with the same code; nothing is changed.
 
     A proposal needs the trials before it, so a search is followed for as long as each of its trials is known.
+    Confirming slots count where the study is sealed, or would be by what others have finished: where a search goes on,
+    other params may be chosen than those that are the best so far.
 
     Args:
         store: of the study, which is registered.
@@ -75,8 +77,12 @@ def offer(store: Store, spec: Spec, *, code: str, phases: Collection[str] = (SEA
         is_known &= is_whole
     waiting = [slot for slot in slots if CONFIRM in phases and slot.phase == CONFIRM and slot.state in _OPEN]
     seal = store.study(spec.name).seal
-    if waiting and (seal is not None or is_known):
-        look.confirm(waiting, seal or seal_document(spec, look.tunings(slots, chains)))
+    if waiting and seal is not None:
+        look.confirm(waiting, seal)
+    elif waiting and is_known:
+        searches = look.tunings(slots, chains)
+        if not obstacles(searches) and not any(search.is_undecided(spec) for search in searches):
+            look.confirm(waiting, seal_document(spec, searches))
     return Offer(look.n_found, tuple(sorted(look.studies)))
 
 

@@ -70,8 +70,11 @@ class Tuning:
 
     def goes_on(self, spec: Spec) -> bool:
         """Whether another generation is due: the last one is over, the search unsettled and below its limit."""
-        is_due = spec.budget.is_until_settled and not self.n_open and not self.slots.get(SlotState.CANCELLED)
-        return is_due and not self.is_settled and self.n_planned < spec.budget.most_trials
+        return not self.n_open and not self.slots.get(SlotState.CANCELLED) and self.is_undecided(spec)
+
+    def is_undecided(self, spec: Spec) -> bool:
+        """Whether its finished trials ask for more of them: unsettled and below its limit."""
+        return spec.budget.is_until_settled and not self.is_settled and self.n_planned < spec.budget.most_trials
 
     def document(self) -> dict[str, Any]:
         """For the seal and for ``status``; an infinite gain, of which too few trials tell, is null."""

@@ -105,6 +105,8 @@ class Agent:
                 self._wait()
                 self._hear()
                 self._watch()
+        except LaunchError as error:  # no trainer can be started any more
+            self._leave(error)
         finally:
             self._trainer.close()
             self._store_thread.close(timeout_s=_CLOSE_S)

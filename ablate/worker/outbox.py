@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.errors import DataError, LeaseLost
+from ablate.errors import DataError, ForeignStore, LeaseLost, StoreError, StoreUnavailable
 from ablate.outcome import Progress
 from ablate.store.artifact import TEST_FOLD
 from ablate.store.slot import Claim
@@ -52,6 +52,7 @@ class Outbox:
         self._store = store
         self._spool = spool
         self._waiting: deque[tuple[Telling, Path | None]] = deque()  # with the file in which the spool has it
+        self._refused: set[Path] = set()  # of dead agents, which need no second try by us
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -81,10 +82,23 @@ class Outbox:
     def adopt(self) -> int:
         """Tell the results that dead agents left on this machine; how many the store took.
 
+        One that the store refuses stays where it is, with one warning: it must not end agents that had no part in it.
+
         Raises:
             StoreUnavailable: the store is away; they stay where they are.
+            ForeignStore: it is another store; likewise.
         """
-        return sum(self._tell(result, path) for path, result in self._spool.orphans())
+        return sum(self._adopt(path, result) for path, result in self._spool.orphans() if path not in self._refused)
+
+    def _adopt(self, path: Path, result: SpooledResult) -> bool:
+        try:
+            return self._tell(result, path)
+        except (StoreUnavailable, ForeignStore):
+            raise
+        except StoreError as error:
+            self._refused.add(path)
+            _log.warning("%s: a dead agent's result is refused and left there: %s", path, error)
+            return False
 
     def _tell(self, telling: Telling, path: Path | None) -> bool:
         try:

@@ -163,7 +163,8 @@ class StoreThread:
             self._give_back()
         self._outbox.tell(self._told)
         self._renew()
-        # Wanted before the outbox is looked at: who wants a slot has put the result of the last one there by then.
+        # Results that wait go first, for they may open the next generation. One whose agent asked for a slot before it
+        # told the result (so that its trainer need not wait for the disk) is told in the next round.
         if self._is_wanted and not self._outbox and not self._closing.is_set() and time.monotonic() >= self._claim_at:
             self._claim()
         if time.monotonic() >= self._mend_at or self.is_over:

@@ -141,6 +141,23 @@ def test_the_read_only_address_holds_nothing_of_the_writers(with_password: str, 
     reader.disconnect()
 
 
+def test_whoever_may_change_a_part_only_is_no_writer_and_no_reader(
+    store: Store,
+) -> None:
+    reader = Store(read_only_url(store.database))
+    assert (reader.database.may_write(), reader.database.may_change()) == (False, False)
+    role = reader.database.address.parameters["user"]
+    store.database.rows(f"GRANT UPDATE ON ablate_study TO {role}")
+    store.database.rows(f"ALTER ROLE {role} SET default_transaction_read_only = off")
+    reader.disconnect()
+    assert (reader.database.may_write(), reader.database.may_change()) == (False, True)
+    store.database.rows(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    assert not reader.database.may_write()  # rows of Optuna's tables are numbered by sequences
+    store.database.rows(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}")
+    assert reader.database.may_write()
+    reader.disconnect()
+
+
 def test_a_report_under_a_role_that_may_only_read_is_written_and_says_what_was_left(
     store: Store, tmp_path: Path
 ) -> None:

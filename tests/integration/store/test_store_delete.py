@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import optuna
 import pytest
 from small_study import result, search_slots
 
 from ablate.errors import StoreError
+from ablate.store.optuna_mirror import optuna_storage
 from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 
@@ -29,3 +31,38 @@ def test_a_deleted_study_leaves_nothing_and_its_name_is_free(
         assert store.database.rows(f"SELECT count(*) AS n FROM {table}")[0].n == 0, table
     assert register(*search_slots(1)) == name
     assert store.counts(name).total() == 1
+
+
+def test_an_optuna_study_of_the_same_name_that_is_not_ours_stays(store: Store) -> None:
+    name = "s"
+    store.register(name, {"question": "why?"}, "digest", search_slots(1))
+    with optuna_storage(store.database) as storage:
+        optuna.create_study(storage=storage, study_name=name)  # after ours, and before anything was mirrored
+        store.delete(name)
+        assert optuna.get_all_study_names(storage) == [name]
+    assert store.studies() == []
+
+
+def test_a_study_that_could_not_be_deleted_is_whole_again_and_leaves_no_optuna_study(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
+    name = register(*search_slots(1))
+    claim = store.claim(name, agent)
+    assert claim is not None
+    store.finish(claim, result())
+    store.retire(agent)
+    store.mirror(name)
+    store.database.rows(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '55006'; END $$"
+    )
+    store.database.rows("CREATE TRIGGER refuse BEFORE DELETE ON ablate_study EXECUTE FUNCTION refuse()")
+    with pytest.raises(StoreError, match="not now"):
+        store.delete(name)
+    store.database.rows("UPDATE ablate_slot SET stale = true")
+    store.mirror(name)
+    assert store.database.rows("SELECT count(*) AS n FROM trials")[0].n == 1
+    store.database.rows("DROP TRIGGER refuse ON ablate_study")
+    store.delete(name)
+    for table in ("ablate_study", "studies", "trials"):
+        assert store.database.rows(f"SELECT count(*) AS n FROM {table}")[0].n == 0, table

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from small_study import confirm_slots, result, search_slots, stopped_result
 
@@ -106,7 +107,8 @@ def test_a_confirmation_is_taken_only_after_the_seal_and_stands_in_the_ledger(
 ) -> None:
     one = register(*confirm_slots(1), name="one")
     store.seal(one, {})
-    outcome = result(0.8, fingerprint="f", scores={**result().scores, "test_auroc": 0.7})
+    tested = {"scores": {**result().scores, "test_auroc": 0.7}, "test_probabilities": np.zeros((2, 2), np.float32)}
+    outcome = result(0.8, fingerprint="f", **tested)
     store.put_study_artifact(one, FOLD, b"labels")
     source = finished(store, one, agent, outcome)
 
@@ -134,4 +136,14 @@ def test_a_search_trial_never_takes_the_result_of_a_confirmation(
     source = finished(store, one, agent)
     claim = claimed(store, register(*search_slots(1), name="other"), agent)
     with pytest.raises(LeaseLost):
+        store.reuse(claim, source.slot.id)
+
+
+def test_a_result_whose_predictions_have_gone_is_no_twin(store: Store, register: Register, agent: AgentCard) -> None:
+    source = finished(store, register(*search_slots(1), name="one"), agent)
+    other = register(*search_slots(1), name="other")
+    claim = claimed(store, other, agent)
+    store.database.rows("DELETE FROM ablate_artifact")
+    assert store.twins(other, ["question"]) == []
+    with pytest.raises(LeaseLost, match="is not taken"):  # it was there when it was offered
         store.reuse(claim, source.slot.id)

@@ -6,6 +6,7 @@ import signal
 import time
 from dataclasses import replace
 
+import numpy as np
 from sample_outcome import progress, result
 
 from ablate.worker.message import Failed, Filled, Halt, Halted, Progressed, Ready, Recognised, TrialRequest, Unusable
@@ -21,8 +22,10 @@ def score_of(seed):
 
 def filled(request):
     """A result that follows from the request alone."""
+    score = score_of(request.seed)
+    tested = None if request.permit is None else np.full((2, 2), score, dtype=np.float32)
     outcome = result(
-        score_of(request.seed), epochs=(told(),), micro_batch=request.micro_batch,
+        score, test_probabilities=tested, epochs=(told(),), micro_batch=request.micro_batch,
         fingerprint=f"print of {request.seed}", digests={"code": "now, sources code"},
     )  # fmt: skip
     return Filled(request.ticket, outcome)

@@ -1,16 +1,21 @@
 """Agents lose nothing, whatever their trainers, stores and launchers do."""
 
+import itertools
 import threading
 import time
 from multiprocessing import Pipe
 
 import numpy as np
 import pytest
+from sample_outcome import result
 from scripted_trainer import score_of
 
 from ablate.errors import DataError, LaunchError, StoreError
+from ablate.store.slot import AgentCard
 from ablate.store.store import Store
+from ablate.worker import trainer_process
 from ablate.worker.agent_options import Ending
+from ablate.worker.spool import Spool, SpooledResult
 
 
 def wait_for(is_true, *, timeout_s=30):
@@ -164,6 +169,43 @@ def test_trainers_that_die_at_their_start_are_not_started_for_ever(workplace):
     with pytest.raises(LaunchError, match="in a row died"):
         workplace.agent("stillborn").serve()
     assert "leased" not in workplace.states().values()
+
+
+def test_a_trial_whose_trainer_cannot_be_replaced_is_given_back(workplace, monkeypatch):
+    """The kernel kills it for memory, and with half the batch there is no process for it any more."""
+    n_killed, n_forked = itertools.count(), itertools.count()
+
+    def device_of(device):
+        if next(n_forked):
+            raise LaunchError("no process can be started")
+        return device, {}
+
+    monkeypatch.setattr(trainer_process, "_oom_kills", lambda: next(n_killed))
+    monkeypatch.setattr(trainer_process, "visible_device", device_of)
+    monkeypatch.setattr(trainer_process.ForkServer, "start", lambda *, n_threads: device_of(n_threads))
+    with pytest.raises(LaunchError, match="no process can be started"):
+        workplace.agent("dying", lease_s=600).serve()
+    assert {outcome for outcome, _ in workplace.attempts()} == {"released"}
+    assert set(workplace.states().values()) == {"waiting"}
+
+
+def test_a_dead_agents_result_that_the_store_refuses_ends_nobody_else(workplace, caplog):
+    card = AgentCard(id="dead", host="here", pid=1)
+    claim = workplace.store.claim("s", card, lease_s=0.1)
+    with Spool(workplace.home / "spool", agent="dead") as spool:
+        path = spool.put(SpooledResult(claim, result()))
+    workplace.store.database.rows(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = '22000'; END $$"
+    )
+    workplace.store.database.rows(
+        f"CREATE TRIGGER refuse BEFORE INSERT ON ablate_result FOR EACH ROW WHEN (NEW.token = {claim.token} "
+        f"AND NEW.slot_id = {claim.slot.id}) EXECUTE FUNCTION refuse()"
+    )
+    assert workplace.agent().serve() is Ending.OVER
+    assert set(workplace.states().values()) == {"done"}
+    assert path.exists()
+    assert sum("is refused and left there" in message for message in caplog.messages) == 1
 
 
 def test_store_that_refuses_ends_the_agent(workplace):

@@ -73,6 +73,14 @@ def test_results_of_other_code_are_not_offered(trained, make_workplace):
     assert offered(make_workplace(name="t"), code="other") == (0, ())
 
 
+def test_nothing_is_offered_of_a_confirmation_whose_search_will_go_on(make_workplace):
+    """All four trials of each arm are known, but the search is unsettled: other params may be chosen in the end."""
+    make_workplace(search_trials=4).agent().serve()
+    until_settled = {"first": 4, "most": 8, "until": "settled"}
+    assert offered(make_workplace(name="t", search_trials=until_settled)) == (8, ("s",))
+    assert offered(make_workplace(name="u", search_trials=4)) == (10, ("s",))
+
+
 def test_a_search_that_goes_on_is_followed_as_far_as_it_is_known(trained, make_workplace):
     """The third trial of sd is not, and so neither is what will be confirmed; that of ft is its first again."""
     assert offered(make_workplace(name="t", search_trials=3)) == (5, ("s",))
