@@ -52,6 +52,7 @@ _NO_STATEMENT = ("26000", "42P05")
 # Values that it cannot hold, what it cannot do, credentials, no such database, its limits, its own state, its files,
 # itself
 _SERVER_CLASSES = ("22", "0A", "28", "3D", "54", "55", "58", "F0", "XX")
+_NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist")
 _FULL, _NO_RIGHT = "53100", ("42501", "25006")
 _REFUSALS = re.compile(
     r"password authentication failed|no password supplied|authentication failed|database \"[^\"]*\" does not exist"
@@ -198,7 +199,8 @@ class Database:
                 f"storage {self.shown}: no answer within {self.patience_s:g} s ({said}); {remedy}"
             ) from error
         sqlstate = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-        if sqlstate in _NO_TABLE and self.studies:
+        is_gone = sqlstate in _NO_TABLE or _NO_DATABASE.search(said)
+        if is_gone and self.studies:  # a connection that is refused has no code of its own
             raise self.foreign() from error
         if sqlstate in _NO_TABLE:
             raise StoreError(f"storage {self.shown}: holds no tables of ablate; `ablate run` creates them") from error

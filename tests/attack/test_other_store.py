@@ -106,6 +106,16 @@ def test_a_study_of_the_same_name_in_an_empty_database_takes_nothing_of_ours(sto
     assert store.tables("s").scores.val_auroc.to_list() == [0.8]
 
 
+def test_between_a_store_and_the_next_a_worker_hears_that_its_own_is_gone(store: Store, address: Address) -> None:
+    claim = claimed(store, registered(store))
+    address.put_away(f"{address.name}_away")
+    with pytest.raises(ForeignStore):
+        store.renew(claim, progress())
+    with pytest.raises(StoreError, match="does not exist.*check --storage"):  # who has seen none has a wrong address
+        Store(address.url).study("s")
+    address.put_empty()
+
+
 def test_a_result_waits_on_disk_until_its_own_store_is_back(store: Store, address: Address, tmp_path: Path) -> None:
     claim = claimed(store, registered(store))
     address.put_away(f"{address.name}_away")

@@ -87,7 +87,7 @@ def register(store: Store, *, ft_epochs: int = 1) -> Spec:
 
 
 def options(store_url: str, study: str = "placed") -> list[AgentOptions]:
-    return [AgentOptions(study=study, storage=store_url)] * N_AGENTS
+    return [AgentOptions(study=study, storage=store_url, lease_s=6.0)] * N_AGENTS  # they say often how far they are
 
 
 def test_agents_fill_the_study_and_each_has_a_status(

@@ -1,4 +1,3 @@
-import contextlib
 import multiprocessing
 import shutil
 import socket
@@ -10,10 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from proxy import Proxy
 from small_study import result, search_slots
 from sqlalchemy.engine import make_url
 
 from ablate.errors import StoreError, StoreUnavailable
+from ablate.store import database
 from ablate.store.postgres_server import Server
 from ablate.store.slot import AgentCard, SlotState
 from ablate.store.store import Store
@@ -21,56 +22,9 @@ from ablate.store.store import Store
 Register = Callable[..., str]
 
 
-class Proxy:
-    """A wire to the server that can be cut."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self.drop_answers = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(self._target)
-                self._pairs.append((client, server))
-                threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
-                threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := source.recv(65536):
-                if is_answer and self.drop_answers:
-                    self.drop_answers -= 1
-                    break
-                sink.sendall(chunk)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> int:
-        """Cut every connection; gives their number."""
-        pairs, self._pairs = self._pairs, []
-        for pair in pairs:
-            for end in pair:
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-                end.close()
-        return len(pairs)
-
-    def close(self) -> None:
-        self._listener.close()
-        self.cut()
-
-
 @pytest.fixture
 def proxy(store_url: str) -> Iterator[Proxy]:
-    url = make_url(store_url)
-    proxy = Proxy(str(url.host), int(url.port or 0))
+    proxy = Proxy(make_url(store_url).port or 0)
     yield proxy
     proxy.close()
 
@@ -136,19 +90,21 @@ def test_few_connections_and_none_after_disconnecting(store: Store, store_url: s
     busy.disconnect()
     deadline = time.monotonic() + 10
     while n_connections(store, "busy") and time.monotonic() < deadline:
-        time.sleep(0.01)
+        pass  # the server is asked again
     assert n_connections(store, "busy") == 0
     assert busy.counts(name).total() == 4
     busy.disconnect()
 
 
-def test_a_rested_connection_that_died_is_replaced_before_use(store: Store, store_url: str, register: Register) -> None:
+def test_a_rested_connection_that_died_is_replaced_before_use(
+    store: Store, store_url: str, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_REST_S", 0.0)  # every pause is a rest
     name = register()
     rested = Store(store_url, application_name="rested", patience_s=0)
     rested.counts(name)
     statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rested'"
     store.database.rows(statement)
-    time.sleep(2.1)  # a rest, by the store's own measure
     assert rested.counts(name).total() == 4
     rested.disconnect()
 

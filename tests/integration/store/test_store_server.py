@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -7,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +184,12 @@ def test_a_pid_file_that_names_another_program_is_not_believed(home: Path) -> No
         sleeper.wait()
 
 
+def _hang_up_on_everybody(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            listener.accept()[0].close()
+
+
 def test_a_taken_port_is_exchanged(home: Path) -> None:
     server = Server(home / "postgres")
     url = server.ensure_running()
@@ -190,7 +198,9 @@ def test_a_taken_port_is_exchanged(home: Path) -> None:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the port's last connections linger
         thief.bind(("127.0.0.1", server._port()))
         thief.listen()
+        threading.Thread(target=_hang_up_on_everybody, args=(thief,), daemon=True).start()
         new_url = server.ensure_running()
+        thief.shutdown(socket.SHUT_RDWR)
     assert new_url != url
     assert answer(new_url) == 1
 

@@ -114,8 +114,17 @@ def _diverged(request):
 
 
 def _slow(request, connection):
+    """Longer than a short lease."""
     for epoch in range(8):
         time.sleep(0.2)
+        connection.send(Progressed(request.ticket, told(epoch)))
+    return filled(request)
+
+
+def _unhurried(request, connection):
+    """Long enough for something to happen meanwhile."""
+    for epoch in range(3):
+        time.sleep(0.1)
         connection.send(Progressed(request.ticket, told(epoch)))
     return filled(request)
 
@@ -148,6 +157,7 @@ unlucky = answering(lambda request, _: _diverged(request) if request.key.endswit
 dying = answering(_dying)
 hanging = answering(_hanging)
 slow = answering(_slow)
+unhurried = answering(_unhurried)
 talkative = answering(_talkative)
 waiting = answering(lambda *_: None)
 without_data = answering(lambda request, _: Failed(request.ticket, "DataError", "signals.npy: damaged", "machine"))

@@ -39,7 +39,7 @@ def spooled(workplace):
 
 def test_training_goes_on_through_an_outage_and_results_are_told_afterwards(workplace, proxied, in_background):
     proxy, store = proxied
-    ending = in_background(workplace.agent("slow", store=store, lease_s=20.0).serve)
+    ending = in_background(workplace.agent("unhurried", store=store, lease_s=20.0).serve)
     wait_for(lambda: any(slot.params for slot in workplace.store.slots("s")))  # told just before a trial begins
     proxy.refuse()
     try:
@@ -56,7 +56,7 @@ def test_training_goes_on_through_an_outage_and_results_are_told_afterwards(work
 
 def test_dropped_connections_are_not_noticed(workplace, proxied, in_background):
     proxy, store = proxied
-    ending = in_background(workplace.agent("slow", store=store).serve)
+    ending = in_background(workplace.agent("unhurried", store=store).serve)
     for n in range(1, 7):
         wait_for(lambda n=n: [outcome for outcome, _ in workplace.attempts()].count("done") >= n)
         proxy.cut()
