@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -56,7 +57,7 @@ def part_of(folder: Path, n_records: int, scratch: Path) -> Path:
     return scratch
 
 
-def seconds(call, *arguments) -> float:
+def seconds(call: Callable[..., object], *arguments: object) -> float:
     started = time.perf_counter()
     call(*arguments)
     return time.perf_counter() - started

@@ -3,6 +3,7 @@
 import csv
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,15 @@ with warnings.catch_warnings():
     import wfdb
 
 
-def write_by_wfdb(*arguments, **named) -> None:
+def write_by_wfdb(*arguments: str, **named: int | list[Any] | np.ndarray | str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         wfdb.wrsamp(*arguments, **named)
 
 
-def write_record(stem: Path, signal: np.ndarray, fs_hz: int, leads=LEADS, fmt="16") -> None:
+def write_record(
+    stem: Path, signal: np.ndarray, fs_hz: int, leads: list[str] | tuple[str, str, str] = LEADS, fmt: str = "16"
+) -> None:
     """One WFDB record; ``signal`` in millivolts (lead, sample), leads in upper case as in PTB-XL."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     write_by_wfdb(

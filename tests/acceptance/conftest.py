@@ -90,18 +90,18 @@ def workplace(new_workplace: Callable[[], Workplace]) -> Workplace:
     return new_workplace()
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-seeds", type=int, default=0, help="seeds of the long chaos plays; 0 is one short play")
 
 
-def pytest_generate_tests(metafunc):
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "chaos_seed" in metafunc.fixturenames:
         n_seeds = metafunc.config.getoption("--chaos-seeds", default=0)
         metafunc.parametrize("chaos_seed", range(max(1, n_seeds)))
 
 
 @pytest.fixture(scope="session")
-def is_long(request):
+def is_long(request: pytest.FixtureRequest) -> bool:
     """Whether the plays are those of ``make chaos``."""
     return request.config.getoption("--chaos-seeds", default=0) > 0
 
@@ -110,12 +110,12 @@ OUTCOMES = pytest.StashKey[list]()
 
 
 @pytest.fixture
-def record_outcome(request):
+def record_outcome(request: pytest.FixtureRequest) -> Callable[[Any], None]:
     """Keep an outcome for the table at the end."""
     return request.config.stash.setdefault(OUTCOMES, []).append
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The table of faults and outcomes, as it stands in the README."""
     outcomes = config.stash.get(OUTCOMES, [])
     if not outcomes:

@@ -13,13 +13,13 @@ data = {source = "synthetic", task = "superdiagnostic", n_records = 240, seed = 
 encoder = {name = "net1d_small", weights = "random"}
 fixed = {ft_epochs = 4, batch_size = 32, probe_epochs = 0}
 context = {data_fraction = [0.5]}
-budget = {search_trials = 9, replicates = 2, generation = 3}
+budget = {search_trials = 9, replicates = 1, generation = 3}
 search = {early_stopping = {eta = 2, first_rung = 1}}
 [space]
 ft_lr = {low = 1e-5, high = 3e-2, log = true}
 [arms.ft]
 """
-N_SEARCH, N_SLOTS = 9, 11
+N_SEARCH, N_SLOTS = 9, 10
 
 
 def rows(workplace: Workplace, name: str = "trials") -> list[dict[str, str]]:
@@ -39,11 +39,11 @@ def test_stopped_trials_are_the_same_with_one_worker_and_with_four(new_workplace
         workplace.study.write_text(STOPPING)
         shown = workplace.ablate("run", "--study", "small", "--workers", n_workers)
         assert f"{N_SLOTS} of {N_SLOTS} slots done" in shown
-    found = decided(alone)
-    assert found == decided(together)
+    trials = decided(alone)
+    assert trials == decided(together)
 
-    stopped = {key: row for key, row in found.items() if row["stopped_epoch"]}
-    first_generation = [key for key in found if key.startswith("search/") and int(key[-1]) < 3]
+    stopped = {key: row for key, row in trials.items() if row["stopped_epoch"]}
+    first_generation = [key for key in trials if key.startswith("search/") and int(key[-1]) < 3]
     assert stopped
     assert not set(stopped) & set(first_generation)
     assert all(key.startswith("search/") for key in stopped)
@@ -55,14 +55,14 @@ def test_stopped_trials_are_the_same_with_one_worker_and_with_four(new_workplace
     assert phases["confirm"]["stopped_early"] == 0
     assert sum(int(row["stopped"]) for row in rows(alone, "rungs")) == len(stopped)
 
-    whole = {key: row for key, row in found.items() if key.startswith("search/") and key not in stopped}
+    whole = {key: row for key, row in trials.items() if key.startswith("search/") and key not in stopped}
     best = max(whole.values(), key=lambda row: float(row["val_auroc"]))
-    confirmed = {row["param_ft_lr"] for key, row in found.items() if key.startswith("confirm/")}
+    confirmed = {row["param_ft_lr"] for key, row in trials.items() if key.startswith("confirm/")}
     assert confirmed == {best["param_ft_lr"]}
 
     storage = RDBStorage(alone.ablate("storage", "url").strip())
-    trials = optuna.load_study(study_name="small", storage=storage).trials
-    assert {trial.user_attrs["slot"] for trial in trials if trial.state.name == "PRUNED"} == set(stopped)
-    assert {trial.state.name for trial in trials} == {"COMPLETE", "PRUNED"}
+    mirrored = optuna.load_study(study_name="small", storage=storage).trials
+    assert {trial.user_attrs["slot"] for trial in mirrored if trial.state.name == "PRUNED"} == set(stopped)
+    assert {trial.state.name for trial in mirrored} == {"COMPLETE", "PRUNED"}
     storage.scoped_session.remove()
     storage.engine.dispose()

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import pytest
 from conftest import Workplace
 
 DECIDED = ("val_", "test_", "param_", "best_epoch")
@@ -18,6 +19,7 @@ def decided(row: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in row.items() if name.startswith(DECIDED)}
 
 
+@pytest.mark.slow  # one agent follows the same rules in tests/integration/worker/test_agent_reuse.py
 def test_a_study_with_more_blocks_takes_what_the_smaller_one_has(workplace: Workplace) -> None:
     workplace.ablate("run", "--study", "small", "--workers", "2", "--quiet")
     text = workplace.study.read_text()

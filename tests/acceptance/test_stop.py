@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from subprocess import Popen
 
 import psutil
 import pytest
@@ -74,7 +75,7 @@ def states(store: Store) -> set[str]:
     return {str(slot.state) for slot in store.slots(STUDY)}
 
 
-def started(place: Workplace, store: Store, *words: str, n_agents: int):
+def started(place: Workplace, store: Store, *words: str, n_agents: int) -> Popen:
     process = place.start(*words, "--study", STUDY, "--lease", LEASE_S, "--allow-mixed")
     wait_for(lambda: process.poll() is not None or (STUDY in store.studies() and len(busy(store)) == n_agents))
     assert process.poll() is None, process.communicate()

@@ -111,7 +111,7 @@ def test_between_a_store_and_the_next_a_worker_hears_that_its_own_is_gone(store:
     address.put_away(f"{address.name}_away")
     with pytest.raises(ForeignStore):
         store.renew(claim, progress())
-    with pytest.raises(StoreError, match="does not exist.*check --storage"):  # who has seen none has a wrong address
+    with pytest.raises(StoreError, match=r"does not exist.*check --storage"):  # who has seen none has a wrong address
         Store(address.url).study("s")
     address.put_empty()
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def no_encoder() -> nn.Module:
 
 
 @pytest.fixture(autouse=True)
-def entry_points(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real installed distribution on the path that offers encoders."""
     info = tmp_path / "own_encoders-1.0.dist-info"
     info.mkdir()

@@ -104,7 +104,7 @@ class OnGpu(torch.Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> "OnGpu":
+    def __new__(cls: type["OnGpu"], inner: Tensor) -> "OnGpu":
         assert type(inner) is torch.Tensor, type(inner)
         out: OnGpu = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
             cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,

@@ -1,11 +1,13 @@
 """Memory of the device: what holds it, what gives it back, and what happens when it is short."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pretended_gpu import CUDA, Gpu
+from torch import Tensor
 
 from ablate.ecg.split import TaskData
 from ablate.errors import OutOfMemory
@@ -37,7 +39,9 @@ def test_a_cohort_is_copied_once_and_another_takes_its_place(gpu: Gpu) -> None:
     assert gpu.used == other.nbytes
 
 
-def test_parts_of_one_file_and_a_new_array_at_an_old_address_have_records_of_their_own(gpu: Gpu, tmp_path) -> None:
+def test_parts_of_one_file_and_a_new_array_at_an_old_address_have_records_of_their_own(
+    gpu: Gpu, tmp_path: Path
+) -> None:
     stored = np.arange(6, dtype=np.float16).reshape(6, 1, 1)
     np.save(tmp_path / "records.npy", stored)
     mapped = np.load(tmp_path / "records.npy", mmap_mode="r")
@@ -48,7 +52,9 @@ def test_parts_of_one_file_and_a_new_array_at_an_old_address_have_records_of_the
     assert first(Signals(np.load(tmp_path / "records.npy", mmap_mode="r")[:3], device=CUDA)) == 1
 
 
-def test_records_that_no_longer_fit_when_they_are_copied_are_streamed(gpu: Gpu, monkeypatch) -> None:
+def test_records_that_no_longer_fit_when_they_are_copied_are_streamed(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def hog(*_: object) -> object:
         raise RuntimeError("CUDA error: out of memory")
 
@@ -68,7 +74,7 @@ def test_records_that_no_longer_fit_when_they_are_copied_are_streamed(gpu: Gpu, 
     ids=lambda error: str(error)[:30],
 )
 def test_everything_is_released_before_the_next_attempt(
-    gpu: Gpu, spec: EncoderSpec, data: TaskData, monkeypatch, error: Exception
+    gpu: Gpu, spec: EncoderSpec, data: TaskData, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def short(*_: object) -> None:
         raise error
@@ -96,12 +102,12 @@ def test_a_full_device_says_so_and_half_the_micro_batch_fits(gpu: Gpu, spec: Enc
 
 
 def test_scoring_takes_no_more_than_four_times_the_records_of_training(
-    gpu: Gpu, spec: EncoderSpec, data: TaskData, monkeypatch
+    gpu: Gpu, spec: EncoderSpec, data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[bool, int]] = []
     logits = FineTune._logits
 
-    def noted(self: FineTune, rows) -> torch.Tensor:
+    def noted(self: FineTune, rows: Tensor) -> torch.Tensor:
         sizes.append((self.model.training, len(rows)))
         return logits(self, rows)
 

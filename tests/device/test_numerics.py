@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,7 +60,11 @@ def test_an_operation_without_a_deterministic_form_is_a_note_and_no_failure(
     ids=["numerics", "kind of GPU"],
 )
 def test_a_trial_does_not_go_on_with_other_numerics_or_on_another_kind_of_gpu(
-    spec: EncoderSpec, data: TaskData, tmp_path, monkeypatch, change: Callable[[pytest.MonkeyPatch], None]
+    spec: EncoderSpec,
+    data: TaskData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
     reports: list[Progress] = []
     with pretended_gpu():

@@ -1,7 +1,9 @@
 """The whole routine where tensors lie on a GPU: every component, against the processor's scores."""
 
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from ablate.model.net1d import Net1D
 from ablate.outcome import Outcome, Progress
 from ablate.pretrain.training import Contrastive, Schedule, pretrain_contrastive
 from ablate.train.early_stopping import Rungs
+from ablate.train.epoch_plan import Batch
 from ablate.train.finetune import FineTune
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, Machine, Stopped, post_train
@@ -47,7 +50,9 @@ def gap(one: Outcome, other: Outcome) -> float:
     [GPU, replace(GPU, hold_data=False), replace(GPU, precision="bf16"), replace(GPU, micro_batch=5)],
     ids=["held", "streamed", "bf16", "micro-batches"],
 )
-def test_every_arm_gives_the_processors_scores(gpu: Gpu, spec: EncoderSpec, data: TaskData, mode, machine) -> None:
+def test_every_arm_gives_the_processors_scores(
+    gpu: Gpu, spec: EncoderSpec, data: TaskData, mode: str, machine: Machine
+) -> None:
     params = replace(TUNED, drop_path_mode=mode)
     here = post_train(spec, data, params, seed=3, machine=replace(machine, device="cpu"))
     there = post_train(spec, data, params, seed=3, machine=machine)
@@ -58,7 +63,7 @@ def test_every_arm_gives_the_processors_scores(gpu: Gpu, spec: EncoderSpec, data
 @pytest.mark.parametrize("name", ["net1d_small", "vit_small"])
 @pytest.mark.parametrize("hold_data", [True, False])
 def test_a_probe_on_kept_features_and_through_the_encoder(
-    gpu: Gpu, data: TaskData, tmp_path, name: str, hold_data: bool
+    gpu: Gpu, data: TaskData, tmp_path: Path, name: str, hold_data: bool
 ) -> None:
     spec, machine = EncoderSpec(name, "random"), replace(GPU, hold_data=hold_data)
     here = post_train(spec, data, BOTH, seed=3)
@@ -69,7 +74,7 @@ def test_a_probe_on_kept_features_and_through_the_encoder(
 
 
 @pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
-def test_a_transformer_in_bf16(gpu: Gpu, data: TaskData, mode) -> None:
+def test_a_transformer_in_bf16(gpu: Gpu, data: TaskData, mode: str) -> None:
     params = replace(TUNED, drop_path_mode=mode, ft_epochs=1, layer_decay=0.8)
     spec = EncoderSpec("vit_small", "random")
     here = post_train(spec, data, params, seed=3, machine=Machine(precision="bf16"))
@@ -84,7 +89,9 @@ def test_scores_are_not_rounded_to_bf16(gpu: Gpu, spec: EncoderSpec, data: TaskD
     assert len(np.unique(outcome.val_probabilities[:, 0])) == len(outcome.val_probabilities)
 
 
-def test_an_interrupted_trial_ends_with_the_same_bits(gpu: Gpu, spec: EncoderSpec, data: TaskData, tmp_path) -> None:
+def test_an_interrupted_trial_ends_with_the_same_bits(
+    gpu: Gpu, spec: EncoderSpec, data: TaskData, tmp_path: Path
+) -> None:
     params = replace(BOTH, dropout=0.2, ft_epochs=3)
     whole = post_train(spec, data, params, seed=3, machine=GPU)
     reports: list[Progress] = []
@@ -110,7 +117,9 @@ def test_early_stopping(gpu: Gpu, spec: EncoderSpec, data: TaskData) -> None:
 
 @pytest.mark.parametrize("hold_data", [True, False], ids=["held", "streamed"])
 @pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
-def test_the_host_waits_once_an_epoch_and_in_no_step(spec: EncoderSpec, data: TaskData, hold_data: bool, mode) -> None:
+def test_the_host_waits_once_an_epoch_and_in_no_step(
+    spec: EncoderSpec, data: TaskData, hold_data: bool, mode: str
+) -> None:
     """An epoch of each stage: the loss of an epoch, and the probabilities of the validation records."""
     params = replace(BOTH, drop_path_mode=mode, dropout=0.2, batch_size=4, epoch_choice="last")
     waits = {}
@@ -133,17 +142,19 @@ def test_the_host_waits_once_an_epoch_and_in_no_step(spec: EncoderSpec, data: Ta
     ],
     ids=["a tensor of the processor", "a generator of the processor"],
 )
-def test_a_mistake_of_devices_is_seen(gpu: Gpu, spec: EncoderSpec, data: TaskData, monkeypatch, fault) -> None:
+def test_a_mistake_of_devices_is_seen(
+    gpu: Gpu, spec: EncoderSpec, data: TaskData, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Tensor], Tensor]
+) -> None:
     forward = Net1D.forward
     monkeypatch.setattr(Net1D, "forward", lambda self, x: fault(forward(self, x)))
     with pytest.raises(MixedDevices):
         post_train(spec, data, TUNED, seed=3, machine=GPU)
 
 
-def test_a_step_that_waits_is_seen(spec: EncoderSpec, data: TaskData, monkeypatch) -> None:
+def test_a_step_that_waits_is_seen(spec: EncoderSpec, data: TaskData, monkeypatch: pytest.MonkeyPatch) -> None:
     step = FineTune._step
 
-    def waiting(self: FineTune, batch) -> Tensor:
+    def waiting(self: FineTune, batch: Batch) -> Tensor:
         loss = step(self, batch)
         loss.item()
         return loss
@@ -182,7 +193,9 @@ class OwnEncoder(torch.nn.Module):
 
 
 @pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
-def test_an_encoder_of_ones_own(gpu: Gpu, data: TaskData, tmp_path, monkeypatch, mode) -> None:
+def test_an_encoder_of_ones_own(
+    gpu: Gpu, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
     info = tmp_path / "own_encoders-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-encoders\nVersion: 1.0\n")

@@ -26,18 +26,18 @@ DATABASE = "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_
 )
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-minutes", type=float, default=0.0, help="for each kind of file; 0 is one round")
 
 
 @pytest.fixture
-def patience(request) -> Patience:
+def patience(request: pytest.FixtureRequest) -> Patience:
     """For how long each kind of file is damaged."""
     return Patience(request.config.getoption("--fuzz-minutes", default=0.0) * 60)
 
 
 @pytest.fixture(scope="session")
-def ptbxl(tmp_path_factory) -> Path:
+def ptbxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten records of PTB-XL in PhysioNet's layout, the first with its signal."""
     folder = tmp_path_factory.mktemp("ptbxl")
     (folder / "ptbxl_database.csv").write_text(DATABASE)

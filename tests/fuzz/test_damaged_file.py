@@ -5,6 +5,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -30,10 +31,10 @@ STUDIES = Path(__file__).parents[2] / "studies"
 
 
 @pytest.mark.parametrize("study", ["sd_vs_lp", "search", "data_efficiency"])
-def test_study_file(patience, tmp_path, study):
+def test_study_file(patience: Any, tmp_path: Path, study: str) -> None:
     path = tmp_path / "study.toml"
 
-    def use(content):
+    def use(content: bytes) -> None:
         path.write_bytes(content)
         spec = load_spec(str(path))
         if spec.budget.most_trials + spec.budget.replicates < 1000:  # a mistake of that kind is not ours to find
@@ -42,7 +43,7 @@ def test_study_file(patience, tmp_path, study):
     assert patience.spend(damaged((STUDIES / f"{study}.toml").read_bytes()), use)
 
 
-def test_override(patience, tmp_path):
+def test_override(patience: Any, tmp_path: Path) -> None:
     keys = [
         "budget.replicates",
         "context.data_fraction",
@@ -58,13 +59,13 @@ def test_override(patience, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_encoder_checkpoint(patience, tmp_path, suffix):
+def test_encoder_checkpoint(patience: Any, tmp_path: Path, suffix: str) -> None:
     network, path = nn.Sequential(nn.Conv1d(2, 3, 5), nn.BatchNorm1d(3)), tmp_path / f"weights{suffix}"
     buffer = io.BytesIO()
     torch.save({"state_dict": network.state_dict()}, buffer)
     whole = to_safetensors(network.state_dict()) if suffix == ".safetensors" else buffer.getvalue()
 
-    def use(content):
+    def use(content: bytes) -> None:
         path.write_bytes(content)
         load_weights(network, path)
         inspect(path)
@@ -72,11 +73,11 @@ def test_encoder_checkpoint(patience, tmp_path, suffix):
     assert patience.spend(damaged(whole), use)
 
 
-def test_header(patience, ptbxl, tmp_path):
+def test_header(patience: Any, ptbxl: Path, tmp_path: Path) -> None:
     stem = ptbxl / "records100" / "00000" / "00001_lr"
     (tmp_path / "00001_lr.dat").write_bytes(stem.with_suffix(".dat").read_bytes())
 
-    def use(content):
+    def use(content: bytes) -> None:
         (tmp_path / "00001_lr.hea").write_bytes(content)
         signal = read_record(tmp_path / "00001_lr", fs_hz=100)
         assert signal.shape == (12, 1000)
@@ -86,12 +87,12 @@ def test_header(patience, ptbxl, tmp_path):
 
 
 @pytest.mark.parametrize("table", ["ptbxl_database.csv", "scp_statements.csv"])
-def test_table(patience, ptbxl, tmp_path, table):
+def test_table(patience: Any, ptbxl: Path, tmp_path: Path, table: str) -> None:
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
         (tmp_path / name).write_bytes((ptbxl / name).read_bytes())
     (tmp_path / "records100").symlink_to(ptbxl / "records100")
 
-    def use(content):
+    def use(content: bytes) -> None:
         (tmp_path / table).write_bytes(content)
         source = PtbXl(tmp_path)
         assert len(source.records().ecg_id)
@@ -100,12 +101,12 @@ def test_table(patience, ptbxl, tmp_path, table):
     assert patience.spend(damaged((ptbxl / table).read_bytes()), use)
 
 
-def test_trial_checkpoint(patience, tmp_path):
+def test_trial_checkpoint(patience: Any, tmp_path: Path) -> None:
     path = tmp_path / "trial.ckpt"
     written = Checkpoint(path, "trial", [])
     written.write(Saved(facts={"epoch": 3}, tensors={"weight": torch.ones(2, 3)}))
 
-    def use(content):
+    def use(content: bytes) -> None:
         path.write_bytes(content)
         checkpoint = Checkpoint(path, "trial", [])
         saved = checkpoint.load()
@@ -114,7 +115,7 @@ def test_trial_checkpoint(patience, tmp_path):
     assert patience.spend(damaged(path.read_bytes()), use)
 
 
-def test_spooled_result(patience, tmp_path):
+def test_spooled_result(patience: Any, tmp_path: Path) -> None:
     slot = Slot(
         id=1, key="k", phase="search", arm="ft", context={}, index=0, generation=0, chain="ft", seed=1, params=None,
         state=SlotState.LEASED, attempts=1, failures=0, reason=None,
@@ -132,7 +133,7 @@ def test_spooled_result(patience, tmp_path):
         path = spool.put(SpooledResult(claim, result()))
         whole = path.read_bytes()
 
-    def use(content):
+    def use(content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         with Spool(tmp_path / "spool", agent="next") as spool:

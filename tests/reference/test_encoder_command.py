@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def ablate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     torch.set_num_threads(n_threads)
 
 
-def test_every_encoder_is_listed_with_its_weights(ablate) -> None:
+def test_every_encoder_is_listed_with_its_weights(ablate: Callable[..., Any]) -> None:
     rows = {row["name"]: row for row in json.loads(ablate("list", "--json").stdout)}
     assert set(CATALOGUE) <= set(rows)
     assert rows["net1d_small"]["weights"] == "embedded, synthetic, random, a file"
@@ -45,7 +45,7 @@ def test_every_encoder_is_listed_with_its_weights(ablate) -> None:
     assert rows["ecgfounder"]["takes"] == "12 leads, 500 Hz, any length"
 
 
-def test_shipped_weights_verify(ablate) -> None:
+def test_shipped_weights_verify(ablate: Callable[..., Any]) -> None:
     file = WEIGHTS_DIR / "net1d_small_embedded.safetensors"
     found = json.loads(ablate("verify", str(file), "--json").stdout)
     assert found["encoder"] == "net1d_small" and found["logits"] is None
@@ -53,14 +53,16 @@ def test_shipped_weights_verify(ablate) -> None:
     assert "net1d_small" in ablate("verify", str(file)).stdout
 
 
-def test_a_damaged_checkpoint_is_answered_in_one_line(ablate, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_answered_in_one_line(ablate: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "cut.pth"
     file.write_bytes(b"PK\x03\x04 cut short")
     said = ablate("verify", str(file), status=3).stderr
     assert said.startswith("ablate: ") and said.count("\n") == 1 and "cut.pth" in said
 
 
-def test_pretraining_twice_gives_the_same_bytes_and_the_probe_can_be_kept(ablate, tmp_path: Path) -> None:
+def test_pretraining_twice_gives_the_same_bytes_and_the_probe_can_be_kept(
+    ablate: Callable[..., Any], tmp_path: Path
+) -> None:
     for name in ("one", "two"):
         out = str(tmp_path / f"{name}.safetensors")
         ablate("pretrain", "--method", "supervised", "--records", "128", "--epochs", "1", "--out", out)
@@ -73,7 +75,7 @@ def test_pretraining_twice_gives_the_same_bytes_and_the_probe_can_be_kept(ablate
     assert kept["probe on synthetic, superdiagnostic, 0.5 of the labels, fold 9"] == rows
 
 
-def test_label_free_pretraining_needs_to_know_where_the_records_are(ablate, tmp_path: Path) -> None:
+def test_label_free_pretraining_needs_to_know_where_the_records_are(ablate: Callable[..., Any], tmp_path: Path) -> None:
     options = ("pretrain", "--method", "contrastive", "--out", str(tmp_path / "x.safetensors"))
     assert "is no PTB-XL" in ablate(*options, "--data", str(tmp_path), status=3).stderr
     assert not (tmp_path / "x.safetensors").exists()
@@ -82,7 +84,7 @@ def test_label_free_pretraining_needs_to_know_where_the_records_are(ablate, tmp_
 @pytest.mark.slow
 @pytest.mark.ptbxl
 @pytest.mark.skipif("ABLATE_TEST_PTBXL" not in os.environ, reason="ABLATE_TEST_PTBXL names no folder of PTB-XL")
-def test_the_embedded_encoder_knows_real_records_far_better_than_chance_weights(ablate) -> None:
+def test_the_embedded_encoder_knows_real_records_far_better_than_chance_weights(ablate: Callable[..., Any]) -> None:
     rows = json.loads(ablate("probe", "--data", os.environ["ABLATE_TEST_PTBXL"], "--seeds", "3", "--json").stdout)
     scores = {row["weights"]: row["val_auroc"] for row in rows}
     assert scores["embedded"] >= 0.845

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ablate.ecg.cohort import Cohort
 from ablate.ecg.label_count import count_tasks
 from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.ptbxl import PtbXl
@@ -31,16 +32,16 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def source():
+def source() -> PtbXl:
     return PtbXl(Path(os.environ["ABLATE_TEST_PTBXL"]))
 
 
 @pytest.fixture(scope="module")
-def cohort(source, tmp_path_factory):
+def cohort(source: PtbXl, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return open_cohort(prepare(source, cache_dir=tmp_path_factory.mktemp("arrays"), n_processes=2))
 
 
-def test_task_counts_are_the_published_ones(source):
+def test_task_counts_are_the_published_ones(source: PtbXl) -> None:
     rows = {row.task: row for row in count_tasks(source.records())}
     found = {
         task: (row.classes, row.train, row.val, row.test, row.test_positives_min, row.test_positives_median,
@@ -50,32 +51,32 @@ def test_task_counts_are_the_published_ones(source):
     assert found == PUBLISHED
 
 
-def test_records_and_patients_are_the_published_ones(source):
+def test_records_and_patients_are_the_published_ones(source: PtbXl) -> None:
     records = source.records()
     assert len(records.ecg_id) == 21799
     assert len(np.unique(records.patient_id)) == 18869
 
 
 @pytest.mark.parametrize("task", PUBLISHED)
-def test_prepared_tasks_have_the_published_counts(cohort, task):
+def test_prepared_tasks_have_the_published_counts(cohort: Cohort, task: str) -> None:
     data = load_task(cohort, task, permit=Permit("test", "reference"))
     positives = data.test_labels.sum(axis=0)
     rows = (len(data.train_rows), len(data.val_rows), len(data.test_rows))
     assert (len(data.classes), *rows, positives.min(), np.median(positives), positives.max()) == PUBLISHED[task]
 
 
-def test_the_one_flat_lead_is_noted_and_nothing_is_left_out(cohort):
+def test_the_one_flat_lead_is_noted_and_nothing_is_left_out(cohort: Cohort) -> None:
     assert cohort.flat_leads == {12722: ("V5",)}
     assert cohort.skipped == {}
 
 
-def test_limb_leads_contradict_each_other_in_a_few_records(cohort):
+def test_limb_leads_contradict_each_other_in_a_few_records(cohort: Cohort) -> None:
     assert len(cohort.odd_leads) == 15
     assert {2166, 14854, 18767} <= set(cohort.odd_leads)
     assert cohort.odd_leads[18767] == ("I + III = II", "aVR + aVL + aVF = 0")
 
 
-def test_prepared_signals_are_scaled(cohort):
+def test_prepared_signals_are_scaled(cohort: Cohort) -> None:
     rows = np.asarray(cohort.signals[::500], np.float32)
     assert np.isfinite(rows).all()
     assert np.abs(rows.mean(axis=(1, 2))).max() < 1e-3
@@ -83,7 +84,7 @@ def test_prepared_signals_are_scaled(cohort):
 
 
 @pytest.mark.parametrize(("fs_hz", "column"), [(100, "filename_lr"), (500, "filename_hr")])
-def test_plain_reading_is_what_wfdb_reads(source, fs_hz, column):
+def test_plain_reading_is_what_wfdb_reads(source: PtbXl, fs_hz: int, column: str) -> None:
     import_wfdb_quietly()
     from wfdb import rdrecord
 
@@ -100,7 +101,7 @@ def test_plain_reading_is_what_wfdb_reads(source, fs_hz, column):
         assert np.array_equal(signal[order], expected)
 
 
-def test_a_tenth_loses_few_classes_and_keeps_the_rates(cohort):
+def test_a_tenth_loses_few_classes_and_keeps_the_rates(cohort: Cohort) -> None:
     data = load_task(cohort, "all")
     whole = data.train_labels.sum(axis=0) * 0.1
     n_lost, errors = [], []
@@ -113,7 +114,7 @@ def test_a_tenth_loses_few_classes_and_keeps_the_rates(cohort):
     assert np.mean(errors) < 2.5  # 5.2 positives in a random tenth of the patients
 
 
-def import_wfdb_quietly():
+def import_wfdb_quietly() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import wfdb  # noqa: F401

@@ -2,26 +2,28 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wfdb_folder import write_ptbxl
 
 
 @pytest.fixture(scope="session")
-def pristine(tmp_path_factory) -> Path:
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both rates of 40 records, four in each fold; some patients have two."""
     return write_ptbxl(tmp_path_factory.mktemp("ptbxl"))
 
 
 @pytest.fixture
-def ptbxl(pristine, tmp_path) -> Path:
+def ptbxl(pristine: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may damage."""
     return Path(shutil.copytree(pristine, tmp_path / "ptbxl"))
 
 
 @pytest.fixture(scope="session")
-def small_disk():
+def small_disk() -> Callable[..., Any]:
     """Calls a Python program in a mount namespace of its own.
 
     Its argument 1 is a folder on a disk that one chunk of records fits on, not two.

@@ -4,13 +4,16 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 
 @pytest.fixture
-def ablate(tmp_path):
-    def call(*arguments, status=0):
+def ablate(tmp_path: Path) -> Callable[..., Any]:
+    def call(*arguments: object, status: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "ablate", "data", *map(str, arguments)],
             capture_output=True, text=True, check=False, cwd=tmp_path,
@@ -22,7 +25,7 @@ def ablate(tmp_path):
     return call
 
 
-def test_prepare_then_info(ablate, pristine):
+def test_prepare_then_info(ablate: Callable[..., Any], pristine: Path) -> None:
     first, second = (json.loads(ablate("prepare", pristine, "--json").stdout) for _ in range(2))
     assert first["records"] == 40
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
@@ -34,7 +37,7 @@ def test_prepare_then_info(ablate, pristine):
     assert tasks["all"]["train"] + tasks["all"]["val"] + tasks["all"]["test"] == 40
 
 
-def test_synthetic_needs_no_folder_and_tables_are_for_people(ablate, tmp_path):
+def test_synthetic_needs_no_folder_and_tables_are_for_people(ablate: Callable[..., Any], tmp_path: Path) -> None:
     shown = ablate("prepare", "--synthetic", "--n-records", 50).stdout
     assert "synthetic-100-none-" in shown
     shown = ablate("info", "--synthetic", "--n-records", 50).stdout
@@ -44,7 +47,7 @@ def test_synthetic_needs_no_folder_and_tables_are_for_people(ablate, tmp_path):
     assert "Plotly.newPlot" in (tmp_path / "three.html").read_text()
 
 
-def test_skipped_records_are_shown(ablate, ptbxl):
+def test_skipped_records_are_shown(ablate: Callable[..., Any], ptbxl: Path) -> None:
     (ptbxl / "records100/00000/00011_lr.dat").unlink()
     failed = ablate("prepare", ptbxl, status=3)
     assert failed.stderr.startswith("ablate: ")
@@ -66,7 +69,9 @@ def test_skipped_records_are_shown(ablate, ptbxl):
         (("fetch", "ptbxl", "here", "--fs", "250"), 3, "PTB-XL has files at 100 and 500 Hz"),
     ],
 )
-def test_mistakes_are_one_line_and_an_exit_status(ablate, arguments, status, message):
+def test_mistakes_are_one_line_and_an_exit_status(
+    ablate: Callable[..., Any], arguments: tuple[Any, ...], status: int, message: str
+) -> None:
     done = ablate(*arguments, status=status)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

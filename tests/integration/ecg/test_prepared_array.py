@@ -3,6 +3,9 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +21,13 @@ from ablate.study.cohort import prepare_cohort
 from ablate.study.file import load_spec
 
 
-def _whole(folder):
+def _whole(folder: Path) -> dict[str, bytes]:
     """Content of every file of a prepared folder."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.mark.parametrize("preprocessing", ["none", "ecgfounder"])
-def test_rows_are_the_records_filtered_and_scaled(pristine, tmp_path, preprocessing):
+def test_rows_are_the_records_filtered_and_scaled(pristine: Path, tmp_path: Path, preprocessing: str) -> None:
     source = PtbXl(pristine)
     cohort = open_cohort(prepare(source, preprocessing=preprocessing, cache_dir=tmp_path))
     assert cohort.signals.dtype == np.float16
@@ -35,7 +38,7 @@ def test_rows_are_the_records_filtered_and_scaled(pristine, tmp_path, preprocess
         assert np.array_equal(cohort.signals[row], expected.astype(np.float16))
 
 
-def test_test_fold_comes_last_and_its_statements_lie_elsewhere(pristine, tmp_path):
+def test_test_fold_comes_last_and_its_statements_lie_elsewhere(pristine: Path, tmp_path: Path) -> None:
     source = PtbXl(pristine)
     records = source.records()
     cohort = open_cohort(prepare(source, cache_dir=tmp_path))
@@ -53,7 +56,7 @@ def test_test_fold_comes_last_and_its_statements_lie_elsewhere(pristine, tmp_pat
 
 
 @pytest.mark.parametrize(("wanted", "stored"), [(500, 100), (100, 500)])
-def test_the_other_rate_is_resampled_and_said(pristine, tmp_path, wanted, stored):
+def test_the_other_rate_is_resampled_and_said(pristine: Path, tmp_path: Path, wanted: int, stored: int) -> None:
     source = PtbXl(pristine, files_hz=stored)
     cohort = open_cohort(prepare(source, fs_hz=wanted, cache_dir=tmp_path))
     assert cohort.resampled_from_hz == stored
@@ -62,7 +65,7 @@ def test_the_other_rate_is_resampled_and_said(pristine, tmp_path, wanted, stored
     assert np.array_equal(cohort.signals[3], expected.astype(np.float16))
 
 
-def test_processes_change_nothing_but_the_time(tmp_path, monkeypatch):
+def test_processes_change_nothing_but_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablate.ecg.row_filler._N_WORTHWHILE", 100)
     source = Synthetic(300, 1)
     one = prepare(source, cache_dir=tmp_path / "one", n_processes=1)
@@ -71,7 +74,7 @@ def test_processes_change_nothing_but_the_time(tmp_path, monkeypatch):
     assert _whole(one) == _whole(two)
 
 
-def test_a_second_call_reads_no_record(ptbxl, tmp_path):
+def test_a_second_call_reads_no_record(ptbxl: Path, tmp_path: Path) -> None:
     calls = []
     first = prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays", progress=lambda *done: calls.append(done))
     assert calls[-1] == (40, 40)
@@ -83,7 +86,7 @@ def test_a_second_call_reads_no_record(ptbxl, tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in first.iterdir()} == stamps
 
 
-def test_what_decides_the_content_decides_the_folder(pristine, tmp_path):
+def test_what_decides_the_content_decides_the_folder(pristine: Path, tmp_path: Path) -> None:
     source = PtbXl(pristine)
     folders = {
         prepared_folder(source, fs_hz=fs_hz, preprocessing=preprocessing, cache_dir=tmp_path, damaged=damaged)
@@ -98,7 +101,7 @@ def test_what_decides_the_content_decides_the_folder(pristine, tmp_path):
     )
 
 
-def test_a_changed_record_is_another_folder_and_another_digest(ptbxl, tmp_path):
+def test_a_changed_record_is_another_folder_and_another_digest(ptbxl: Path, tmp_path: Path) -> None:
     before = open_cohort(prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays"))
     folder = ptbxl / "records100/00000"
     for suffix in (".hea", ".dat"):
@@ -109,7 +112,7 @@ def test_a_changed_record_is_another_folder_and_another_digest(ptbxl, tmp_path):
     assert after.digest != before.digest
 
 
-def test_digest_is_that_of_the_content_not_of_the_files_times(ptbxl, tmp_path):
+def test_digest_is_that_of_the_content_not_of_the_files_times(ptbxl: Path, tmp_path: Path) -> None:
     before = open_cohort(prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays"))
     os.utime(ptbxl / "records100/00000/00009_lr.dat", ns=(10**18, 10**18))
     after = open_cohort(prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays"))
@@ -130,7 +133,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_folder_is_noticed_and_built_again(tmp_path, damage):
+def test_a_damaged_folder_is_noticed_and_built_again(tmp_path: Path, damage: str) -> None:
     source = Synthetic(60, 4)
     folder = prepare(source, cache_dir=tmp_path)
     whole = _whole(folder)
@@ -144,7 +147,7 @@ def test_a_damaged_folder_is_noticed_and_built_again(tmp_path, damage):
     assert _whole(folder) == whole
 
 
-def test_a_missing_file_is_noticed(tmp_path):
+def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
     folder = prepare(Synthetic(30, 4), cache_dir=tmp_path)
     (folder / "sealed.npy").unlink()
     with pytest.raises(DataError, match=r"sealed.npy: missing"):
@@ -153,14 +156,16 @@ def test_a_missing_file_is_noticed(tmp_path):
         open_cohort(tmp_path)
 
 
-def test_nothing_half_written_stays(ptbxl, tmp_path):
+def test_nothing_half_written_stays(ptbxl: Path, tmp_path: Path) -> None:
     (ptbxl / "records100/00000/00033_lr.dat").write_bytes(b"")
     with pytest.raises(DataError, match=r"00033_lr.dat: has 0 bytes"):
         prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays")
     assert [path for path in (tmp_path / "arrays").iterdir() if path.suffix != ".lock"] == []
 
 
-def test_a_damaged_record_found_by_a_pool_is_the_same_one_line(ptbxl, tmp_path, monkeypatch):
+def test_a_damaged_record_found_by_a_pool_is_the_same_one_line(
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ablate.ecg.row_filler.N_RECORDS", 10)
     monkeypatch.setattr("ablate.ecg.row_filler._N_WORTHWHILE", 10)
     (ptbxl / "records100/00000/00033_lr.dat").unlink()
@@ -168,7 +173,7 @@ def test_a_damaged_record_found_by_a_pool_is_the_same_one_line(ptbxl, tmp_path, 
         prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays", n_processes=2)
 
 
-def test_damaged_records_can_be_left_out_with_their_reasons(ptbxl, tmp_path):
+def test_damaged_records_can_be_left_out_with_their_reasons(ptbxl: Path, tmp_path: Path) -> None:
     whole = open_cohort(prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays"))
     (ptbxl / "records100/00000/00033_lr.dat").unlink()
     (ptbxl / "records100/00000/00038_lr.dat").write_bytes(b"")
@@ -184,7 +189,9 @@ def test_damaged_records_can_be_left_out_with_their_reasons(ptbxl, tmp_path):
     assert (load_task(whole, "rhythm").n_skipped, load_task(cohort, "rhythm").n_skipped) == (0, 2)
 
 
-def test_a_study_leaves_damaged_records_out_where_its_file_says_so(ptbxl, tmp_path, monkeypatch):
+def test_a_study_leaves_damaged_records_out_where_its_file_says_so(
+    ptbxl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
     (ptbxl / "records100/00000/00033_lr.dat").unlink()
     with pytest.raises(DataError, match=r"00033_lr.dat: cannot be read"):
@@ -193,12 +200,12 @@ def test_a_study_leaves_damaged_records_out_where_its_file_says_so(ptbxl, tmp_pa
     assert set(open_cohort(prepare_cohort(skipping, data_dir=ptbxl)).skipped) == {33}
 
 
-def test_nobody_else_may_read_the_test_folds_labels(pristine, tmp_path):
+def test_nobody_else_may_read_the_test_folds_labels(pristine: Path, tmp_path: Path) -> None:
     folder = prepare(PtbXl(pristine), cache_dir=tmp_path)
     assert (folder / "sealed.npy").stat().st_mode & 0o777 == 0o600
 
 
-def test_flat_leads_are_kept_and_noted_flat_records_are_damaged(ptbxl, tmp_path):
+def test_flat_leads_are_kept_and_noted_flat_records_are_damaged(ptbxl: Path, tmp_path: Path) -> None:
     signal = Synthetic(40, 5).read(7, 100)
     signal[[2, 9]] = 0
     write_record(ptbxl / "records100/00000/00007_lr", signal, 100)
@@ -219,7 +226,9 @@ def test_flat_leads_are_kept_and_noted_flat_records_are_damaged(ptbxl, tmp_path)
         ((0, 1, 3, 2, 4, 5), ("I + III = II", "aVR + aVL + aVF = 0")),
     ],
 )
-def test_swapped_limb_leads_are_noted(ptbxl, tmp_path, order, broken):
+def test_swapped_limb_leads_are_noted(
+    ptbxl: Path, tmp_path: Path, order: tuple[int, ...], broken: tuple[Any, ...]
+) -> None:
     signal = Synthetic(40, 5).read(7, 100)
     write_record(ptbxl / "records100/00000/00007_lr", signal[[*order, *range(6, 12)]], 100)
     cohort = open_cohort(prepare(PtbXl(ptbxl), cache_dir=tmp_path / "arrays"))
@@ -227,7 +236,7 @@ def test_swapped_limb_leads_are_noted(ptbxl, tmp_path, order, broken):
     assert 7 in cohort.ecg_id
 
 
-def test_all_records_damaged_is_an_error(ptbxl, tmp_path):
+def test_all_records_damaged_is_an_error(ptbxl: Path, tmp_path: Path) -> None:
     for path in (ptbxl / "records100/00000").glob("*.dat"):
         path.unlink()
     with pytest.raises(DataError, match=r"every record is damaged; the first: .*lr.dat"):
@@ -235,7 +244,7 @@ def test_all_records_damaged_is_an_error(ptbxl, tmp_path):
 
 
 @pytest.mark.parametrize(("choice", "message"), [({"fs_hz": 250}, "fs_hz = 250"), ({"preprocessing": "x"}, "'x'")])
-def test_an_impossible_choice_is_an_error(tmp_path, choice, message):
+def test_an_impossible_choice_is_an_error(tmp_path: Path, choice: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepare(Synthetic(5, 0), cache_dir=tmp_path, **choice)
 
@@ -258,13 +267,13 @@ BUILDER = """
 
 
 @pytest.fixture
-def builder(tmp_path):
+def builder(tmp_path: Path) -> Path:
     path = tmp_path / "builder.py"
     path.write_text(textwrap.dedent(BUILDER))
     return path
 
 
-def test_of_processes_at_once_one_builds_and_all_get_it(builder, tmp_path):
+def test_of_processes_at_once_one_builds_and_all_get_it(builder: Path, tmp_path: Path) -> None:
     going = [
         subprocess.Popen([sys.executable, builder, tmp_path / "arrays"], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
@@ -275,7 +284,7 @@ def test_of_processes_at_once_one_builds_and_all_get_it(builder, tmp_path):
     assert len({name for _, name in answers}) == 1
 
 
-def test_a_killed_builder_leaves_nothing_in_the_way_and_its_remains_go(tmp_path):
+def test_a_killed_builder_leaves_nothing_in_the_way_and_its_remains_go(tmp_path: Path) -> None:
     program = """
         import os, signal, sys
         from pathlib import Path
@@ -296,7 +305,9 @@ def test_a_killed_builder_leaves_nothing_in_the_way_and_its_remains_go(tmp_path)
 
 
 @pytest.mark.parametrize(("options", "message"), [("rw", "no space left to write"), ("ro", "cannot write")])
-def test_a_full_or_read_only_disk_is_one_line_and_leaves_nothing(small_disk, builder, tmp_path, options, message):
+def test_a_full_or_read_only_disk_is_one_line_and_leaves_nothing(
+    small_disk: Callable[..., Any], builder: Path, tmp_path: Path, options: str, message: str
+) -> None:
     (tmp_path / "disk").mkdir()
     done = small_disk(sys.executable, builder, tmp_path / "disk", options)
     assert done.returncode == 1
@@ -306,7 +317,7 @@ def test_a_full_or_read_only_disk_is_one_line_and_leaves_nothing(small_disk, bui
     assert done.stderr.count("\n") == 1
 
 
-def test_opening_maps_and_does_not_read(tmp_path):
+def test_opening_maps_and_does_not_read(tmp_path: Path) -> None:
     cohort = open_cohort(prepare(Synthetic(60, 4), cache_dir=tmp_path))
     assert isinstance(cohort.signals, np.memmap)
     with pytest.raises(ValueError, match="read-only"):

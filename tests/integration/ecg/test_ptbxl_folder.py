@@ -1,6 +1,7 @@
 """What PTB-XL's folder says is what comes out, and each way of being wrong is one line."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +14,13 @@ from ablate.ecg.synthetic import Synthetic
 from ablate.errors import DataError
 
 
-def _change(folder, row, **values):
+def _change(folder: Path, row: int, **values: int | str) -> None:
     table = read_table(folder / "ptbxl_database.csv")
     table[row].update({name: str(value) for name, value in values.items()})
     write_table(folder / "ptbxl_database.csv", table)
 
 
-def test_records_are_those_of_the_tables(pristine):
+def test_records_are_those_of_the_tables(pristine: Path) -> None:
     records = PtbXl(pristine).records()
     table = read_table(pristine / "ptbxl_database.csv")
     assert records.ecg_id.tolist() == [int(row["ecg_id"]) for row in table]
@@ -31,27 +32,27 @@ def test_records_are_those_of_the_tables(pristine):
 
 
 @pytest.mark.parametrize("fs_hz", [100, 500])
-def test_signals_come_back_in_millivolts(pristine, fs_hz):
+def test_signals_come_back_in_millivolts(pristine: Path, fs_hz: int) -> None:
     source = pickle.loads(pickle.dumps(PtbXl(pristine)))
     for ecg_id in (1, 17, 40):
         assert np.allclose(source.read(ecg_id, fs_hz), Synthetic(40, 5).read(ecg_id, fs_hz), atol=1e-6)
 
 
 @pytest.mark.parametrize("fmt", ["16", "32", "24", "212"])
-def test_wfdb_and_the_plain_way_read_the_same(tmp_path, fmt):
+def test_wfdb_and_the_plain_way_read_the_same(tmp_path: Path, fmt: str) -> None:
     signal = np.clip(Synthetic(3, 8).read(1, 100), -2, 2)  # as much as twelve bits hold
     write_record(tmp_path / "a", signal, 100, fmt=fmt)
     assert np.allclose(read_record(tmp_path / "a", fs_hz=100), signal, atol=1e-6)
 
 
-def test_leads_in_another_order_are_sorted(tmp_path):
+def test_leads_in_another_order_are_sorted(tmp_path: Path) -> None:
     signal = Synthetic(3, 8).read(1, 100)
     order = np.random.default_rng(0).permutation(12)
     write_record(tmp_path / "a", signal[order], 100, leads=[LEADS[lead] for lead in order])
     assert np.allclose(read_record(tmp_path / "a", fs_hz=100), signal, atol=1e-6)
 
 
-def test_another_gain_and_baseline_are_taken_into_account(tmp_path):
+def test_another_gain_and_baseline_are_taken_into_account(tmp_path: Path) -> None:
     signal = Synthetic(3, 8).read(1, 100)
     write_by_wfdb(
         "a", fs=100, units=["mV"] * 12, sig_name=list(LEADS), d_signal=np.round(signal.T * 200 + 30).astype(np.int64),
@@ -60,7 +61,7 @@ def test_another_gain_and_baseline_are_taken_into_account(tmp_path):
     assert np.allclose(read_record(tmp_path / "a", fs_hz=100), signal, atol=0.0026)
 
 
-def test_the_other_rate_is_taken_where_the_wanted_is_not_there(ptbxl):
+def test_the_other_rate_is_taken_where_the_wanted_is_not_there(ptbxl: Path) -> None:
     import shutil
 
     assert PtbXl(ptbxl).stored_hz(500) == 500
@@ -69,10 +70,10 @@ def test_the_other_rate_is_taken_where_the_wanted_is_not_there(ptbxl):
     assert PtbXl(ptbxl).stored_hz(500) == 100
 
 
-def test_digest_notices_a_change_of_any_file(ptbxl):
+def test_digest_notices_a_change_of_any_file(ptbxl: Path) -> None:
     digests = [PtbXl(ptbxl).digest()]
 
-    def note():
+    def note() -> None:
         digests.append(PtbXl(ptbxl).digest())
 
     (ptbxl / "records100/00000/00007_lr.dat").write_bytes(b"1")
@@ -114,7 +115,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("message", FOLDERS)
-def test_a_wrong_folder_is_one_line_that_names_file_and_place(ptbxl, message):
+def test_a_wrong_folder_is_one_line_that_names_file_and_place(ptbxl: Path, message: str) -> None:
     FOLDERS[message](ptbxl)
     with pytest.raises(DataError, match=message) as caught:
         source = PtbXl(ptbxl)
@@ -124,40 +125,40 @@ def test_a_wrong_folder_is_one_line_that_names_file_and_place(ptbxl, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_around_it_is_told_apart_from_none(ptbxl, tmp_path):
+def test_a_folder_around_it_is_told_apart_from_none(ptbxl: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"did you mean {ptbxl}"):
         PtbXl(tmp_path)
     with pytest.raises(DataError, match="ablate data fetch ptbxl"):
         PtbXl(tmp_path / "nothing")
 
 
-def _rename_column(folder, old, new):
+def _rename_column(folder: Path, old: str, new: str) -> None:
     text = (folder / "ptbxl_database.csv").read_text()
     (folder / "ptbxl_database.csv").write_text(text.replace(old, new, 1))
 
 
-def _edit_header(folder, old, new):
+def _edit_header(folder: Path, old: str, new: str) -> None:
     path = folder / "records100/00000/00004_lr.hea"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
 
 
-def _dat(folder):
+def _dat(folder: Path) -> Path:
     return folder / "records100/00000/00004_lr.dat"
 
 
-def _flip(folder, at):
+def _flip(folder: Path, at: int) -> None:
     content = bytearray(_dat(folder).read_bytes())
     content[at] ^= 1
     _dat(folder).write_bytes(content)
 
 
-def _rewrite(folder, signal, **how):
+def _rewrite(folder: Path, signal: np.ndarray, **how: str | tuple[str, str, str]) -> None:
     write_record(folder / "records100/00000/00004_lr", signal, how.pop("fs_hz", 100), **how)
 
 
-def _with_gap(signal):
+def _with_gap(signal: np.ndarray) -> np.ndarray:
     signal = signal.copy()
     signal[3, 17] = np.nan
     return signal
@@ -191,7 +192,7 @@ RECORDS = {
 
 
 @pytest.mark.parametrize("message", RECORDS)
-def test_a_damaged_record_is_one_line_that_names_the_file(ptbxl, message):
+def test_a_damaged_record_is_one_line_that_names_the_file(ptbxl: Path, message: str) -> None:
     RECORDS[message](ptbxl)
     with pytest.raises(DataError, match=message) as caught:
         PtbXl(ptbxl).read(4, 100)
@@ -199,6 +200,6 @@ def test_a_damaged_record_is_one_line_that_names_the_file(ptbxl, message):
     assert "\n" not in str(caught.value)
 
 
-def test_no_such_record(pristine):
+def test_no_such_record(pristine: Path) -> None:
     with pytest.raises(DataError, match="there is no record with ecg_id 41"):
         PtbXl(pristine).read(41, 100)

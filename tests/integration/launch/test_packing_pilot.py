@@ -1,12 +1,15 @@
 """A pilot with real trainers on the processor."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from ablate.errors import LaunchError
 from ablate.launch.packing import measure, packing_of, request_for
+from ablate.store.store import Store
 from ablate.study.cohort import prepare_cohort
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
@@ -15,7 +18,7 @@ pytestmark = pytest.mark.whole_machine  # it counts its processes by their name
 
 
 @pytest.fixture(scope="module")
-def spec():
+def spec() -> Spec:
     return Spec.from_document(
         {
             "name": "packed",
@@ -31,15 +34,15 @@ def spec():
 
 
 @pytest.fixture(scope="module")
-def cohort(spec):
+def cohort(spec: Spec) -> Path:
     return prepare_cohort(spec)
 
 
-def pilots():
+def pilots() -> list[Any]:
     return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "ablate pilot"]
 
 
-def test_levels_are_measured_kept_in_the_store_and_not_measured_again(spec, cohort, store):
+def test_levels_are_measured_kept_in_the_store_and_not_measured_again(spec: Spec, cohort: Path, store: Store) -> None:
     store.register(spec.name, spec.document(), spec.digest(), plan(spec), max_attempts=1)
     found = packing_of(store, spec, cohort, device="cpu", n_most=2, span_s=0.5)
     assert found.n_trainers in (1, 2)
@@ -54,7 +57,7 @@ def test_levels_are_measured_kept_in_the_store_and_not_measured_again(spec, coho
     assert pilots() == []  # they are gone when their figures are there: real trainers need their memory
 
 
-def test_a_trainer_that_cannot_train_says_why_in_one_line(spec, cohort, tmp_path):
+def test_a_trainer_that_cannot_train_says_why_in_one_line(spec: Spec, cohort: Path, tmp_path: Path) -> None:
     request = request_for(spec, cohort)
     encoder = replace(request.encoder, weights=str(tmp_path / "no.pth"))
     with pytest.raises(LaunchError, match=r"no\.pth") as caught:
@@ -62,6 +65,6 @@ def test_a_trainer_that_cannot_train_says_why_in_one_line(spec, cohort, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def test_a_machine_without_the_gpu_is_refused(spec, cohort):
+def test_a_machine_without_the_gpu_is_refused(spec: Spec, cohort: Path) -> None:
     with pytest.raises(LaunchError, match="torch sees 0 CUDA devices"):
         measure(request_for(spec, cohort), device="cuda:0", gpu="none", n_most=1)

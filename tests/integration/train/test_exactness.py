@@ -5,17 +5,26 @@ import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch.nn.modules.linear import Linear
+from torch.nn.parameter import Parameter
 
 from ablate import seeds
-from ablate.ecg.split import fraction
+from ablate.ecg.cohort import Cohort
+from ablate.ecg.split import TaskData, fraction
+from ablate.model.catalogue import EncoderSpec
 from ablate.model.encoder import load_encoder
+from ablate.model.net1d import Net1D
+from ablate.outcome import Outcome
 from ablate.stats.metrics import both_outcomes, macro_auroc
 from ablate.train import feature_bank
 from ablate.train.params import Params
@@ -25,14 +34,14 @@ BASELINE = Params(data_fraction=0.4, ft_epochs=2, batch_size=16, dropout=0.1, wa
 PROBE = Params(data_fraction=0.4, probe_epochs=4, ft_epochs=0, batch_size=16, probe_lr=0.02)
 
 
-def bits(outcome):
+def bits(outcome: Outcome) -> tuple[Any, ...]:
     """All that must not change."""
     curve = [(p.stage, p.epoch, p.val_auroc, p.val_auprc, p.train_loss) for p in outcome.epochs]
     test = outcome.test_probabilities
     return curve, outcome.val_probabilities.tobytes(), None if test is None else test.tobytes(), dict(outcome.scores)
 
 
-def plain_fine_tuning(spec, data, params, seed):
+def plain_fine_tuning(spec: EncoderSpec, data: TaskData, params: Params, seed: int) -> list[tuple[float, np.ndarray]]:
     """The baseline as anybody would write it; probabilities and AUROC of each epoch."""
     rows_of = fraction(data, data_fraction=params.data_fraction, seed=seeds.derive(seed, "subset"))
     x = torch.from_numpy(np.asarray(data.signals[data.train_rows[rows_of]])).float()
@@ -79,21 +88,21 @@ def plain_fine_tuning(spec, data, params, seed):
     return found
 
 
-def order_of(encoder, head):
+def order_of(encoder: Net1D, head: Linear) -> list[Parameter]:
     """Parameters in the order of the groups, since the norm of all gradients is a sum."""
     stages = [*encoder.stages(), list(head.parameters())]
     return [p for stage in stages for wanted in (True, False) for p in stage if (p.ndim > 1) == wanted]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(n_threads)
 
 
-def test_the_baseline_is_plain_fine_tuning_to_the_last_bit(spec, data):
+def test_the_baseline_is_plain_fine_tuning_to_the_last_bit(spec: EncoderSpec, data: TaskData) -> None:
     found = post_train(spec, data, BASELINE, seed=5)
     plain = plain_fine_tuning(spec, data, BASELINE, 5)
     assert [p.val_auroc for p in found.epochs] == [auroc for auroc, _ in plain]
@@ -107,7 +116,9 @@ def test_the_baseline_is_plain_fine_tuning_to_the_last_bit(spec, data):
         {"probe_epochs": 0, "probe_lr": 0.05, "probe_weight_decay": 0.0},
     ],
 )
-def test_a_component_that_is_off_leaves_the_baseline_to_the_last_bit(spec, data, tmp_path, switched_off):
+def test_a_component_that_is_off_leaves_the_baseline_to_the_last_bit(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path, switched_off: dict[str, Any]
+) -> None:
     plain = post_train(spec, data, BASELINE, seed=5)
     off = post_train(spec, data, replace(BASELINE, **switched_off), seed=5, features=FeatureCache(tmp_path))
     assert bits(off) == bits(plain)
@@ -116,7 +127,9 @@ def test_a_component_that_is_off_leaves_the_baseline_to_the_last_bit(spec, data,
 @pytest.mark.parametrize(
     "switched_on", [{"drop_path_rate": 0.4}, {"probe_epochs": 1, "probe_lr": 1e-7}, {"dropout": 0.4}]
 )
-def test_every_arm_starts_from_the_same_subset_and_head(spec, data, tmp_path, switched_on):
+def test_every_arm_starts_from_the_same_subset_and_head(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path, switched_on: dict[str, Any]
+) -> None:
     still = replace(BASELINE, dropout=0.0, ft_lr=1e-7, warmup_fraction=0.0, ft_epochs=1)  # learns nothing to speak of
     start = post_train(spec, data, still, seed=5).val_probabilities
     params = replace(still, **switched_on)
@@ -127,13 +140,13 @@ def test_every_arm_starts_from_the_same_subset_and_head(spec, data, tmp_path, sw
 
 
 @pytest.mark.parametrize("mode", ["sample", "batch", "fixed"])
-def test_drop_path_changes_what_is_learned(spec, data, mode):
+def test_drop_path_changes_what_is_learned(spec: EncoderSpec, data: TaskData, mode: str) -> None:
     plain = post_train(spec, data, BASELINE, seed=5)
     dropped = post_train(spec, data, replace(BASELINE, drop_path_rate=0.4, drop_path_mode=mode), seed=5)
     assert bits(dropped) != bits(plain)
 
 
-def test_equal_seeds_give_equal_bits_and_others_do_not(spec, data):
+def test_equal_seeds_give_equal_bits_and_others_do_not(spec: EncoderSpec, data: TaskData) -> None:
     params = replace(BASELINE, drop_path_rate=0.3, init="random", ft_epochs=1)
     first, again, other = (post_train(spec, data, params, seed=seed) for seed in (5, 5, 6))
     assert bits(first) == bits(again) != bits(other)
@@ -153,7 +166,7 @@ print(hashlib.sha256(repr(bits(outcome)).encode()).hexdigest())
 """
 
 
-def test_another_process_gives_the_same_bits(spec, data, cohort):
+def test_another_process_gives_the_same_bits(spec: EncoderSpec, data: TaskData, cohort: Cohort) -> None:
     params = replace(BASELINE, drop_path_rate=0.3, probe_epochs=2, ft_epochs=1)
     here = hashlib.sha256(repr(bits(post_train(spec, data, params, seed=5))).encode()).hexdigest()
     code = ELSEWHERE.format(
@@ -167,7 +180,9 @@ def test_another_process_gives_the_same_bits(spec, data, cohort):
 
 
 @pytest.mark.parametrize("params", [PROBE, replace(PROBE, ft_epochs=1, drop_path_rate=0.2)])
-def test_a_probe_on_kept_features_is_the_probe_through_the_encoder_to_the_last_bit(spec, open_data, tmp_path, params):
+def test_a_probe_on_kept_features_is_the_probe_through_the_encoder_to_the_last_bit(
+    spec: EncoderSpec, open_data: TaskData, tmp_path: Path, params: Params
+) -> None:
     through = post_train(spec, open_data, params, seed=2, features=None)
     cache = FeatureCache(tmp_path)
     built = post_train(spec, open_data, params, seed=2, features=cache)
@@ -177,7 +192,9 @@ def test_a_probe_on_kept_features_is_the_probe_through_the_encoder_to_the_last_b
     assert len(list(tmp_path.glob("*/features.npy"))) == 1
 
 
-def test_fractions_and_seeds_share_one_extraction(spec, data, open_data, tmp_path):
+def test_fractions_and_seeds_share_one_extraction(
+    spec: EncoderSpec, data: TaskData, open_data: TaskData, tmp_path: Path
+) -> None:
     cache = FeatureCache(tmp_path)
     for taken, part, seed in ((data, 0.3, 1), (data, 1.0, 2), (open_data, 0.6, 3)):
         told = []
@@ -186,7 +203,9 @@ def test_fractions_and_seeds_share_one_extraction(spec, data, open_data, tmp_pat
     assert len(list(tmp_path.glob("*/features.npy"))) == 1
 
 
-def test_features_in_parts_are_the_same_bits_and_a_lost_part_is_made_alone(spec, data, tmp_path, monkeypatch):
+def test_features_in_parts_are_the_same_bits_and_a_lost_part_is_made_alone(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feature_bank, "PART", 64)
     through = post_train(spec, data, PROBE, seed=2)
     cache, told = FeatureCache(tmp_path), []
@@ -201,14 +220,18 @@ def test_features_in_parts_are_the_same_bits_and_a_lost_part_is_made_alone(spec,
     assert any(progress.stage == "features" for progress in told)
 
 
-def test_random_encoders_are_not_kept_on_disk_and_probe_the_same(spec, data, tmp_path):
+def test_random_encoders_are_not_kept_on_disk_and_probe_the_same(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path
+) -> None:
     params = replace(PROBE, init="random")
     kept = post_train(spec, data, params, seed=2, features=FeatureCache(tmp_path))
     assert bits(kept) == bits(post_train(spec, data, params, seed=2))
     assert list(tmp_path.glob("*/features.npy")) == []
 
 
-def test_a_cache_folder_that_cannot_be_used_is_a_note_and_the_same_bits(spec, data, tmp_path):
+def test_a_cache_folder_that_cannot_be_used_is_a_note_and_the_same_bits(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     outcome = post_train(spec, data, PROBE, seed=2, features=FeatureCache(tmp_path / "file" / "cache"))
     assert "in memory, for this trial only" in outcome.notes[0]
@@ -216,7 +239,7 @@ def test_a_cache_folder_that_cannot_be_used_is_a_note_and_the_same_bits(spec, da
 
 
 @pytest.mark.parametrize("micro_batch", [1, 5, 16])
-def test_a_micro_batch_is_the_same_batch_within_rounding(spec, data, micro_batch):
+def test_a_micro_batch_is_the_same_batch_within_rounding(spec: EncoderSpec, data: TaskData, micro_batch: int) -> None:
     params = replace(BASELINE, dropout=0.0, drop_path_rate=0.4, ft_epochs=1)
     whole = post_train(spec, data, params, seed=5)
     pieces = post_train(spec, data, params, seed=5, machine=Machine(micro_batch=micro_batch))
@@ -224,7 +247,9 @@ def test_a_micro_batch_is_the_same_batch_within_rounding(spec, data, micro_batch
     assert whole.epochs[0].train_loss == pytest.approx(pieces.epochs[0].train_loss, abs=1e-5)
 
 
-def test_each_encoder_has_features_of_its_own(spec, data, tmp_path_factory):
+def test_each_encoder_has_features_of_its_own(
+    spec: EncoderSpec, data: TaskData, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("features")
     file = tmp_path_factory.mktemp("weights") / "other.safetensors"
     other = load_encoder(replace(spec, weights="random"), seed=8)
@@ -235,7 +260,9 @@ def test_each_encoder_has_features_of_its_own(spec, data, tmp_path_factory):
     assert len(list(folder.glob("*/features.npy"))) == 2
 
 
-def test_fine_tuning_starts_from_the_head_of_the_last_probe_epoch(spec, data, tmp_path):
+def test_fine_tuning_starts_from_the_head_of_the_last_probe_epoch(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path
+) -> None:
     cache = FeatureCache(tmp_path)
     probed = post_train(spec, data, replace(PROBE, epoch_choice="last"), seed=2, features=cache)
     still = replace(PROBE, ft_epochs=1, ft_lr=1e-7, dropout=0.0)

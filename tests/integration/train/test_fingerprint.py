@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ablate.ecg.split import TaskData
 from ablate.model.encoder import EncoderSpec
 from ablate.train import provenance
 from ablate.train.params import Params
@@ -12,7 +13,9 @@ from ablate.train.routine import Machine, fingerprint, post_train
 PARAMS = Params(data_fraction=0.3, ft_epochs=1, batch_size=16)
 
 
-def test_it_is_what_the_outcome_will_carry_with_the_test_fold_open_or_closed(spec, data, open_data):
+def test_it_is_what_the_outcome_will_carry_with_the_test_fold_open_or_closed(
+    spec: EncoderSpec, data: TaskData, open_data: TaskData
+) -> None:
     known = fingerprint(spec, data, PARAMS, seed=4)
     outcome = post_train(spec, open_data, PARAMS, seed=4)
     assert outcome.fingerprint == known
@@ -20,13 +23,15 @@ def test_it_is_what_the_outcome_will_carry_with_the_test_fold_open_or_closed(spe
 
 
 @pytest.mark.parametrize("start", ["file", "random weights", "random start"])
-def test_random_starts_have_one_too(spec, data, start):
+def test_random_starts_have_one_too(spec: EncoderSpec, data: TaskData, start: str) -> None:
     encoder = EncoderSpec("net1d_small", "random") if start == "random weights" else spec
     params = replace(PARAMS, init="random") if start == "random start" else PARAMS
     assert post_train(encoder, data, params, seed=4).fingerprint == fingerprint(encoder, data, params, seed=4)
 
 
-def test_whatever_decides_a_score_changes_it(spec, data, monkeypatch):
+def test_whatever_decides_a_score_changes_it(
+    spec: EncoderSpec, data: TaskData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = fingerprint(spec, data, PARAMS, seed=4)
     others = [
         fingerprint(spec, data, PARAMS, seed=5),

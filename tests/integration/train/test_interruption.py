@@ -7,11 +7,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 from test_exactness import bits
 
-from ablate.outcome import EarlyStop
+from ablate.ecg.cohort import Cohort
+from ablate.ecg.split import TaskData
+from ablate.model.catalogue import EncoderSpec
+from ablate.outcome import EarlyStop, Outcome
 from ablate.train import checkpoint as checkpoint_module
 from ablate.train import provenance
 from ablate.train.early_stopping import Rungs
@@ -24,28 +28,28 @@ PARAMS = Params(data_fraction=0.3, probe_epochs=2, ft_epochs=3, drop_path_rate=0
 class Countdown:
     """Asks to stop at the n-th question."""
 
-    def __init__(self, n_asked):
+    def __init__(self, n_asked: int) -> None:
         self.left = n_asked
 
-    def __call__(self):
+    def __call__(self) -> bool:
         self.left -= 1
         return self.left <= 0
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory):
+def features(tmp_path_factory: pytest.TempPathFactory) -> FeatureCache:
     return FeatureCache(tmp_path_factory.mktemp("features"))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(spec, open_data, features):
+def undisturbed(spec: EncoderSpec, open_data: TaskData, features: FeatureCache) -> Outcome:
     return post_train(spec, open_data, PARAMS, seed=4, features=features)
 
 
 @pytest.mark.parametrize("n_asked", [1, 4, 7, 9, 11, 13, 15])
 def test_a_trial_that_is_stopped_at_any_batch_ends_with_the_same_bits(
-    spec, open_data, features, undisturbed, tmp_path, n_asked
-):
+    spec: EncoderSpec, open_data: TaskData, features: FeatureCache, undisturbed: Outcome, tmp_path: Path, n_asked: int
+) -> None:
     checkpoint = tmp_path / "trial"
     with pytest.raises(Stopped):
         post_train(spec, open_data, PARAMS, seed=4, features=features, checkpoint=checkpoint, stop=Countdown(n_asked))
@@ -56,7 +60,9 @@ def test_a_trial_that_is_stopped_at_any_batch_ends_with_the_same_bits(
     assert len([p for p in told if p.stage == "finetune"]) <= 3
 
 
-def test_a_trial_that_is_stopped_at_every_epoch_loses_one_epoch_each_time_at_most(spec, data, features, tmp_path):
+def test_a_trial_that_is_stopped_at_every_epoch_loses_one_epoch_each_time_at_most(
+    spec: EncoderSpec, data: TaskData, features: FeatureCache, tmp_path: Path
+) -> None:
     undisturbed = post_train(spec, data, PARAMS, seed=4, features=features)
     checkpoint, told = tmp_path / "trial", []
     for _ in range(10):
@@ -80,7 +86,9 @@ def test_a_trial_that_is_stopped_at_every_epoch_loses_one_epoch_each_time_at_mos
     assert bits(outcome) == bits(undisturbed)
 
 
-def test_an_early_best_epoch_survives_an_interruption(spec, open_data, features, tmp_path):
+def test_an_early_best_epoch_survives_an_interruption(
+    spec: EncoderSpec, open_data: TaskData, features: FeatureCache, tmp_path: Path
+) -> None:
     params = replace(PARAMS, probe_epochs=40, ft_epochs=0, probe_lr=0.05, batch_size=8)
     undisturbed = post_train(spec, open_data, params, seed=4, features=features)
     assert undisturbed.best_epoch < 39, "else this test tests nothing"
@@ -109,7 +117,9 @@ def test_an_early_best_epoch_survives_an_interruption(spec, open_data, features,
         (PARAMS, 4, Machine(precision="bf16")),
     ],
 )
-def test_the_checkpoint_of_another_trial_is_refused_and_said_so(spec, data, tmp_path, params, seed, machine):
+def test_the_checkpoint_of_another_trial_is_refused_and_said_so(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path, params: Params, seed: int, machine: Machine
+) -> None:
     checkpoint = tmp_path / "trial"
     short = {"probe_epochs": 0, "ft_epochs": 2, "drop_path_rate": 0.0}
     reports = []
@@ -124,7 +134,9 @@ def test_the_checkpoint_of_another_trial_is_refused_and_said_so(spec, data, tmp_
     assert bits(outcome) == bits(post_train(spec, data, params, seed=seed, machine=machine))
 
 
-def test_a_checkpoint_folder_that_cannot_be_written_stops_nothing(spec, data, tmp_path, monkeypatch):
+def test_a_checkpoint_folder_that_cannot_be_written_stops_nothing(
+    spec: EncoderSpec, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checkpoint_module, "SHARE", math.inf)
     (tmp_path / "file").write_text("")
     params = replace(PARAMS, probe_epochs=0, ft_epochs=1)
@@ -154,7 +166,7 @@ post_train(
 """
 
 
-def start(spec, cohort, features, checkpoint=None):
+def start(spec: EncoderSpec, cohort: Cohort, features: Path, checkpoint: Path | None = None) -> Popen:
     code = CHILD.format(
         folder=str(cohort.folder),
         weights=spec.weights,
@@ -165,7 +177,9 @@ def start(spec, cohort, features, checkpoint=None):
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-def test_a_killed_process_is_continued_in_another_one(spec, cohort, open_data, features, undisturbed, tmp_path):
+def test_a_killed_process_is_continued_in_another_one(
+    spec: EncoderSpec, cohort: Cohort, open_data: TaskData, features: FeatureCache, undisturbed: Outcome, tmp_path: Path
+) -> None:
     checkpoint = tmp_path / "trial"
     with start(spec, cohort, features.folder, checkpoint) as child:
         code = child.stdout.readline().strip()
@@ -182,7 +196,9 @@ def test_a_killed_process_is_continued_in_another_one(spec, cohort, open_data, f
     assert bits(resumed) == bits(undisturbed)
 
 
-def test_two_processes_that_need_the_same_features_build_them_once(spec, cohort, data, tmp_path):
+def test_two_processes_that_need_the_same_features_build_them_once(
+    spec: EncoderSpec, cohort: Cohort, data: TaskData, tmp_path: Path
+) -> None:
     children = [start(spec, cohort, tmp_path) for _ in range(2)]
     told = [child.communicate()[0].split("\n") for child in children]
     assert [child.returncode for child in children] == [0, 0]
@@ -191,7 +207,9 @@ def test_two_processes_that_need_the_same_features_build_them_once(spec, cohort,
     assert len(list(Path(tmp_path).glob("*/features.npy"))) == 1
 
 
-def test_a_trial_below_a_rung_ends_there_with_the_scores_so_far(spec, data, features):
+def test_a_trial_below_a_rung_ends_there_with_the_scores_so_far(
+    spec: EncoderSpec, data: TaskData, features: FeatureCache
+) -> None:
     whole = post_train(spec, data, PARAMS, seed=4, features=features)
     curve = {p.epoch: p.val_auroc for p in whole.epochs if p.stage == "finetune"}
     passed = post_train(spec, data, PARAMS, seed=4, features=features, rungs=Rungs(score="val_auroc", thresholds=curve))
@@ -208,7 +226,9 @@ def test_a_trial_below_a_rung_ends_there_with_the_scores_so_far(spec, data, feat
     assert ended.document()["early_stop"]["epoch"] == 2
 
 
-def test_the_last_epoch_and_those_of_the_probe_stop_nothing(spec, data, features):
+def test_the_last_epoch_and_those_of_the_probe_stop_nothing(
+    spec: EncoderSpec, data: TaskData, features: FeatureCache
+) -> None:
     rungs = Rungs(score="val_auprc", thresholds={3: 1.0})
     assert post_train(spec, data, PARAMS, seed=4, features=features, rungs=rungs).early_stop is None
     probing = replace(PARAMS, probe_epochs=3, ft_epochs=0)
@@ -216,7 +236,9 @@ def test_the_last_epoch_and_those_of_the_probe_stop_nothing(spec, data, features
     assert len(post_train(spec, data, probing, seed=4, features=features, rungs=rungs).epochs) == 3
 
 
-def test_a_trial_that_goes_on_from_its_checkpoint_is_stopped_where_it_would_have_been(spec, data, features, tmp_path):
+def test_a_trial_that_goes_on_from_its_checkpoint_is_stopped_where_it_would_have_been(
+    spec: EncoderSpec, data: TaskData, features: FeatureCache, tmp_path: Path
+) -> None:
     rungs = Rungs(score="val_auroc", thresholds={2: 1.0})
     undisturbed = post_train(spec, data, PARAMS, seed=4, features=features, rungs=rungs)
     checkpoint, told = tmp_path / "trial", []

@@ -1,13 +1,17 @@
 """The routine as a library: what an outcome holds, and what bad luck looks like."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from ablate.ecg.split import TaskData
 from ablate.errors import Diverged, OutOfMemory, SpecError
 from ablate.model.encoder import EncoderSpec
+from ablate.outcome import Outcome, Progress
 from ablate.stats.metrics import both_outcomes, macro_auprc, macro_auroc
 from ablate.train import trial
 from ablate.train.machine import memory_errors
@@ -18,14 +22,16 @@ BOTH = Params(data_fraction=0.4, probe_epochs=3, ft_epochs=2, drop_path_rate=0.3
 
 
 @pytest.fixture(scope="module")
-def outcome(spec, open_data, tmp_path_factory):
+def outcome(
+    spec: EncoderSpec, open_data: TaskData, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Outcome, list[Progress]]:
     told = []
     cache = FeatureCache(tmp_path_factory.mktemp("features"))
     outcome = post_train(spec, open_data, BOTH, seed=3, report=told.append, features=cache)
     return outcome, told
 
 
-def test_the_curves_are_those_that_were_reported(outcome):
+def test_the_curves_are_those_that_were_reported(outcome: tuple[Outcome, list[Progress]]) -> None:
     outcome, told = outcome
     assert [(p.stage, p.epoch) for p in outcome.epochs] == [
         ("probe", 1),
@@ -40,7 +46,7 @@ def test_the_curves_are_those_that_were_reported(outcome):
     assert outcome.epochs[2].train_loss < outcome.epochs[0].train_loss
 
 
-def test_scores_are_those_of_the_probabilities(outcome, open_data):
+def test_scores_are_those_of_the_probabilities(outcome: tuple[Outcome, list[Progress]], open_data: TaskData) -> None:
     outcome, _ = outcome
     for split in ("val", "test"):
         labels = getattr(open_data, f"{split}_labels")
@@ -56,7 +62,9 @@ def test_scores_are_those_of_the_probabilities(outcome, open_data):
         assert np.mean(known) == pytest.approx(outcome.scores[f"{split}_auroc"])
 
 
-def test_the_best_epoch_is_the_one_with_the_best_score_and_the_last_stands_beside_it(outcome):
+def test_the_best_epoch_is_the_one_with_the_best_score_and_the_last_stands_beside_it(
+    outcome: tuple[Outcome, list[Progress]],
+) -> None:
     outcome, _ = outcome
     finetune = outcome.epochs[3:]
     assert outcome.scores["val_auroc"] == max(p.val_auroc for p in finetune)
@@ -65,7 +73,9 @@ def test_the_best_epoch_is_the_one_with_the_best_score_and_the_last_stands_besid
     assert outcome.scores["val_auprc_last"] == finetune[-1].val_auprc
 
 
-def test_an_outcome_tells_where_it_came_from_and_what_it_took(outcome, open_data):
+def test_an_outcome_tells_where_it_came_from_and_what_it_took(
+    outcome: tuple[Outcome, list[Progress]], open_data: TaskData
+) -> None:
     outcome, _ = outcome
     assert outcome.digests["data"] == open_data.digest
     assert set(outcome.digests) == {"data", "encoder", "code", "environment"}
@@ -77,14 +87,14 @@ def test_an_outcome_tells_where_it_came_from_and_what_it_took(outcome, open_data
     assert "val_probabilities" not in document
 
 
-def test_without_the_test_fold_nothing_of_it_is_scored(spec, data):
+def test_without_the_test_fold_nothing_of_it_is_scored(spec: EncoderSpec, data: TaskData) -> None:
     outcome = post_train(spec, data, Params(data_fraction=0.3, ft_epochs=1), seed=1)
     assert outcome.test_probabilities is None
     assert set(outcome.scores) == {"val_auroc", "val_auprc", "val_auroc_last", "val_auprc_last"}
 
 
 @pytest.mark.parametrize("choice", ["auroc", "auprc", "last"])
-def test_the_chosen_epoch_follows_the_choice(spec, data, choice, tmp_path):
+def test_the_chosen_epoch_follows_the_choice(spec: EncoderSpec, data: TaskData, choice: str, tmp_path: Path) -> None:
     params = Params(data_fraction=0.4, probe_epochs=12, ft_epochs=0, probe_lr=0.05, batch_size=8, epoch_choice=choice)
     outcome = post_train(spec, data, params, seed=2, features=FeatureCache(tmp_path))
     scores = [getattr(p, "val_auprc" if choice == "auprc" else "val_auroc") for p in outcome.epochs]
@@ -93,7 +103,7 @@ def test_the_chosen_epoch_follows_the_choice(spec, data, choice, tmp_path):
     assert outcome.scores["val_auroc_last"] == outcome.epochs[-1].val_auroc
 
 
-def test_a_caller_keeps_threads_and_random_state(spec, data):
+def test_a_caller_keeps_threads_and_random_state(spec: EncoderSpec, data: TaskData) -> None:
     torch.manual_seed(5)
     before, n_threads = torch.get_rng_state(), torch.get_num_threads()
     post_train(spec, data, Params(data_fraction=0.3, ft_epochs=1, init="random"), seed=1, machine=Machine(n_threads=2))
@@ -101,13 +111,13 @@ def test_a_caller_keeps_threads_and_random_state(spec, data):
     assert torch.get_num_threads() == n_threads
 
 
-def test_a_rate_that_is_too_high_diverges_and_says_which(spec, data):
+def test_a_rate_that_is_too_high_diverges_and_says_which(spec: EncoderSpec, data: TaskData) -> None:
     params = Params(data_fraction=0.4, ft_epochs=3, ft_lr=1.0, head_lr_ratio=1e4, grad_clip=0, batch_size=8)
     with pytest.raises(Diverged, match=r"finetune, epoch \d: the loss is .* with ft_lr = 1"):
         post_train(spec, data, params, seed=1)
 
 
-def test_memory_that_is_short_is_told_in_one_way():
+def test_memory_that_is_short_is_told_in_one_way() -> None:
     machine = Machine(micro_batch=32)
     for take in (lambda: torch.empty(2**60), lambda: np.empty(2**58), lambda: bytearray(2**60)):
         with pytest.raises(OutOfMemory, match="micro_batch = 32"), memory_errors(machine):
@@ -125,17 +135,19 @@ def test_memory_that_is_short_is_told_in_one_way():
         ({"micro_batch": 0}, "from 1"),
     ],
 )
-def test_a_machine_that_is_not_there_is_one_line(spec, data, machine, word):
+def test_a_machine_that_is_not_there_is_one_line(
+    spec: EncoderSpec, data: TaskData, machine: dict[str, Any], word: str
+) -> None:
     with pytest.raises(SpecError, match=word):
         post_train(spec, data, BOTH, seed=1, machine=Machine(**machine))
 
 
-def test_an_encoder_that_takes_other_records_is_refused(data):
+def test_an_encoder_that_takes_other_records_is_refused(data: TaskData) -> None:
     with pytest.raises(SpecError, match="fs_hz"):
         post_train(EncoderSpec("ecgfounder", "random"), data, BOTH, seed=1)
 
 
-def test_bf16_is_recorded_and_near_fp32(spec, data):
+def test_bf16_is_recorded_and_near_fp32(spec: EncoderSpec, data: TaskData) -> None:
     params = Params(data_fraction=0.4, ft_epochs=1, batch_size=16)
     single = post_train(spec, data, params, seed=1)
     half = post_train(spec, data, params, seed=1, machine=Machine(precision="bf16"))
@@ -144,7 +156,9 @@ def test_bf16_is_recorded_and_near_fp32(spec, data):
     assert 0 < gap < 0.02
 
 
-def test_a_long_epoch_shows_signs_of_life_that_are_no_epochs(spec, data, monkeypatch):
+def test_a_long_epoch_shows_signs_of_life_that_are_no_epochs(
+    spec: EncoderSpec, data: TaskData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trial, "ALIVE_S", 0.0)
     told = []
     outcome = post_train(spec, data, Params(data_fraction=0.4, ft_epochs=2, batch_size=16), seed=1, report=told.append)

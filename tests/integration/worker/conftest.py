@@ -2,11 +2,16 @@
 
 import os
 import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ablate.store.slot import AgentCard
+from ablate.store.store import Store
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
 from ablate.worker.agent import Agent
@@ -19,7 +24,7 @@ from ablate.worker.trainer_process import TrainerProcess
 from ablate.worker.wakeup import Wakeup
 
 
-def spec_document(name="s", **budget):
+def spec_document(name: str = "s", **budget: Any) -> dict[str, Any]:
     return {
         "name": name,
         "question": "q",
@@ -34,7 +39,7 @@ def spec_document(name="s", **budget):
 
 
 @pytest.fixture(scope="session")
-def fork_server():
+def fork_server() -> Iterator[ForkServer]:
     """One fork server for all tests of this folder."""
     fork_server = ForkServer.start()
     yield fork_server
@@ -44,17 +49,17 @@ def fork_server():
 class Lent:
     """A fork server that outlives the agents it is lent to."""
 
-    def __init__(self, fork_server):
+    def __init__(self, fork_server: ForkServer) -> None:
         self.fork = fork_server.fork
 
-    def close(self):
+    def close(self) -> None:
         pass
 
 
 class Workplace:
     """A registered study, and agents that fill its slots."""
 
-    def __init__(self, fork_server, store, home, name="s", **budget):
+    def __init__(self, fork_server: ForkServer, store: Store, home: Path, name: str = "s", **budget: Any) -> None:
         self.fork_server, self.store, self.home, self.name = fork_server, store, home, name
         self.spec = Spec.from_document(spec_document(name, **budget))
         max_attempts = self.spec.budget.max_attempts
@@ -62,7 +67,15 @@ class Workplace:
         self.checkpoint_folder = CheckpointFolder(home / "checkpoints")
         self.wakeups = []
 
-    def agent(self, trainer="filling", *, store=None, lifeline=None, seat=0, **agent_options):
+    def agent(
+        self,
+        trainer: str = "filling",
+        *,
+        store: Store | None = None,
+        lifeline: Connection | None = None,
+        seat: int = 0,
+        **agent_options: Any,
+    ) -> Agent:
         """An agent with the scripted trainer ``trainer``; ``serve`` it."""
         agent_options = AgentOptions(
             study=self.name, storage="unused", lease_s=agent_options.pop("lease_s", 2.0), **agent_options
@@ -92,21 +105,21 @@ class Workplace:
             lifeline=lifeline,
         )
 
-    def states(self):
+    def states(self) -> dict[str, str]:
         return {slot.key: str(slot.state) for slot in self.store.slots(self.name)}
 
-    def attempts(self):
+    def attempts(self) -> list[Any]:
         """Outcome and message of each attempt, in order."""
         table = self.store.tables(self.name).attempts
         return list(zip(table.outcome, table.message, strict=True))
 
 
 @pytest.fixture
-def make_workplace(fork_server, store, tmp_path):
+def make_workplace(fork_server: ForkServer, store: Store, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """A workplace for a study with the given budget."""
     made = []
 
-    def make(**budget):
+    def make(**budget: object) -> Workplace:
         made.append(Workplace(fork_server, store, tmp_path, **budget))
         return made[-1]
 
@@ -116,12 +129,12 @@ def make_workplace(fork_server, store, tmp_path):
 
 
 @pytest.fixture
-def workplace(make_workplace):
+def workplace(make_workplace: Callable[..., Any]) -> Workplace:
     return make_workplace()
 
 
 @pytest.fixture
-def in_background():
+def in_background() -> Iterator[Callable[..., Any]]:
     """Call something in a thread; its future."""
     with ThreadPoolExecutor(4) as pool:
         yield pool.submit

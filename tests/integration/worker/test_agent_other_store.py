@@ -1,7 +1,12 @@
 """Another store appears at the address while an agent trains: it stops, says whose it is, and keeps its results."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import psycopg
 import pytest
+from conftest import Workplace
+from psycopg import Connection
 from sqlalchemy.engine import make_url
 from test_agent import wait_for
 
@@ -11,7 +16,7 @@ from ablate.study.plan import plan
 
 
 @pytest.fixture
-def admin(store_url):
+def admin(store_url: str) -> Iterator[Connection]:
     parsed = make_url(store_url)
     passfile = str(parsed.query["passfile"])
     with psycopg.connect(
@@ -21,7 +26,9 @@ def admin(store_url):
         connection.execute(f"DROP DATABASE IF EXISTS {parsed.database}_away WITH (FORCE)")
 
 
-def test_an_agent_stops_and_the_other_study_stays_empty(workplace, store_url, admin, in_background):
+def test_an_agent_stops_and_the_other_study_stays_empty(
+    workplace: Workplace, store_url: str, admin: Connection, in_background: Callable[..., Any]
+) -> None:
     name = make_url(store_url).database
     ending = in_background(workplace.agent("slow", lease_s=2.0).serve)
     wait_for(lambda: any(slot.params for slot in workplace.store.slots("s")))

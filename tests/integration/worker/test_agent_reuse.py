@@ -1,12 +1,16 @@
 """Slots that another study has filled with the same are offered, and taken where somebody asks for it."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Workplace
 
 from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.seal import Permit
-from ablate.ecg.split import load_task
+from ablate.ecg.split import TaskData, load_task
 from ablate.ecg.synthetic import Synthetic
 from ablate.model.encoder import EncoderSpec
 from ablate.store.slot import Past, Twin
@@ -20,19 +24,21 @@ from ablate.worker.message import TrialRequest
 
 
 @pytest.fixture
-def trained(make_workplace):
+def trained(make_workplace: Callable[..., Any]) -> Workplace:
     """A study that is finished: four search trials, one block of two arms."""
     workplace = make_workplace()
     workplace.agent().serve()
     return workplace
 
 
-def offered(workplace, code="code"):
+def offered(workplace: Workplace, code: str = "code") -> tuple[Any, ...]:
     found = offer(workplace.store, workplace.spec, code=code)
     return found.n_slots, found.studies
 
 
-def test_what_is_finished_elsewhere_is_taken_and_the_rest_is_trained(trained, make_workplace):
+def test_what_is_finished_elsewhere_is_taken_and_the_rest_is_trained(
+    trained: Workplace, make_workplace: Callable[..., Any]
+) -> None:
     other = make_workplace(name="t", replicates=2)
     assert offered(other) == (6, ("s",))
     assert other.agent("recognising", reuse=True).serve() is Ending.OVER
@@ -55,25 +61,27 @@ def test_what_is_finished_elsewhere_is_taken_and_the_rest_is_trained(trained, ma
     assert offered(other) == (0, ())
 
 
-def test_nothing_is_taken_unless_somebody_asks_for_it(trained, make_workplace):
+def test_nothing_is_taken_unless_somebody_asks_for_it(trained: Workplace, make_workplace: Callable[..., Any]) -> None:
     other = make_workplace(name="t")
     other.agent("recognising").serve()
     assert other.store.counts("t").taken() == 0
     assert set(other.states().values()) == {"done"}
 
 
-def test_what_the_trainer_does_not_recognise_is_trained(trained, make_workplace):
+def test_what_the_trainer_does_not_recognise_is_trained(trained: Workplace, make_workplace: Callable[..., Any]) -> None:
     other = make_workplace(name="t")
     other.agent("filling", reuse=True).serve()
     assert other.store.counts("t").taken() == 0
     assert set(other.states().values()) == {"done"}
 
 
-def test_results_of_other_code_are_not_offered(trained, make_workplace):
+def test_results_of_other_code_are_not_offered(trained: Workplace, make_workplace: Callable[..., Any]) -> None:
     assert offered(make_workplace(name="t"), code="other") == (0, ())
 
 
-def test_nothing_is_offered_of_a_confirmation_whose_search_will_go_on(make_workplace):
+def test_nothing_is_offered_of_a_confirmation_whose_search_will_go_on(
+    make_workplace: Callable[..., Any],
+) -> None:
     """All four trials of each arm are known, but the search is unsettled: other params may be chosen in the end."""
     make_workplace(search_trials=4).agent().serve()
     until_settled = {"first": 4, "most": 8, "until": "settled"}
@@ -81,12 +89,14 @@ def test_nothing_is_offered_of_a_confirmation_whose_search_will_go_on(make_workp
     assert offered(make_workplace(name="u", search_trials=4)) == (10, ("s",))
 
 
-def test_a_search_that_goes_on_is_followed_as_far_as_it_is_known(trained, make_workplace):
+def test_a_search_that_goes_on_is_followed_as_far_as_it_is_known(
+    trained: Workplace, make_workplace: Callable[..., Any]
+) -> None:
     """The third trial of sd is not, and so neither is what will be confirmed; that of ft is its first again."""
     assert offered(make_workplace(name="t", search_trials=3)) == (5, ("s",))
 
 
-def test_a_study_without_a_search_is_found_by_its_params_alone(make_workplace):
+def test_a_study_without_a_search_is_found_by_its_params_alone(make_workplace: Callable[..., Any]) -> None:
     make_workplace(search_trials=0, replicates=3).agent().serve()
     other = make_workplace(name="t", search_trials=0, replicates=2)
     assert offered(other) == (4, ("s",))
@@ -95,7 +105,7 @@ def test_a_study_without_a_search_is_found_by_its_params_alone(make_workplace):
 
 
 @pytest.mark.parametrize(("threshold", "usable"), [(0.6, True), (0.7, False)])
-def test_a_trial_that_the_study_would_have_stopped_early_is_not_taken(threshold, usable):
+def test_a_trial_that_the_study_would_have_stopped_early_is_not_taken(threshold: float, usable: bool) -> None:
     epochs = {"stage": ["finetune"] * 2, "epoch": [1, 2], "val_auroc": [0.6, 0.9]}
     past = Past(params={}, scores={}, epochs=epochs)
     twin = Twin(slot_id=1, study="s", key="k", asked="a", fingerprint="f", code="c", past=past)
@@ -103,10 +113,12 @@ def test_a_trial_that_the_study_would_have_stopped_early_is_not_taken(threshold,
     assert is_usable(twin, rungs=Rungs(score="val_auroc", thresholds={1: threshold})) is usable
 
 
-def test_the_test_fold_stays_closed_while_a_trial_is_recognised(tmp_path, monkeypatch):
+def test_the_test_fold_stays_closed_while_a_trial_is_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     permits = []
 
-    def load(cohort, task, *, permit):
+    def load(cohort: Path, task: str, *, permit: Any) -> TaskData:
         permits.append(permit)
         return load_task(cohort, task, permit=permit)
 

@@ -16,23 +16,23 @@ from ablate.worker.trial_runner import TrialRunner
 class FailingRunner(TrialRunner):
     """The runner of a process to which the driver says what it says after an Xid."""
 
-    def recognise(self, request):
+    def recognise(self, request: TrialRequest) -> None:
         raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
 
 
-def lost(*, connection, fork_server, device, n_threads):
+def lost(*, connection: Connection, fork_server: ForkServer, device: str, n_threads: int) -> int | None:
     fork_server.close()
     Trainer(connection, FailingRunner(device="cpu", n_threads=n_threads)).serve()
     return 0
 
 
-def on_cuda(*, connection, fork_server, device, n_threads):
+def on_cuda(*, connection: Connection, fork_server: ForkServer, device: str, n_threads: int) -> int | None:
     fork_server.close()
     Trainer(connection, TrialRunner(device="cuda", n_threads=n_threads)).serve()
     return 0
 
 
-def heard(connection: Connection):
+def heard(connection: Connection) -> Failed | Ready | Unusable:
     assert connection.poll(60)
     return connection.recv()
 

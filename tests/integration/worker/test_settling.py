@@ -1,8 +1,11 @@
 """Searches that go on until they are settled, and seals that wait for a complete search; in a real store."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from conftest import Workplace
 
 from ablate.errors import StoreError
 from ablate.store.slot import AgentCard, SlotState
@@ -13,12 +16,12 @@ from ablate.worker.agent_options import Ending
 BUDGET = {"search_trials": {"first": 4, "most": 12, "until": "settled"}, "generation": 4, "replicates": 2}
 
 
-def _card():
+def _card() -> AgentCard:
     """Somebody who claims a slot."""
     return AgentCard(id="test-other", host="here", pid=1)
 
 
-def _searched(workplace):
+def _searched(workplace: Workplace) -> tuple[dict[str, Any], dict[str, Any]]:
     """How many search trials each arm has, and what was asked and sealed."""
     slots = [slot for slot in workplace.store.slots(workplace.name) if slot.phase == "search"]
     assert {slot.state for slot in slots} == {SlotState.DONE}
@@ -26,7 +29,9 @@ def _searched(workplace):
     return {slot.key: slot.params for slot in slots}, sealed
 
 
-def test_a_search_goes_on_until_it_is_settled_and_is_the_same_with_three_agents(make_workplace, in_background):
+def test_a_search_goes_on_until_it_is_settled_and_is_the_same_with_three_agents(
+    make_workplace: Callable[..., Any], in_background: Callable[..., Any]
+) -> None:
     workplace = make_workplace(**BUDGET)
     assert workplace.agent("responding").serve() is Ending.OVER
     params, sealed = _searched(workplace)
@@ -44,7 +49,7 @@ def test_a_search_goes_on_until_it_is_settled_and_is_the_same_with_three_agents(
     assert sealed_of_three["chosen"] == sealed["chosen"]
 
 
-def test_the_same_generation_is_added_once_by_however_many(make_workplace):
+def test_the_same_generation_is_added_once_by_however_many(make_workplace: Callable[..., Any]) -> None:
     workplace = make_workplace(**BUDGET)
     slots = following(workplace.spec, chain("sd", {}), 4)
     with ThreadPoolExecutor(4) as pool:
@@ -53,13 +58,15 @@ def test_the_same_generation_is_added_once_by_however_many(make_workplace):
     assert len(workplace.store.slots("s")) == 2 * 4 + 2 * 2 + 4
 
 
-def test_a_sealed_study_grows_no_more(make_workplace):
+def test_a_sealed_study_grows_no_more(make_workplace: Callable[..., Any]) -> None:
     workplace = make_workplace(**BUDGET)
     workplace.store.seal("s", {"chosen": {}})
     assert workplace.store.extend("s", following(workplace.spec, chain("sd", {}), 4)) == 0
 
 
-def test_an_incomplete_search_is_sealed_by_its_author_alone_and_says_so_for_ever(make_workplace):
+def test_an_incomplete_search_is_sealed_by_its_author_alone_and_says_so_for_ever(
+    make_workplace: Callable[..., Any],
+) -> None:
     workplace = make_workplace(search_trials=3, replicates=2)
     first = workplace.store.claim("s", _card())
     workplace.store.fail(first, "bad_data", "signals.npy: damaged")
@@ -73,7 +80,7 @@ def test_an_incomplete_search_is_sealed_by_its_author_alone_and_says_so_for_ever
     assert workplace.store.counts("s").of(SlotState.DONE, phase="confirm") == 4
 
 
-def test_retrying_what_failed_completes_the_search(make_workplace):
+def test_retrying_what_failed_completes_the_search(make_workplace: Callable[..., Any]) -> None:
     workplace = make_workplace(search_trials=3, replicates=2)
     workplace.store.fail(workplace.store.claim("s", _card()), "bad_data", "signals.npy: damaged")
     workplace.agent().serve()
@@ -82,7 +89,7 @@ def test_retrying_what_failed_completes_the_search(make_workplace):
     assert "incomplete" not in workplace.store.study("s").seal
 
 
-def test_cancelling_and_retrying_half_way_loses_no_search_trial(make_workplace):
+def test_cancelling_and_retrying_half_way_loses_no_search_trial(make_workplace: Callable[..., Any]) -> None:
     workplace = make_workplace(search_trials=3, replicates=2)
     agent = workplace.agent(phases=("search",))
     workplace.store.cancel("s")
@@ -93,7 +100,7 @@ def test_cancelling_and_retrying_half_way_loses_no_search_trial(make_workplace):
     assert workplace.store.study("s").seal["chosen"][chain("sd", {})]["n_trials"] == 3
 
 
-def test_a_search_of_which_every_trial_diverges_seals_nothing_and_is_named(make_workplace):
+def test_a_search_of_which_every_trial_diverges_seals_nothing_and_is_named(make_workplace: Callable[..., Any]) -> None:
     workplace = make_workplace(search_trials=2, replicates=1)
     assert workplace.agent("sd_diverging").serve() is Ending.OVER
     assert workplace.store.study("s").seal is None

@@ -5,7 +5,7 @@ import numpy as np
 from ablate.ecg.split import TaskData
 
 
-def make_task(labels, patients=None):
+def make_task(labels: np.ndarray, patients: np.ndarray = None) -> TaskData:
     empty = np.empty(0, np.int64)
     return TaskData(
         classes=tuple(f"c{index:02d}" for index in range(labels.shape[1])),
@@ -24,7 +24,7 @@ def make_task(labels, patients=None):
     )
 
 
-def random_task(n_records=4000, n_classes=40, seed=0):
+def random_task(n_records: int = 4000, n_classes: int = 40, seed: int = 0) -> TaskData:
     random = np.random.default_rng(seed)
     labels = random.random((n_records, n_classes)) < np.geomspace(0.002, 0.4, n_classes)
     return make_task(labels, np.sort(random.integers(0, int(n_records * 0.87), n_records)))

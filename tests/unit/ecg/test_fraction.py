@@ -12,7 +12,7 @@ from ablate.errors import DataError
 LEVELS = (0.01, 0.05, 0.1, 0.3, 1.0)
 
 
-def test_smaller_fractions_are_subsets_of_larger_ones():
+def test_smaller_fractions_are_subsets_of_larger_ones() -> None:
     data = random_task()
     parts = [set(fraction(data, data_fraction=level, seed=5).tolist()) for level in LEVELS]
     assert all(small < large for small, large in pairwise(parts))
@@ -20,7 +20,7 @@ def test_smaller_fractions_are_subsets_of_larger_ones():
 
 @given(st.floats(0.003, 1), st.floats(0.003, 1), st.integers(0, 2**62))
 @settings(max_examples=40, deadline=None)
-def test_any_two_fractions_nest_and_patients_stay_whole(one, other, seed):
+def test_any_two_fractions_nest_and_patients_stay_whole(one: float, other: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     data = make_task(random.random((700, 9)) < 0.2, np.sort(random.integers(0, 500, 700)))
     small, large = (fraction(data, data_fraction=level, seed=seed) for level in sorted((one, other)))
@@ -30,7 +30,7 @@ def test_any_two_fractions_nest_and_patients_stay_whole(one, other, seed):
     assert not inside & set(data.train_patients[outside].tolist())
 
 
-def test_size_is_right_to_a_patient():
+def test_size_is_right_to_a_patient() -> None:
     data = random_task()
     largest = np.bincount(data.train_patients).max()
     for level in LEVELS:
@@ -40,7 +40,7 @@ def test_size_is_right_to_a_patient():
     assert np.array_equal(fraction(data, data_fraction=1.0, seed=1), np.arange(4000))
 
 
-def test_the_seed_draws_another_subset_and_nothing_else_does():
+def test_the_seed_draws_another_subset_and_nothing_else_does() -> None:
     data = random_task()
     one, again, other = (fraction(data, data_fraction=0.1, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(one, again)
@@ -48,7 +48,7 @@ def test_the_seed_draws_another_subset_and_nothing_else_does():
     assert 0.03 < overlap < 0.25  # two independent tenths share a tenth
 
 
-def test_labels_keep_their_rates():
+def test_labels_keep_their_rates() -> None:
     data = random_task()
     whole = data.train_labels.mean(axis=0)
     errors = {"ours": [], "at random": []}
@@ -60,7 +60,7 @@ def test_labels_keep_their_rates():
     assert np.mean(errors["ours"]) < 0.5 * np.mean(errors["at random"])
 
 
-def test_classes_that_lose_every_positive_are_named():
+def test_classes_that_lose_every_positive_are_named() -> None:
     labels = np.zeros((1000, 3), bool)
     labels[:, 1] = True
     labels[7, 2] = True
@@ -70,11 +70,11 @@ def test_classes_that_lose_every_positive_are_named():
 
 
 @pytest.mark.parametrize("level", [0, -0.1, 1.01, float("nan")])
-def test_a_fraction_out_of_range_is_an_error(level):
+def test_a_fraction_out_of_range_is_an_error(level: float) -> None:
     with pytest.raises(DataError, match=r"data_fraction = .* out of range"):
         fraction(random_task(), data_fraction=level, seed=0)
 
 
-def test_a_fraction_that_leaves_no_record_is_an_error():
+def test_a_fraction_that_leaves_no_record_is_an_error() -> None:
     with pytest.raises(DataError, match=r"data_fraction = 0.0001 leaves none of 4000"):
         fraction(random_task(), data_fraction=0.0001, seed=0)

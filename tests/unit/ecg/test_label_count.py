@@ -22,7 +22,7 @@ RECORDS = Records(
 )
 
 
-def test_counts_of_tasks():
+def test_counts_of_tasks() -> None:
     rows = {row.task: row for row in count_tasks(RECORDS)}
     assert (rows["all"].classes, rows["all"].train, rows["all"].val, rows["all"].test) == (3, 3, 1, 2)
     assert (rows["diagnostic"].train, rows["diagnostic"].test_positives_max) == (2, 2)
@@ -30,7 +30,7 @@ def test_counts_of_tasks():
     assert (rows["rhythm"].classes, rows["rhythm"].train) == (0, 0)
 
 
-def test_counts_of_classes():
+def test_counts_of_classes() -> None:
     rows = count_classes(RECORDS, "diagnostic")
     assert [(row.class_name, row.train, row.val, row.test) for row in rows] == [("A", 2, 0, 2), ("B", 1, 1, 1)]
     assert rows[1].prevalence == 0.5

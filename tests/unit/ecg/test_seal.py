@@ -3,9 +3,13 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from ablate.ecg.cohort import Cohort
 
 
-def _python(code, *arguments):
+def _python(code: str, *arguments: Path) -> CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -49,7 +53,7 @@ OPENINGS = """
 """
 
 
-def test_no_way_of_opening_gets_past_the_seal_without_a_permit(cohort):
+def test_no_way_of_opening_gets_past_the_seal_without_a_permit(cohort: Cohort) -> None:
     done = _python(OPENINGS, cohort.folder / "sealed.npy")
     assert done.stderr == ""
     assert done.stdout == "sealed again\n"
@@ -57,7 +61,7 @@ def test_no_way_of_opening_gets_past_the_seal_without_a_permit(cohort):
         (cohort.folder / name).unlink()
 
 
-def test_a_search_opens_the_cohort_and_loads_tasks_under_the_seal(cohort):
+def test_a_search_opens_the_cohort_and_loads_tasks_under_the_seal(cohort: Cohort) -> None:
     code = """
         import sys
         from pathlib import Path
@@ -74,7 +78,7 @@ def test_a_search_opens_the_cohort_and_loads_tasks_under_the_seal(cohort):
     assert int(done.stdout) > 0
 
 
-def test_the_metadata_of_ptbxl_are_sealed_too(tmp_path):
+def test_the_metadata_of_ptbxl_are_sealed_too(tmp_path: Path) -> None:
     (tmp_path / "ptbxl_database.csv").write_text("ecg_id\n")
     code = """
         import sys

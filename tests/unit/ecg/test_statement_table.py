@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,13 +15,13 @@ DIG,d,1.0,1.0,,STTC,STTC
 """
 
 
-def _table(folder, text):
+def _table(folder: Path, text: str) -> Path:
     path = folder / "scp_statements.csv"
     path.write_text(text)
     return path
 
 
-def test_tasks_take_their_statements_by_kind(tmp_path):
+def test_tasks_take_their_statements_by_kind(tmp_path: Path) -> None:
     classes = task_classes(read_statements(_table(tmp_path, HEADER + ROWS)))
     assert set(classes["all"]) == {"NORM", "NDT", "SR", "LVH", "DIG"}
     assert set(classes["diagnostic"]) == {"NORM", "NDT", "LVH", "DIG"}
@@ -29,7 +31,7 @@ def test_tasks_take_their_statements_by_kind(tmp_path):
     assert set(classes["rhythm"]) == {"SR"}
 
 
-def test_a_class_is_given_when_any_of_its_statements_is():
+def test_a_class_is_given_when_any_of_its_statements_is() -> None:
     statements = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
     names, labels = class_labels(statements, ("A", "B", "C"), {"A": "y", "B": "y", "C": "x"})
     assert names == ("x", "y")
@@ -46,7 +48,7 @@ def test_a_class_is_given_when_any_of_its_statements_is():
         (HEADER + ",sinus,,,1.0,,\n", "a line has no statement code"),
     ],
 )
-def test_a_wrong_table_is_one_line_that_names_file_and_place(tmp_path, text, message):
+def test_a_wrong_table_is_one_line_that_names_file_and_place(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_statements(_table(tmp_path, text))
     assert str(tmp_path) in str(caught.value)

@@ -6,15 +6,17 @@ import pytest
 
 from ablate.cli.launcher_option import engine
 from ablate.errors import OptionError
+from ablate.launch.ray.cluster import RayOptions
+from ablate.launch.slurm.launcher import SlurmOptions
 
 
-def options(name: str, *pairs: str):
+def options(name: str, *pairs: str) -> RayOptions | SlurmOptions:
     found = engine(name, named={}, pairs=pairs)
     assert found is not None
     return found.options
 
 
-def test_values_have_the_types_of_their_options(monkeypatch):
+def test_values_have_the_types_of_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHARED", "/shared")
     ray = options("ray", "upload_code=false", "cpus_per_worker=2", "shared_dir=$SHARED/ablate")
     assert (ray.upload_code, ray.cpus_per_worker, ray.shared_dir) == (False, 2.0, Path("/shared/ablate"))
@@ -31,6 +33,6 @@ def test_values_have_the_types_of_their_options(monkeypatch):
         ("upload_code", "expected key=value"),
     ],
 )
-def test_a_mistake_names_the_option(pair, message):
+def test_a_mistake_names_the_option(pair: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         options("ray", pair)

@@ -1,8 +1,10 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ablate.errors import SpecError
 from ablate.model.catalogue import Input, Net1DShape
@@ -99,7 +101,7 @@ def test_equal_generators_drop_the_same_records() -> None:
 class Masked(DropPath):
     """The same draws as the fixed count, applied by multiplication: what gathering must equal."""
 
-    def forward(self, x, shortcut, branch):  # type: ignore[no-untyped-def]
+    def forward(self, x: Tensor, shortcut: Tensor, branch: Callable[..., Any]) -> Tensor:  # type: ignore[no-untyped-def]
         if not self.active:
             return shortcut + branch(x)
         scale = factors(len(x), self.rate, mode="fixed", generator=self.generator)  # type: ignore[arg-type]

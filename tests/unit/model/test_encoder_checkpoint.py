@@ -1,6 +1,8 @@
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +111,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("writer", [torch.save, lambda content, file: Path(file).write_bytes(pickle.dumps(content))])
-def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path: Path, writer) -> None:
+def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path: Path, writer: Callable[..., Any]) -> None:
     file = tmp_path / "bomb.pth"
     writer({"state_dict": network().state_dict(), "scheduler": Bomb(tmp_path / "exploded")}, file)
     with pytest.raises(CheckpointError, match="could run code"):

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from ablate.stats.declaration import Declaration
 from ablate.study.inference import Inference, declaration
 
 WEIGHTS = {
@@ -46,7 +47,7 @@ def test_what_does_not_fit_the_study(given: dict, says: str) -> None:
         Inference.model_validate(given).check_against(list(WEIGHTS), 10)
 
 
-def declared(**given: object):
+def declared(**given: object) -> Declaration:
     return declaration(
         Inference.model_validate(given),
         weights=WEIGHTS,

@@ -1,9 +1,12 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ablate.errors import DataError
 from ablate.train.feature_cache import FeatureCache
@@ -15,26 +18,33 @@ FEATURES = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
 
 
 class Builder:
-    def __init__(self, features=FEATURES):
+    def __init__(self, features: np.ndarray = FEATURES) -> None:
         self.n_built, self.features = 0, features
 
-    def __call__(self):
+    def __call__(self) -> np.ndarray:
         self.n_built += 1
         return self.features
 
 
-def load(cache, build, *, identity=IDENTITY, is_right=lambda found: True, notes=None):
+def load(
+    cache: FeatureCache,
+    build: Builder,
+    *,
+    identity: dict[str, str] = IDENTITY,
+    is_right: Callable[..., Any] = lambda found: True,
+    notes: list[Any] | None = None,
+) -> np.ndarray:
     return cache.load(
         identity, build, is_right=is_right, wait=lambda: None, note=[].append if notes is None else notes.append
     )
 
 
-def features_file(folder):
+def features_file(folder: Path) -> Path:
     (found,) = folder.glob("*/features.npy")
     return found
 
 
-def test_features_are_built_once_and_mapped_read_only(tmp_path):
+def test_features_are_built_once_and_mapped_read_only(tmp_path: Path) -> None:
     build, cache = Builder(), FeatureCache(tmp_path)
     first, second = load(cache, build), load(FeatureCache(tmp_path), build)
     assert build.n_built == 1
@@ -44,35 +54,35 @@ def test_features_are_built_once_and_mapped_read_only(tmp_path):
     assert np.array_equal(second, FEATURES)
 
 
-def test_another_identity_has_features_of_its_own(tmp_path):
+def test_another_identity_has_features_of_its_own(tmp_path: Path) -> None:
     build, cache = Builder(), FeatureCache(tmp_path)
     load(cache, build)
     load(cache, build, identity={**IDENTITY, "encoder": "other"})
     assert build.n_built == 2
 
 
-def cut_short(folder):
+def cut_short(folder: Path) -> None:
     file = features_file(folder)
     file.write_bytes(file.read_bytes()[:-8])
 
 
-def change_a_byte(folder):
+def change_a_byte(folder: Path) -> None:
     file = features_file(folder)
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
 
 
-def empty_the_facts(folder):
+def empty_the_facts(folder: Path) -> None:
     (features_file(folder).parent / "meta.json").write_text("[]")
 
 
-def write_by_another_version(folder):
+def write_by_another_version(folder: Path) -> None:
     file = features_file(folder).parent / "meta.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"version": 99}))
 
 
-def belong_to_something_else(folder):
+def belong_to_something_else(folder: Path) -> None:
     file = features_file(folder).parent / "meta.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"identity": {"encoder": "foreign"}}))
 
@@ -80,7 +90,7 @@ def belong_to_something_else(folder):
 @pytest.mark.parametrize(
     "damage", [cut_short, change_a_byte, empty_the_facts, write_by_another_version, belong_to_something_else]
 )
-def test_damaged_and_foreign_features_are_built_again(tmp_path, damage):
+def test_damaged_and_foreign_features_are_built_again(tmp_path: Path, damage: Callable[..., Any]) -> None:
     build, cache = Builder(), FeatureCache(tmp_path)
     load(cache, build)
     damage(tmp_path)
@@ -90,7 +100,7 @@ def test_damaged_and_foreign_features_are_built_again(tmp_path, damage):
     assert build.n_built == 2
 
 
-def test_features_that_the_encoder_would_not_give_are_built_again(tmp_path):
+def test_features_that_the_encoder_would_not_give_are_built_again(tmp_path: Path) -> None:
     load(FeatureCache(tmp_path), Builder())
     for file in tmp_path.glob("*/features.npy"):
         file.touch()  # another process has not looked at it yet
@@ -100,7 +110,7 @@ def test_features_that_the_encoder_would_not_give_are_built_again(tmp_path):
     assert np.array_equal(found, FEATURES + 1)
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_before_anything_is_built(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error_before_anything_is_built(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     build = Builder()
     with pytest.raises(DataError, match="file"):
@@ -108,7 +118,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_before_anything_is_built(tmp_p
     assert build.n_built == 0
 
 
-def test_features_that_cannot_be_written_are_returned_all_the_same(tmp_path):
+def test_features_that_cannot_be_written_are_returned_all_the_same(tmp_path: Path) -> None:
     build, notes = Builder(), []
     cache = FeatureCache(tmp_path)
     load(cache, Builder(), identity={"to": "learn the name"})
@@ -130,51 +140,51 @@ ROWS = np.arange(len(SIGNALS))
 
 
 class Plain(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.net = nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.SiLU(), nn.Linear(6, 3))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
 
 
 class Noisy(Plain):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.randn(len(x), 3)
 
 
 class DropsAlways(Plain):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return nn.functional.dropout(super().forward(x), 0.5, training=True)
 
 
 class OwnGenerator(Plain):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.generator = torch.Generator().manual_seed(0)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.rand(3, generator=self.generator)
 
 
 class Counting(Plain):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros(()))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         self.count += 1
         return super().forward(x)
 
 
 class Mixing(Plain):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         found = super().forward(x)
         return found - found[0]
 
 
-def with_a_norm_left_in_train_mode():
+def with_a_norm_left_in_train_mode() -> nn.Module:
     encoder = Plain()
     encoder.net.append(nn.BatchNorm1d(3))
     return encoder.train()
@@ -191,17 +201,19 @@ def with_a_norm_left_in_train_mode():
         (with_a_norm_left_in_train_mode(), "buffer net.4.running_mean"),
     ],
 )
-def test_encoders_whose_features_must_not_be_kept_are_found(encoder, why):
+def test_encoders_whose_features_must_not_be_kept_are_found(
+    encoder: Counting | DropsAlways | Mixing | Noisy | OwnGenerator | Plain, why: str
+) -> None:
     buffers = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
     assert why in why_not_kept(encoder, SIGNALS, ROWS)
     assert all(torch.equal(buffer, buffers[name]) for name, buffer in encoder.named_buffers())
 
 
-def test_a_plain_encoder_is_fit():
+def test_a_plain_encoder_is_fit() -> None:
     assert why_not_kept(Plain().eval(), SIGNALS, ROWS) is None
 
 
-def test_extraction_equals_any_batch_through_the_encoder_to_the_last_bit():
+def test_extraction_equals_any_batch_through_the_encoder_to_the_last_bit() -> None:
     encoder, ticks = Plain().eval(), []
     whole = extract(encoder, SIGNALS, ROWS, tick=ticks.append)
     rows = np.array([5, 190, 3, 3, 77])

@@ -1,11 +1,12 @@
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.linear import Linear
 
 from ablate.train.logistic import Logistic
 
 
-def problem(n_records=64, n_features=12, n_classes=5):
+def problem(n_records: int = 64, n_features: int = 12, n_classes: int = 5) -> tuple[Tensor, Tensor, Linear]:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(n_records, n_features, generator=generator) * 3
     targets = (torch.rand(n_records, n_classes, generator=generator) < 0.3).float() * 0.9 + 0.05
@@ -13,7 +14,7 @@ def problem(n_records=64, n_features=12, n_classes=5):
     return features, targets, nn.Linear(n_features, n_classes)
 
 
-def test_the_closed_form_is_adamw_with_autograd_within_rounding():
+def test_the_closed_form_is_adamw_with_autograd_within_rounding() -> None:
     features, targets, head = problem()
     other = nn.Linear(head.in_features, head.out_features)
     other.load_state_dict(head.state_dict())
@@ -36,7 +37,7 @@ def test_the_closed_form_is_adamw_with_autograd_within_rounding():
     torch.testing.assert_close(head.bias, other.bias, rtol=1e-4, atol=1e-5)
 
 
-def test_a_restored_one_goes_on_with_the_same_bits():
+def test_a_restored_one_goes_on_with_the_same_bits() -> None:
     features, targets, head = problem()
     logistic = Logistic(head, weight_decay=0.1)
     for _ in range(5):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -8,20 +10,20 @@ from ablate.train.param_group import finetune_groups, set_rates
 from ablate.train.params import Params
 
 
-def classifier(name="net1d_small"):
+def classifier(name: str = "net1d_small") -> tuple[Any, ...]:
     encoder = load_encoder(EncoderSpec(name, "random"))
     return encoder, Classifier(encoder, 5)
 
 
 @pytest.mark.parametrize("name", ["net1d_small", "vit_small"])
-def test_groups_cover_each_trained_parameter_once(name):
+def test_groups_cover_each_trained_parameter_once(name: str) -> None:
     encoder, model = classifier(name)
     groups = finetune_groups(model, encoder.stages(), model.head, Params(layer_decay=0.7))
     found = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(found) == sorted(id(parameter) for parameter in model.parameters() if parameter.requires_grad)
 
 
-def test_rates_decay_by_stage_from_the_last_one_and_the_head_has_its_ratio():
+def test_rates_decay_by_stage_from_the_last_one_and_the_head_has_its_ratio() -> None:
     encoder, model = classifier()
     stages = encoder.stages()
     groups = finetune_groups(model, stages, model.head, Params(ft_lr=1e-3, layer_decay=0.5, head_lr_ratio=10))
@@ -32,14 +34,14 @@ def test_rates_decay_by_stage_from_the_last_one_and_the_head_has_its_ratio():
     assert rate_of[id(model.head.weight)] == rate_of[id(model.head.bias)] == pytest.approx(1e-2)
 
 
-def test_biases_are_not_decayed():
+def test_biases_are_not_decayed() -> None:
     encoder, model = classifier()
     for group in finetune_groups(model, encoder.stages(), model.head, Params(weight_decay=0.05)):
         assert group["weight_decay"] == (0.05 if group["params"][0].ndim > 1 else 0.0)
         assert len({parameter.ndim > 1 for parameter in group["params"]}) == 1
 
 
-def test_stages_that_miss_or_repeat_a_parameter_are_refused():
+def test_stages_that_miss_or_repeat_a_parameter_are_refused() -> None:
     encoder, model = classifier()
     stages = encoder.stages()
     with pytest.raises(SpecError, match=r"first_conv.*0 times"):
@@ -50,7 +52,7 @@ def test_stages_that_miss_or_repeat_a_parameter_are_refused():
         finetune_groups(model, [*stages, [nn.Parameter(torch.zeros(2))]], model.head, Params())
 
 
-def test_the_schedule_multiplies_every_group():
+def test_the_schedule_multiplies_every_group() -> None:
     encoder, model = classifier()
     groups = finetune_groups(model, encoder.stages(), model.head, Params(layer_decay=0.5, head_lr_ratio=3))
     set_rates(groups, 0.25)

@@ -4,11 +4,14 @@ import os
 import signal
 import sys
 import threading
+from multiprocessing.connection import Connection
 
 import psutil
 
+from ablate.worker.fork_server import ForkServer
 
-def echo(*, connection, fork_server, times=1):
+
+def echo(*, connection: Connection, fork_server: ForkServer, times: int = 1) -> None:
     """Send back what comes, multiplied, until the other end hangs up."""
     try:
         while True:
@@ -17,11 +20,11 @@ def echo(*, connection, fork_server, times=1):
         return 3
 
 
-def free(*, connection, fork_server):
+def free(*, connection: Connection, fork_server: ForkServer) -> None:
     """How many of the bytes that it has written and freed a process still holds."""
     import torch
 
-    def resident_bytes():
+    def resident_bytes() -> int:
         return psutil.Process().memory_info().rss
 
     n_bytes = 16 << 20
@@ -33,15 +36,15 @@ def free(*, connection, fork_server):
     connection.send((held, resident_bytes() - before))
 
 
-def crash(*, connection, fork_server):
+def crash(*, connection: Connection, fork_server: ForkServer) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def fail(*, connection, fork_server):
+def fail(*, connection: Connection, fork_server: ForkServer) -> None:
     sys.exit(5)
 
 
-def describe(*, connection, fork_server):
+def describe(*, connection: Connection, fork_server: ForkServer) -> None:
     """What the child is like: parent, threads, modules, environment, name."""
     connection.send(
         {
@@ -57,7 +60,7 @@ def describe(*, connection, fork_server):
     )
 
 
-def parent_of_another(*, connection, fork_server):
+def parent_of_another(*, connection: Connection, fork_server: ForkServer) -> None:
     """A child that has a child of its own from the same fork server."""
     other = fork_server.fork("forked_child:echo", times=3)
     other.connection.send("a")

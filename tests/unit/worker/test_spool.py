@@ -3,7 +3,9 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,14 +51,14 @@ PATHS = [Path(__file__).parent, Path(__file__).parents[2]]
 
 
 @pytest.fixture
-def orphaned(tmp_path):
+def orphaned(tmp_path: Path) -> Path:
     """A spool folder in which an agent was killed."""
     done = subprocess.run([sys.executable, "-c", LEAVE_AN_ORPHAN, tmp_path, *PATHS], check=False)
     assert done.returncode == -signal.SIGKILL
     return tmp_path
 
 
-def test_result_of_a_killed_agent_is_found_by_the_next(orphaned):
+def test_result_of_a_killed_agent_is_found_by_the_next(orphaned: Path) -> None:
     with Spool(orphaned, agent="next") as spool:
         [(_, found)] = spool.orphans()
     assert found.claim == CLAIM
@@ -66,27 +68,27 @@ def test_result_of_a_killed_agent_is_found_by_the_next(orphaned):
     assert found.outcome.test_probabilities is None
 
 
-def test_folder_of_a_dead_agent_goes_once_its_results_are_told(orphaned):
+def test_folder_of_a_dead_agent_goes_once_its_results_are_told(orphaned: Path) -> None:
     with Spool(orphaned, agent="next") as spool:
         for path, _ in spool.orphans():
             path.unlink()
     assert list(orphaned.iterdir()) == []
 
 
-def test_result_that_was_not_told_stays(orphaned):
+def test_result_that_was_not_told_stays(orphaned: Path) -> None:
     with Spool(orphaned, agent="next") as spool:
         list(spool.orphans())
         assert len(list(spool.orphans())) == 1
 
 
-def test_result_of_a_living_agent_is_left_alone(tmp_path):
+def test_result_of_a_living_agent_is_left_alone(tmp_path: Path) -> None:
     with Spool(tmp_path, agent="one") as one, Spool(tmp_path, agent="two") as two:
         one.put(SPOOLED)
         assert list(two.orphans()) == []
         assert list(one.orphans()) == []
 
 
-def test_result_of_another_study_is_left_alone(orphaned):
+def test_result_of_another_study_is_left_alone(orphaned: Path) -> None:
     with Spool(orphaned.parent / "another study", agent="next") as spool:
         assert list(spool.orphans()) == []
     assert list(orphaned.rglob("*.result"))
@@ -95,7 +97,7 @@ def test_result_of_another_study_is_left_alone(orphaned):
 @pytest.mark.parametrize(
     "damage", [lambda whole: whole[:-1], lambda whole: b"", lambda whole: whole[:40] + b"x" + whole[41:]]
 )
-def test_damaged_result_is_removed_not_told(orphaned, damage):
+def test_damaged_result_is_removed_not_told(orphaned: Path, damage: Callable[..., Any]) -> None:
     (path,) = orphaned.rglob("*.result")
     path.write_bytes(damage(path.read_bytes()))
     with Spool(orphaned, agent="next") as spool:
@@ -104,7 +106,7 @@ def test_damaged_result_is_removed_not_told(orphaned, damage):
 
 
 @given(content=st.binary(max_size=200))
-def test_any_bytes_are_refused_without_a_crash(tmp_path_factory, content):
+def test_any_bytes_are_refused_without_a_crash(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("spool")
     (folder / "dead").mkdir()
     (folder / "dead" / "1-1.result").write_bytes(content)
@@ -112,7 +114,7 @@ def test_any_bytes_are_refused_without_a_crash(tmp_path_factory, content):
         assert list(spool.orphans()) == []
 
 
-def test_half_written_result_is_cleared_away(orphaned):
+def test_half_written_result_is_cleared_away(orphaned: Path) -> None:
     (orphaned / "dead" / ".8-1.result.abc").write_bytes(b"half")
     with Spool(orphaned, agent="next") as spool:
         for path, _ in spool.orphans():
@@ -120,13 +122,13 @@ def test_half_written_result_is_cleared_away(orphaned):
     assert list(orphaned.iterdir()) == []
 
 
-def test_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
+def test_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=str(tmp_path / "file")):
         Spool(tmp_path / "file", agent="one").put(SPOOLED)
 
 
-def test_spool_without_results_leaves_no_folder(tmp_path):
+def test_spool_without_results_leaves_no_folder(tmp_path: Path) -> None:
     with Spool(tmp_path / "spool", agent="one"):
         pass
     assert not (tmp_path / "spool").exists()

@@ -15,7 +15,9 @@ from ablate.worker.device import visible_device
         ("GPU-a,GPU-b", "cuda:0", ("cuda", {"CUDA_VISIBLE_DEVICES": "GPU-a"})),
     ],
 )
-def test_trainer_sees_its_own_device_only(monkeypatch, visible, device, expected):
+def test_trainer_sees_its_own_device_only(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str, expected: tuple[str, dict[str, str]]
+) -> None:
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:

@@ -10,11 +10,11 @@ from contextlib import closing
 from ablate.worker.wakeup import Wakeup
 
 
-def is_rung(wakeup):
+def is_rung(wakeup: Wakeup) -> bool:
     return bool(select.select([wakeup], [], [], 0)[0])
 
 
-def test_rung_until_it_is_hushed():
+def test_rung_until_it_is_hushed() -> None:
     with closing(Wakeup()) as wakeup:
         wakeup.ring()
         wakeup.ring()
@@ -23,7 +23,7 @@ def test_rung_until_it_is_hushed():
         assert not is_rung(wakeup)
 
 
-def test_signal_rings_and_is_counted_instead_of_killing():
+def test_signal_rings_and_is_counted_instead_of_killing() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with closing(Wakeup()) as wakeup, wakeup.on_signals():
         for _ in range(2):
@@ -33,7 +33,7 @@ def test_signal_rings_and_is_counted_instead_of_killing():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_ringing_when_nobody_waits_any_more_does_nothing():
+def test_ringing_when_nobody_waits_any_more_does_nothing() -> None:
     wakeup = Wakeup()
     wakeup.close()
     wakeup.ring()
@@ -50,6 +50,6 @@ with Wakeup().on_signals():
 """
 
 
-def test_second_ctrl_c_ends_the_process_at_once():
+def test_second_ctrl_c_ends_the_process_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", SECOND_CTRL_C], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("once\n", 130)
