@@ -45,9 +45,18 @@ class SpecError(AblateError):
 
 
 class DataError(AblateError):
-    """Records, metadata or prepared arrays are missing, damaged or cannot be written."""
+    """Records, metadata or prepared arrays are missing, damaged or cannot be written.
+
+    Attributes:
+        kind: under which a check of many records counts it.
+        by_rule: whether the study declares that such a record is left out, so that it is counted and no error.
+    """
 
     exit_status = 3
+
+    def __init__(self, message: str, *, kind: str = "damage", by_rule: bool = False) -> None:
+        super().__init__(message)
+        self.kind, self.by_rule = kind, by_rule
 
 
 class SealedError(DataError):

@@ -19,13 +19,17 @@ def storage_url(given: str | None = None) -> str | None:
     return given or os.environ.get("ABLATE_STORAGE") or None
 
 
-def data_dir(given: Path | None = None) -> Path:
-    """Folder of PTB-XL in PhysioNet's layout.
+def data_dir(given: Path | None = None, *, otherwise: Path | None = None) -> Path:
+    """Folder of the records: PTB-XL in PhysioNet's layout, or that of a table.
+
+    Args:
+        given: by an option; ``ABLATE_DATA`` where None.
+        otherwise: where neither names a folder.
 
     Raises:
-        DataError: neither the option nor the environment names a folder.
+        DataError: nothing names a folder.
     """
-    named = given or os.environ.get("ABLATE_DATA")
+    named = given or os.environ.get("ABLATE_DATA") or otherwise
     if not named:
         raise DataError("where PTB-XL lies is not known: pass --data DIR or set ABLATE_DATA=DIR")
     return Path(named).expanduser().absolute()

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ablate.domain import Domain
+from ablate.ecg.form import Form
+from ablate.ecg.record_table import Columns
 from ablate.model.catalogue import EncoderSpec
 from ablate.study import spec
 from ablate.study.design import Component, Design
@@ -25,6 +27,8 @@ COMPUTED = {("Spec", "name"), ("Spec", "titles")}  # what a file says elsewhere:
 TABLES: tuple[tuple[str, type], ...] = (
     ("Top level", spec.Spec),
     ("[data]", spec.DataSpec),
+    ("[data.columns]", Columns),
+    ("[data.form]", Form),
     ("[encoder]", EncoderSpec),
     ("[budget]", spec.Budget),
     ("[budget.search_trials]", spec.SearchTrials),
@@ -65,6 +69,26 @@ EXAMPLES: Mapping[str, str] = {
     "DataSpec.n_records": "n_records = 2400",
     "DataSpec.seed": "seed = 1",
     "DataSpec.skip_damaged": "skip_damaged = true",
+    "DataSpec.table": 'table = "records.csv"',
+    "DataSpec.columns": 'columns = { path = "file", labels = ["AF", "LBBB"] }',
+    "DataSpec.form": "form = { rates_hz = 500 }",
+    "DataSpec.mapping": 'mapping = "classes.csv"',
+    "Columns.path": 'path = "file"',
+    "Columns.patient": 'patient = "person"',
+    "Columns.labels": 'labels = ["AF", "LBBB"]',
+    "Columns.fold": 'fold = "strat_fold"',
+    "Columns.record": 'record = "exam_id"',
+    "Columns.row": 'row = "position"',
+    "Columns.start_s": 'start_s = "begin"',
+    "Columns.fs_hz": 'fs_hz = "rate"',
+    "Columns.one_record_each": "one_record_each = true",
+    "Form.leads": 'leads = ["I", "II", "V1", "V5"]',
+    "Form.unit": 'unit = "uV"',
+    "Form.rates_hz": "rates_hz = [250, 500]",
+    "Form.length": 'length = "crop"',
+    "Form.take": 'take = "middle"',
+    "Form.longest_gap_s": "longest_gap_s = 0.2",
+    "Form.dataset": 'dataset = "tracings"',
     "EncoderSpec.name": 'name = "net1d_small"',
     "EncoderSpec.weights": 'weights = "12_lead_ECGFounder.pth"',
     "EncoderSpec.precision": 'precision = "bf16"',
@@ -218,7 +242,7 @@ def _default(default: object, missing: object) -> str:
         return "needed"
     if default is None or default in ({}, ()):
         return "none"
-    if isinstance(default, BaseModel):
+    if isinstance(default, BaseModel | Columns | Form):
         return "as below"
     return f"`{_toml(getattr(default, 'name', default))}`"
 
@@ -231,7 +255,8 @@ def _type(annotation: Any, metadata: list[Any]) -> str:
     if origin is Literal:
         return " or ".join(f"`{_toml(value)}`" for value in arguments)
     if origin is tuple:
-        return f"list of {'tables' if _is_model(arguments[0]) else 'text'}"
+        kind = "whole numbers" if arguments[0] is int else "tables" if _is_model(arguments[0]) else "text"
+        return f"list of {kind}"
     if annotation in _NUMBERS:
         return _NUMBERS[annotation] + _limits(metadata)
     return _NAMED.get(getattr(annotation, "__name__", ""), "table")

@@ -1,7 +1,5 @@
-"""``ablate data``: fetch PTB-XL, prepare arrays, look at what is there."""
+"""``ablate data``: check own records, fetch PTB-XL, prepare arrays, look at what is there."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate import settings
+from ablate.cli.data_check import check
 from ablate.cli.option import JsonOption, QuietOption, SkipOption
-from ablate.cli.output import console, emit, emit_facts, emit_json, stderr
+from ablate.cli.output import console, emit, emit_facts, emit_json
+from ablate.cli.progress_bar import progress_bar
 from ablate.errors import DataError, SpecError
 
 if TYPE_CHECKING:
     from ablate.ecg.source import Source
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(check)
 
 FolderArgument = Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Folder of PTB-XL; ABLATE_DATA.")]
 SyntheticOption = Annotated[bool, typer.Option("--synthetic", help="The embedded synthetic cohort, no folder.")]
@@ -51,7 +52,7 @@ def prepare(
 
     source = _source(folder, synthetic, n_records, seed, from_hz)
     started = time.monotonic()
-    with _bar("preparing", shown=not (quiet or as_json)) as advance:
+    with progress_bar("preparing", shown=not (quiet or as_json)) as advance:
         prepared = prepare_arrays(
             source,
             fs_hz=fs_hz,
@@ -139,7 +140,7 @@ def fetch(
 
     if name != "ptbxl":
         raise SpecError(f"{name!r} cannot be fetched; the one data set there is to fetch is ptbxl")
-    with _bar("fetching", shown=not (quiet or as_json)) as advance:
+    with progress_bar("fetching", shown=not (quiet or as_json)) as advance:
         status = fetch_ptbxl(
             folder,
             rates_hz=tuple(rates_hz or (100,)),
@@ -209,18 +210,3 @@ def _tell_skipped(skipped: Any, flat_leads: Any, odd_leads: Any) -> None:
     if odd_leads:
         rows = [{"ecg_id": key, "does not hold": ", ".join(broken)} for key, broken in odd_leads.items()]
         emit(rows, title="kept, though limb leads contradict each other: are some swapped?")
-
-
-@contextmanager
-def _bar(text: str, *, shown: bool) -> Iterator[Any]:
-    """A progress bar on the terminal's error stream; the block gets a function of (done, in all)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    if not shown or not stderr.is_terminal:
-        yield lambda done, total: None
-        return
-    with Progress(
-        "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=stderr
-    ) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

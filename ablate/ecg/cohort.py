@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Cohort:
         skipped: ecg_id -> why that record was left out.
         flat_leads: ecg_id -> leads without any signal; such records are kept.
         odd_leads: ecg_id -> identities of the limb leads that do not hold, as where two are swapped; kept too.
+        changes: how many records something was done to, by what it was.
+        notes: what should be known of the labels before anything trains.
         n_open: number of records outside the test fold: rows [0, n_open) are all that a search may see.
     """
 
@@ -55,6 +57,8 @@ class Cohort:
     fold: Int[np.ndarray, "record"]
     statements: Bool[np.ndarray, "record code"]
     n_open: int
+    changes: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def open_cohort(folder: Path) -> Cohort:
@@ -86,6 +90,8 @@ def open_cohort(folder: Path) -> Cohort:
         fold=fold,
         statements=np.load(folder / STATEMENTS, mmap_mode="r"),
         n_open=int(np.count_nonzero(fold != TEST_FOLD)),
+        changes=meta.get("changes", {}),  # older folders know of none
+        notes=tuple(meta.get("notes", ())),
     )
 
 

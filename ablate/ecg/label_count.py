@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ablate.ecg.source import TEST_FOLD, TRAIN_FOLDS, VAL_FOLD, Records
-from ablate.ecg.task import TASKS, class_labels
-from ablate.errors import DataError
+from ablate.ecg.task import check_task, class_labels, is_labelled
 
 SPLITS = {"train": TRAIN_FOLDS, "val": (VAL_FOLD,), "test": (TEST_FOLD,)}
 
@@ -38,9 +37,9 @@ class ClassCount:
 
 
 def count_tasks(records: Records) -> list[TaskCount]:
-    """One row for each task, in the order of ``TASKS``."""
+    """One row for each task that the records have."""
     counts = []
-    for task in TASKS:
+    for task in records.classes:
         classes, labels = class_labels(records.statements, records.codes, records.classes[task])
         parts = _splits(records, labels)
         positives = parts["test"].sum(axis=0) if classes else np.zeros(1, int)
@@ -48,9 +47,9 @@ def count_tasks(records: Records) -> list[TaskCount]:
             TaskCount(
                 task=task,
                 classes=len(classes),
-                train=int(parts["train"].any(axis=1).sum()),
-                val=int(parts["val"].any(axis=1).sum()),
-                test=int(parts["test"].any(axis=1).sum()),
+                train=int(is_labelled(task, parts["train"]).sum()),
+                val=int(is_labelled(task, parts["val"]).sum()),
+                test=int(is_labelled(task, parts["test"]).sum()),
                 test_positives_min=int(positives.min()),
                 test_positives_median=float(np.median(positives)),
                 test_positives_max=int(positives.max()),
@@ -65,11 +64,10 @@ def count_classes(records: Records, task: str) -> list[ClassCount]:
     Raises:
         DataError: the task is not known.
     """
-    if task not in TASKS:
-        raise DataError(f"task = {task!r} is not known; choose one of {', '.join(TASKS)}")
+    check_task(task, records.classes)
     classes, labels = class_labels(records.statements, records.codes, records.classes[task])
     parts = _splits(records, labels)
-    n_train = int(parts["train"].any(axis=1).sum())
+    n_train = int(is_labelled(task, parts["train"]).sum())
     positives = {split: part.sum(axis=0).tolist() for split, part in parts.items()}
     rows = [
         ClassCount(name, train, val, test, train / n_train if n_train else float("nan"))

@@ -12,7 +12,9 @@ from jaxtyping import Bool
 from ablate import atomic, digest, settings
 from ablate.ecg import cohort
 from ablate.ecg.cohort import Cohort, open_cohort
+from ablate.ecg.finding import refuse_fatal
 from ablate.ecg.preprocessing import VERSION, check_preprocessing
+from ablate.ecg.reading_check import across_findings, damage_findings, source_findings
 from ablate.ecg.row_filler import Damage, Filler, Preparation, ReadRecords, Rows, fill_all
 from ablate.ecg.source import LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
 from ablate.errors import DataError
@@ -48,7 +50,8 @@ def prepare(
         cache_dir: parent of the prepared folders, by default ``prepared`` in ablate's home.
         n_processes: how many read and filter.
         progress: called with the number of records done and in all.
-        damaged: what to do about a damaged record.
+        damaged: what to do about a damaged record: "raise" ends at the first, "skip" leaves them out, "collect" reads
+            on and says all of them at the end.
 
     Raises:
         DataError: a record or the metadata are damaged, or the folder cannot be written.
@@ -74,7 +77,8 @@ def prepared_folder(
         DataError: the source's metadata cannot be read.
     """
     stored_hz = source.stored_hz(fs_hz)
-    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(fs_hz), fs_hz, stored_hz, preprocessing, damaged])
+    kept = "skip" if damaged == "skip" else "raise"  # where all is well, it does not matter when that is said
+    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(fs_hz), fs_hz, stored_hz, preprocessing, kept])
     parent = settings.home() / "prepared" if cache_dir is None else cache_dir
     return parent / f"{source.name}-{fs_hz}-{preprocessing}-{key[: digest.SHORT]}"
 
@@ -93,16 +97,20 @@ def _build(folder: Path, source: Source, how: Preparation, n_processes: int, pro
     _clear_remains(folder)
     with atomic.folder(folder) as scratch:
         rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *how.shape))
-        read = ReadRecords.none()
+        read = ReadRecords()
         for part in fill_all(Filler(rows, source, how), records.ecg_id.tolist(), n_processes=n_processes):
             read.add(part)
             if progress is not None:
                 progress(len(read.digests) + len(read.skipped), len(records.ecg_id))
+        folds = dict(zip(records.ecg_id.tolist(), records.fold.tolist(), strict=True))
+        across = across_findings(source, read, folds)
+        refuse_fatal([*across, *damage_findings(read)] if how.damaged == "collect" else across)
         kept = _kept(source, records, read)
         if not kept.all():
             rows.keep(np.flatnonzero(kept))
         _write_labels(scratch, records, kept)
-        cohort.write_meta(scratch, _meta(scratch, source, records, how, read))
+        notes = [each.text for each in (*source_findings(source), *across) if not each.is_fatal]
+        cohort.write_meta(scratch, {**_meta(scratch, source, records, how, read), "notes": notes})
 
 
 def _clear_remains(folder: Path) -> None:
@@ -141,6 +149,12 @@ def _write_labels(scratch: Path, records: Records, kept: Bool[np.ndarray, "recor
     (scratch / cohort.SEALED).chmod(0o600)
 
 
+def _resampled_from(read: ReadRecords, stored_hz: int, fs_hz: int) -> int | None:
+    """The one rate of all files where it is another than the wanted one; of mixed rates the changes tell."""
+    rates = set(read.rates) or {stored_hz}
+    return None if len(rates) > 1 or rates == {fs_hz} else rates.pop()
+
+
 def _meta(scratch: Path, source: Source, records: Records, how: Preparation, read: ReadRecords) -> dict[str, Any]:
     stored_hz = source.stored_hz(how.fs_hz)
     content = hashlib.sha256(b"".join(read.digests[key] for key in sorted(read.digests))).hexdigest()
@@ -150,12 +164,13 @@ def _meta(scratch: Path, source: Source, records: Records, how: Preparation, rea
         "fs_hz": how.fs_hz,
         "leads": LEADS,
         "preprocessing": how.preprocessing,
-        "resampled_from_hz": None if stored_hz == how.fs_hz else stored_hz,
+        "resampled_from_hz": _resampled_from(read, stored_hz, how.fs_hz),
         "codes": records.codes,
         "classes": records.classes,
         "digest": digest.of_json([source.identity(), content if source.reads_files else "", choices]),
         "skipped": {str(key): reason for key, reason in sorted(read.skipped.items())},
         "flat_leads": {str(key): leads for key, leads in sorted(read.flat_leads.items())},
         "odd_leads": {str(key): broken for key, broken in sorted(read.odd_leads.items())},
+        "changes": dict(sorted(read.changes.items())),
         "files": cohort.describe_files(scratch),
     }

@@ -19,7 +19,7 @@ from jaxtyping import Float32
 
 from ablate import digest
 from ablate.ecg.record import read_record
-from ablate.ecg.source import RATES_HZ, Records, check_folds
+from ablate.ecg.source import RATES_HZ, Reading, Records, check_folds
 from ablate.ecg.table import Table, read_table
 from ablate.ecg.task import read_statements, task_classes
 from ablate.errors import DataError
@@ -46,6 +46,7 @@ class PtbXl:
     files_hz: int | None = None
 
     name = "ptbxl"
+    form = None
     reads_files = True
 
     def __post_init__(self) -> None:
@@ -106,6 +107,10 @@ class PtbXl:
         if stem is None:
             raise DataError(f"{self.folder / DATABASE}: there is no record with ecg_id {ecg_id}")
         return read_record(self.folder / stem, fs_hz=fs_hz)
+
+    def reading(self, ecg_id: int, fs_hz: int) -> Reading:
+        """The same; nothing is ever done to a record."""
+        return Reading(self.read(ecg_id, fs_hz), fs_hz)
 
     @cached_property
     def _table(self) -> Table:

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int16
 
+from ablate.ecg.form import Form
+from ablate.ecg.plausible import check_plausible
+from ablate.ecg.recording import MILLIVOLTS, Recording
 from ablate.ecg.regular_file import check_regular, read_regular
 from ablate.ecg.source import DURATION_S, LEADS
 from ablate.errors import DataError
 
-LARGEST_MV, SMALLEST_MV = 30.0, 0.01  # PTB-XL's largest value is 20 mV; none of its records moves by less than 0.1
 LEAST_GAIN, MOST_GAIN = 1.0, 1e12  # steps for each millivolt
 
 _RECORD = re.compile(r"(\S+) (\d{1,9}) (\d{1,9}) (\d{1,9})\s*", re.ASCII)
@@ -31,19 +33,12 @@ _SIGNAL = re.compile(
     re.ASCII,
 )
 _GAIN = re.compile(r"([-+.0-9eE]+)(?:\(-?\d+\))?(?:/(\S+))?")
-_MILLIVOLTS = {
-    "mv": 1.0,
-    "uv": 1e-3,
-    "\u00b5v": 1e-3,
-    "\u03bcv": 1e-3,
-    "nv": 1e-6,
-    "v": 1e3,
-}  # two letters are called mu
 _SUFFIXES = (".dat", ".mat")  # of the signal file
 _INVALID = -32768  # format 16's word for "no value here"
 _UPPER = [lead.upper() for lead in LEADS]
 _AS_THEY_ARE = list(range(len(LEADS)))
 _MOST_HEADER_BYTES, _MOST_SIGNAL_BYTES = 1 << 20, 64 << 20
+_RESTORE = "restore the file, or leave the record out with --skip-damaged"
 _AGAIN = "fetch the file again, or read the files of the other rate with --from"
 _LEAVE_OUT = "correct it, or leave the record out with --skip-damaged"
 
@@ -84,8 +79,34 @@ def read_record(stem: Path, *, fs_hz: int) -> Float32[np.ndarray, "lead sample"]
         order = _check_header(path, header.name, header.fs_hz, header.n_samples, header.leads, expected_hz=fs_hz)
         samples = _read_samples(path.with_name(header.file), header)
         signal = (samples - header.baseline) / header.gain
-    _check_plausible(path, signal)
+    check_plausible(path, signal)
     return signal if order == _AS_THEY_ARE else np.ascontiguousarray(signal[order])
+
+
+def read_wfdb(path: Path, form: Form, row: int | None = None) -> Recording:
+    """Any WFDB record as it is: its own leads, rate and length, not a number where a sample is invalid.
+
+    Args:
+        path: of the record with or without suffix, or of its header or signal file.
+        form: not needed, a header says everything.
+        row: not needed either.
+
+    Raises:
+        DataError: a file is missing, truncated or no regular file, or the header disagrees with the samples.
+    """
+    del form, row
+    has_suffix = path.suffix in (".hea", *_SUFFIXES) and not path.with_name(f"{path.name}.hea").exists()
+    header_path = path.with_suffix(".hea") if has_suffix else path.with_name(f"{path.name}.hea")
+    content = read_regular(header_path, most_bytes=_MOST_HEADER_BYTES, remedy=_RESTORE)
+    header = _parse_plain(header_path, content, header_path.stem)
+    if header is None:
+        return _recording_by_wfdb(header_path, content)
+    _check_name(header_path, header.name)
+    samples = _load_samples(header_path.with_name(header.file), header)
+    signal = (samples - header.baseline) / header.gain
+    if samples.min() == _INVALID:
+        signal[samples == _INVALID] = np.nan
+    return Recording(header_path, header.leads, header.fs_hz, signal)
 
 
 def _parse_plain(path: Path, content: bytes, name: str) -> _Header | None:
@@ -120,10 +141,10 @@ def _steps_per_mv(path: Path, lead: str, gain: str, unit: str) -> float:
     Raises:
         DataError: the unit is no voltage, or the gain is none that an electrocardiograph has.
     """
-    if unit.lower() not in _MILLIVOLTS:
+    if unit.lower() not in MILLIVOLTS:
         raise DataError(f"{path}: unit of lead {lead} is {unit!r}; expected mV, uV, nV or V")
     try:
-        steps = float(gain) / _MILLIVOLTS[unit.lower()]
+        steps = float(gain) / MILLIVOLTS[unit.lower()]
     except ValueError:
         steps = float("nan")
     if not LEAST_GAIN <= steps <= MOST_GAIN:
@@ -138,8 +159,7 @@ def _check_header(
     path: Path, name: str, fs_hz: float, n_samples: int, leads: tuple[str, ...], *, expected_hz: int
 ) -> list[int]:  # fmt: skip
     """Positions of ``LEADS`` among the record's own leads, once all else is as expected."""
-    if name.removesuffix(".mat") != path.stem:
-        raise DataError(f"{path}: names record {name!r}; expected {path.stem!r}; fetch the file again")
+    _check_name(path, name)
     if fs_hz != expected_hz:
         raise DataError(f"{path}: sampling rate is {fs_hz:g} Hz; expected {expected_hz} Hz")
     if n_samples != expected_hz * DURATION_S:
@@ -152,7 +172,20 @@ def _check_header(
     return [own.index(lead) for lead in _UPPER]
 
 
+def _check_name(path: Path, name: str) -> None:
+    if name.removesuffix(".mat") != path.stem:
+        raise DataError(f"{path}: names record {name!r}; expected {path.stem!r}; fetch the file again")
+
+
 def _read_samples(path: Path, header: _Header) -> Int16[np.ndarray, "lead sample"]:
+    samples = _load_samples(path, header)
+    if samples.min() == _INVALID:
+        lead, at = (int(index[0]) for index in np.nonzero(samples == _INVALID))
+        raise DataError(f"{path}: sample {at} of signal {lead} is invalid (NaN); leave it out with --skip-damaged")
+    return samples
+
+
+def _load_samples(path: Path, header: _Header) -> Int16[np.ndarray, "lead sample"]:
     n_bytes = header.offset + 2 * header.n_samples * len(header.leads)
     content = read_regular(path, most_bytes=_MOST_SIGNAL_BYTES, remedy=_AGAIN)
     if len(content) != n_bytes:
@@ -168,26 +201,23 @@ def _check_samples(path: Path, samples: np.ndarray, first: np.ndarray, checksums
         raise DataError(f"{path}: first samples are not those that its header names; fetch both files again")
     if not np.array_equal(samples.sum(axis=1, dtype=np.uint16), checksums):
         raise DataError(f"{path}: checksum is not the one that its header names; fetch both files again")
-    if samples.min() == _INVALID:
-        lead, at = (int(index[0]) for index in np.nonzero(samples == _INVALID))
-        raise DataError(f"{path}: sample {at} of signal {lead} is invalid (NaN); leave it out with --skip-damaged")
-
-
-def _check_plausible(path: Path, signal: Float32[np.ndarray, "lead sample"]) -> None:
-    """See that amplitudes are those of a heart; a record that is flat altogether is for the caller to judge."""
-    lead = int(np.argmax(np.abs(signal).max(axis=1)))
-    largest, travel = float(np.abs(signal[lead]).max()), float(np.ptp(signal, axis=1).max())
-    if largest > LARGEST_MV:
-        complaint = f"signal {lead} reaches {largest:.3g} mV; expected at most {LARGEST_MV:g}"
-    elif 0 < travel < SMALLEST_MV:
-        complaint = f"no signal moves by more than {travel:.3g} mV; expected at least {SMALLEST_MV:g}"
-    else:
-        return
-    raise DataError(f"{path}: {complaint}; are gain and unit right? {_LEAVE_OUT}")
 
 
 def _read_by_wfdb(path: Path, content: bytes, fs_hz: int) -> tuple[list[int], Float32[np.ndarray, "lead sample"]]:
     """Order of the leads and millivolts of a record in any of WFDB's formats."""
+    recording = _recording_by_wfdb(path, content)
+    signal = recording.signal
+    order = _check_header(
+        path, path.stem, recording.fs_hz or 0, signal.shape[1], recording.leads or (), expected_hz=fs_hz
+    )
+    if not np.isfinite(signal).all():
+        at, lead = (int(index[0]) for index in np.nonzero(~np.isfinite(signal.T)))
+        raise DataError(f"{path}: sample {at} of signal {lead} is invalid (NaN); leave it out with --skip-damaged")
+    return order, signal
+
+
+def _recording_by_wfdb(path: Path, content: bytes) -> Recording:
+    """A record in any of WFDB's formats, in several signal files too."""
     steps_per_mv = [_check_signal(path, line.split()) for line in _lines(content)[1:]]
     try:
         with warnings.catch_warnings():
@@ -200,14 +230,11 @@ def _read_by_wfdb(path: Path, content: bytes, fs_hz: int) -> tuple[list[int], Fl
     except Exception as error:  # wfdb raises whatever its parsing stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path}: wfdb cannot read this record ({reason}); fetch both files again") from error
-    leads = tuple(map(str, record.sig_name or ()))
-    order = _check_header(path, record.record_name, record.fs, record.sig_len, leads, expected_hz=fs_hz)
+    _check_name(path, str(record.record_name))
     if None not in record.checksum and checksums != [value % 65536 for value in record.checksum]:
         raise DataError(f"{path}: checksum is not that of the samples; fetch both files again")
-    if not np.isfinite(signal).all():
-        at, lead = (int(index[0]) for index in np.nonzero(~np.isfinite(signal)))
-        raise DataError(f"{path}: sample {at} of signal {lead} is invalid (NaN); leave it out with --skip-damaged")
-    return order, np.ascontiguousarray(signal.T, np.float32)
+    leads = tuple(map(str, record.sig_name or ()))
+    return Recording(path, leads, float(record.fs), np.ascontiguousarray(signal.T, np.float32))
 
 
 def _lines(content: bytes) -> list[str]:

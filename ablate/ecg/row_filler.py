@@ -3,10 +3,11 @@
 import hashlib
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from ablate.ecg.preprocessing import preprocess
 from ablate.ecg.source import DURATION_S, LEADS, Source
 from ablate.errors import DataError
 
-Damage = Literal["raise", "skip"]
+Damage = Literal["raise", "skip", "collect"]  # "collect": say all of it at the end, and leave nothing
 
 N_RECORDS = 128  # in a chunk: enough to pay for handing it to a process, few enough to show progress
 ODD_SHARE = 0.2  # of the largest limb lead, root mean square; 0.02 in all but 20 of the records of PTB-XL
@@ -42,12 +43,23 @@ class Preparation:
 
 @dataclass(frozen=True)
 class ReadRecords:
-    """What came of some records beside their rows, by ecg_id; ``digests`` are of what was read."""
+    """What came of some records beside their rows, by ecg_id; ``digests`` are of what was read.
 
-    digests: dict[int, bytes]
-    skipped: dict[int, str]
-    flat_leads: dict[int, tuple[str, ...]]
-    odd_leads: dict[int, tuple[str, ...]]
+    Attributes:
+        kinds: of the damage of those that are skipped.
+        by_rule: those that are skipped because the study declares it.
+        changes: how many records something was done to, by what it was.
+        rates: how many records have files of a rate.
+    """
+
+    digests: dict[int, bytes] = field(default_factory=dict)
+    skipped: dict[int, str] = field(default_factory=dict)
+    flat_leads: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    odd_leads: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    kinds: dict[int, str] = field(default_factory=dict)
+    by_rule: set[int] = field(default_factory=set)
+    changes: Counter[str] = field(default_factory=Counter)
+    rates: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: "ReadRecords") -> None:
         """Take in what came of other records."""
@@ -55,11 +67,10 @@ class ReadRecords:
         self.skipped.update(other.skipped)
         self.flat_leads.update(other.flat_leads)
         self.odd_leads.update(other.odd_leads)
-
-    @classmethod
-    def none(cls) -> "ReadRecords":
-        """Before any record."""
-        return cls({}, {}, {}, {})
+        self.kinds.update(other.kinds)
+        self.by_rule.update(other.by_rule)
+        self.changes.update(other.changes)
+        self.rates.update(other.rates)
 
 
 @dataclass(frozen=True)
@@ -100,9 +111,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Filler:
-    """Knows how to fill rows with the records of a source; travels to other processes."""
+    """Knows how to fill rows with the records of a source; travels to other processes.
 
-    rows: Rows
+    Attributes:
+        rows: None where records are only read and checked.
+    """
+
+    rows: Rows | None
     source: Source
     how: Preparation
 
@@ -113,24 +128,30 @@ class Filler:
             DataError: a record is damaged, and damage is not to be skipped.
         """
         chunk = np.zeros((len(ecg_ids), *self.how.shape), np.float16)
-        read = ReadRecords.none()
+        read = ReadRecords()
         for row, ecg_id in zip(chunk, ecg_ids, strict=True):
             try:
                 self._fill_row(row, ecg_id, read)
             except DataError as error:
-                if self.how.damaged == "raise":
+                if self.how.damaged == "raise" and not error.by_rule:
                     raise
-                read.skipped[ecg_id] = str(error)
-        self.rows.write(first_row, chunk)
+                read.skipped[ecg_id], read.kinds[ecg_id] = str(error), error.kind
+                if error.by_rule:
+                    read.by_rule.add(ecg_id)
+        if self.rows is not None:
+            self.rows.write(first_row, chunk)
         return read
 
     def _fill_row(self, row: Float16[np.ndarray, "lead sample"], ecg_id: int, read: ReadRecords) -> None:
         fs_hz, stored_hz = self.how.fs_hz, self.source.stored_hz(self.how.fs_hz)
-        signal = self.source.read(ecg_id, stored_hz)
+        reading = self.source.reading(ecg_id, stored_hz)
+        signal = reading.signal
         if flat := _flat_leads(self.source.name, ecg_id, signal):
             read.flat_leads[ecg_id] = flat
         elif odd := _broken_identities(signal):
             read.odd_leads[ecg_id] = odd
+        read.changes.update(reading.changes)
+        read.rates[reading.from_hz] += 1
         row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=fs_hz, preprocessing=self.how.preprocessing)
         read.digests[ecg_id] = hashlib.sha256(signal.tobytes()).digest() if self.source.reads_files else b""
 
@@ -188,7 +209,9 @@ def _result(future: Future[ReadRecords]) -> ReadRecords:
 def _flat_leads(where: str, ecg_id: int, signal: Float32[np.ndarray, "lead sample"]) -> tuple[str, ...]:
     flat = tuple(LEADS[lead] for lead in np.flatnonzero((signal == signal[:, :1]).all(axis=1)))
     if len(flat) == len(LEADS):
-        raise DataError(f"{where}: record {ecg_id} is flat in every lead; leave it out with --skip-damaged")
+        raise DataError(
+            f"{where}: record {ecg_id} is flat in every lead; leave it out with --skip-damaged", kind="flat"
+        )
     return flat
 
 

@@ -50,6 +50,16 @@ def permitted(permit: Permit) -> Iterator[None]:
         _permit.reset(token)
 
 
+def refuse_where_forbidden(path: Path) -> None:
+    """Of files that may have any name: see that this process may read labels of the test fold in ``path``.
+
+    Raises:
+        SealedError: reads are forbidden here, and no permit is held.
+    """
+    if _installed and _permit.get() is None:
+        raise SealedError(f"{path}: has the test fold's labels; only a confirmation with a permit may open it")
+
+
 def _refuse_sealed(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "open" or _permit.get() is not None:
         return

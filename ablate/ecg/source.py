@@ -1,13 +1,16 @@
 """Where records come from: one role for PTB-XL and the synthetic cohort, so that all that follows is one path."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from ablate.ecg.task import Classes
 from ablate.errors import DataError
+
+if TYPE_CHECKING:
+    from ablate.ecg.form import Form
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 RATES_HZ = (100, 500)
@@ -29,12 +32,31 @@ class Records:
     classes: Classes
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A record as it is read, and what was done to it to have the cohort's form.
+
+    Attributes:
+        signal: in millivolts, leads in the order of ``LEADS``.
+        from_hz: rate of its file.
+        changes: in a few words each, equal for equal changes, so that records can be counted by them.
+    """
+
+    signal: Float32[np.ndarray, "lead sample"]
+    from_hz: int
+    changes: tuple[str, ...] = ()
+
+
 class Source(Protocol):
     """A cohort of 12-lead records of ten seconds. Implementations are small values that travel to other processes."""
 
     @property
     def name(self) -> str:
-        """``ptbxl`` or ``synthetic``; begins the name of the prepared folder."""
+        """Such as ``ptbxl`` or ``synthetic``; begins the name of the prepared folder."""
+
+    @property
+    def form(self) -> "Form | None":
+        """What is declared of its records; None where all of them must have the cohort's form."""
 
     @property
     def reads_files(self) -> bool:
@@ -61,6 +83,13 @@ class Source(Protocol):
 
         Raises:
             DataError: the record is missing, damaged or not what the metadata say.
+        """
+
+    def reading(self, ecg_id: int, fs_hz: int) -> Reading:
+        """The same with what was done to it.
+
+        Raises:
+            DataError: as ``read``.
         """
 
 

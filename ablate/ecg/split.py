@@ -10,13 +10,13 @@ from ablate.ecg.balanced_order import balanced_order
 from ablate.ecg.cohort import Cohort, read_sealed
 from ablate.ecg.seal import Permit, permitted
 from ablate.ecg.source import TEST_FOLD, TRAIN_FOLDS, VAL_FOLD
-from ablate.ecg.task import TASKS, class_labels
+from ablate.ecg.task import check_task, class_labels, is_labelled
 from ablate.errors import DataError
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """One task on one cohort. Records without any label of the task are left out.
+    """One task on one cohort. Records without any label of a task of PTB-XL are left out.
 
     Without a permit nothing of the test fold is in here: ``signals`` ends before its rows, ``test_rows`` is empty and
     ``test_labels`` is None.
@@ -51,13 +51,12 @@ def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> Tas
         DataError: the task is not known, or a fold has no record with a label of it.
         SealedError: never with a permit; see ``ablate.ecg.seal``.
     """
-    if task not in TASKS:
-        raise DataError(f"task = {task!r} is not known; choose one of {', '.join(TASKS)}")
+    check_task(task, cohort.classes)
     mapping = cohort.classes[task]
     statements = np.asarray(cohort.statements[: cohort.n_open])
     classes, labels = class_labels(statements, cohort.codes, mapping)
     fold = cohort.fold[: cohort.n_open]
-    train, val = (np.flatnonzero(np.isin(fold, folds) & labels.any(axis=1)) for folds in (TRAIN_FOLDS, VAL_FOLD))
+    train, val = (np.flatnonzero(np.isin(fold, folds) & is_labelled(task, labels)) for folds in (TRAIN_FOLDS, VAL_FOLD))
     _check_split(cohort, task, "training (folds 1-8)", train)
     _check_split(cohort, task, f"validation (fold {VAL_FOLD})", val)
     test, test_labels = _test_split(cohort, task, permit) if permit else (np.empty(0, np.int64), None)
@@ -123,7 +122,7 @@ def _test_split(cohort: Cohort, task: str, permit: Permit) -> tuple[np.ndarray, 
     with permitted(permit):
         statements = read_sealed(cohort.folder)
     _, labels = class_labels(statements, cohort.codes, cohort.classes[task])
-    labelled = np.flatnonzero(labels.any(axis=1))
+    labelled = np.flatnonzero(is_labelled(task, labels))
     _check_split(cohort, task, f"test (fold {TEST_FOLD})", labelled)
     return labelled + cohort.n_open, labels[labelled]
 

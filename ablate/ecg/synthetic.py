@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Int
 
 from ablate import digest, seeds
 from ablate.ecg.balanced_order import balanced_order
-from ablate.ecg.source import RATES_HZ, TEST_FOLD, Records
+from ablate.ecg.source import RATES_HZ, TEST_FOLD, Reading, Records
 from ablate.ecg.synthetic_heart import DOWER, DURATION_S, LATENTS, TO_TWELVE, Anatomy, draw_dipole, plan_record
 from ablate.ecg.task import Statement, task_classes
 from ablate.errors import DataError
@@ -73,6 +73,7 @@ class Synthetic:
     seed: int = 0
 
     name = "synthetic"
+    form = None
     reads_files = False
 
     def __post_init__(self) -> None:
@@ -127,6 +128,10 @@ class Synthetic:
         if random.random() < _DEAD_LEAD:
             signal[random.integers(12)] = 0
         return np.asarray(np.round(signal, 3), np.float32)  # a microvolt, the resolution of PTB-XL's files
+
+    def reading(self, ecg_id: int, fs_hz: int) -> Reading:
+        """The same; nothing is ever done to a record."""
+        return Reading(self.read(ecg_id, fs_hz), fs_hz)
 
     def targets(self) -> Targets:
         """Latents and true groups of every record, without drawing a signal."""

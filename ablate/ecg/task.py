@@ -14,6 +14,7 @@ from ablate.errors import DataError
 
 Task = Literal["all", "diagnostic", "subdiagnostic", "superdiagnostic", "form", "rhythm"]
 TASKS: tuple[str, ...] = get_args(Task)
+OWN_TASK = "labels"  # the one task of records that come with labels of their own, where having none is a label too
 
 Classes = Mapping[str, Mapping[str, str]]  # task -> statement code -> class
 
@@ -70,6 +71,21 @@ def class_labels(
         if code in classes:
             member[position, names.index(classes[code])] = 1
     return names, (statements.astype(np.float32) @ member) > 0
+
+
+def check_task(task: str, classes: Classes) -> None:
+    """See that records have ``task``.
+
+    Raises:
+        DataError: they have not.
+    """
+    if task not in classes:
+        raise DataError(f"task = {task!r} is not known; choose one of {', '.join(classes)}")
+
+
+def is_labelled(task: str, labels: Bool[np.ndarray, "record class"]) -> Bool[np.ndarray, "record"]:
+    """Which records belong to a task: those that have a label of it; with labels of their own all of them."""
+    return np.asarray(labels.any(axis=1) | (task == OWN_TASK))
 
 
 def _statement(path: Path, row: Mapping[str, str], code: str) -> Statement:

@@ -6,9 +6,10 @@ from pathlib import Path
 from ablate import settings
 from ablate.ecg.preparation import prepare
 from ablate.ecg.ptbxl import PtbXl
+from ablate.ecg.record_table import RecordTable
 from ablate.ecg.source import Source
 from ablate.ecg.synthetic import Synthetic
-from ablate.study.spec import Spec
+from ablate.study.spec import DataSpec, Spec
 
 
 def source_of(spec: Spec, *, data_dir: Path | None = None) -> Source:
@@ -21,9 +22,29 @@ def source_of(spec: Spec, *, data_dir: Path | None = None) -> Source:
     Raises:
         DataError: PTB-XL is asked for and its folder is not known or holds something else.
     """
-    if spec.data.source == "synthetic":
-        return Synthetic(n_records=spec.data.n_records or 0, seed=spec.data.seed)
+    return source_of_data(spec.data, data_dir=data_dir)
+
+
+def source_of_data(data: DataSpec, *, data_dir: Path | None = None) -> Source:
+    """The same for what is declared of records alone.
+
+    Raises:
+        DataError: as ``source_of``.
+    """
+    if data.source == "synthetic":
+        return Synthetic(n_records=data.n_records or 0, seed=data.seed)
+    if data.source == "table":
+        return _table_source(data, data_dir=data_dir)
     return PtbXl(settings.data_dir(data_dir))
+
+
+def _table_source(data: DataSpec, *, data_dir: Path | None) -> RecordTable:
+    """The records of ``data.table``, whose folder is the one of the data, or else the working folder."""
+    table = settings.data_dir(data_dir, otherwise=Path.cwd()) / (data.table or "")
+    return RecordTable(
+        folder=table.parent, form=data.form, seed=data.seed, mapping=data.mapping, table=table.name,
+        columns=data.columns,
+    )  # fmt: skip
 
 
 def prepare_cohort(

@@ -4,7 +4,7 @@ Where something is wrong, the error names the file, the key, the value, what was
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ablate import digest
 from ablate.errors import SpecError
 from ablate.study.problem import Problem, problems_of
-from ablate.study.spec import Spec
+from ablate.study.spec import DataSpec, Spec
 from ablate.study.wording import nearest
 
 
@@ -35,6 +35,26 @@ def load_spec(study: str, *, overrides: Sequence[str] = ()) -> Spec:
         rest = f" (and {more} more: `ablate check {study}`)" if more else ""
         raise SpecError(f"{where}: {first}{rest}")
     return spec
+
+
+def load_data(given: Mapping[str, Any], *, overrides: Sequence[str] = ()) -> DataSpec:
+    """What a study file would declare of its records under ``[data]``, without a study.
+
+    Args:
+        given: keys of ``[data]``.
+        overrides: ``key=value`` each, that go before them.
+
+    Raises:
+        SpecError: a key cannot be used.
+    """
+    raw = dict(given)
+    for override in overrides:
+        _apply(raw, override)
+    try:
+        return DataSpec.model_validate(raw)
+    except ValidationError as error:
+        problems = problems_of(error)
+        raise SpecError("; ".join(f"data.{problem}" for problem in problems)) from error
 
 
 def check_study(study: str, *, overrides: Sequence[str] = ()) -> list[Problem]:

@@ -22,7 +22,9 @@ from pydantic_core import InitErrorDetails
 
 from ablate import digest
 from ablate.domain import Domain, Scalar, is_number
-from ablate.ecg.task import TASKS
+from ablate.ecg.form import Form
+from ablate.ecg.record_table import Columns
+from ablate.ecg.task import OWN_TASK, TASKS
 from ablate.model.catalogue import EncoderSpec
 from ablate.study.design import Design
 from ablate.study.inference import Inference
@@ -41,36 +43,70 @@ class DataSpec(_Frozen):
     """Which records and labels.
 
     Attributes:
-        source: ``synthetic``, a simulated cohort that needs no files, or ``ptbxl``.
-        task: which statements are labels: all, diagnostic, subdiagnostic, superdiagnostic, form or rhythm.
-        fs_hz: samples a second of the prepared arrays; files of the other rate are resampled.
+        source: ``synthetic``, a simulated cohort that needs no files; ``ptbxl``; ``table``, your own records.
+        task: which statements are labels: all, diagnostic, subdiagnostic, superdiagnostic, form or rhythm; a table has
+            its own, ``labels``.
+        fs_hz: samples a second of the prepared arrays; files of another rate are resampled.
         preprocessing: ``none``, or ``ecgfounder`` for that encoder's filters; each lead is scaled either way.
         n_records: size of the synthetic cohort; only and always with ``source = "synthetic"``.
-        seed: of the synthetic cohort.
+        seed: of the synthetic cohort; of the folds where a table has none.
         skip_damaged: leave out records that are damaged, and count them in the report; otherwise they are an error.
+        table: CSV or parquet file with a line for each record, in the folder of ``--data`` or the working folder.
+        columns: what its columns are called.
+        form: what its records are, and what may be done to bring them to ten seconds of twelve leads.
+        mapping: CSV file with columns ``statement`` and ``class``, by which labels are joined to classes.
     """
 
-    source: Literal["synthetic", "ptbxl"]
+    source: Literal["synthetic", "ptbxl", "table"]
     task: str
     fs_hz: Literal[100, 500] = 100
     preprocessing: Literal["none", "ecgfounder"] = "none"
     n_records: int | None = Field(default=None, ge=200, le=100_000)
     seed: int = Field(default=1, ge=0)
     skip_damaged: bool = False
+    table: str | None = None
+    columns: Columns = Columns()
+    form: Form = Form()
+    mapping: str | None = None
 
     @model_serializer(mode="wrap")
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where nothing is skipped as before anything could be: a study that the store holds keeps its digest."""
+        """Without what is usual as before there was any of it: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
-        return {key: value for key, value in document.items() if key != "skip_damaged" or value}
+        usual = {"skip_damaged": False, "table": None, "columns": Columns(), "form": Form(), "mapping": None}
+        return {name: value for name, value in document.items()
+                if name not in usual or getattr(self, name) != usual[name]}  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_own_task(cls, raw: Any) -> Any:
+        """Records with labels of their own have one task, which need not be written."""
+        if isinstance(raw, dict) and raw.get("source") in LISTED and "task" not in raw:
+            return {**raw, "task": OWN_TASK}
+        return raw
 
     @model_validator(mode="after")
     def _check(self) -> "DataSpec":
-        if self.task not in TASKS:
-            raise ValueError(f"task: {self.task!r} is unknown; there are: {', '.join(TASKS)}")
+        found = []
+        tasks = (OWN_TASK,) if self.source in LISTED else TASKS
+        if self.task not in tasks:
+            found.append(f"task: {self.task!r} is unknown; there are: {', '.join(tasks)}")
         if (self.n_records is None) == (self.source == "synthetic"):
-            raise ValueError("n_records: belongs to source = 'synthetic', and is needed there")
+            found.append("n_records: belongs to source = 'synthetic', and is needed there")
+        if (self.table is None) == (self.source == "table"):
+            found.append("table: belongs to source = 'table', and is needed there, such as table = 'records.csv'")
+        if self.source != "table" and self.columns != Columns():
+            found.append("columns: belongs to source = 'table'")
+        if self.source not in LISTED:
+            found += [f"{key}: belongs to records of your own" for key in ("form", "mapping")
+                      if getattr(self, key) != DataSpec.model_fields[key].default]  # fmt: skip
+        found += [f"form.{complaint}" for complaint in self.form.complaints()]
+        if found:
+            raise ValueError("\n".join(found))
         return self
+
+
+LISTED = ("table",)  # sources whose records are listed, with labels of their own
 
 
 def _trials(value: object) -> object:

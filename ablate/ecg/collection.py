@@ -1,0 +1,140 @@
+"""A collection: a source whose records are listed somewhere and lie in files of any format, each read as declared."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float32
+
+from ablate import digest
+from ablate.ecg.finding import Finding, refuse_fatal
+from ablate.ecg.form import Form
+from ablate.ecg.listing import Listing, Place
+from ablate.ecg.recording import read_recording
+from ablate.ecg.seal import refuse_where_forbidden
+from ablate.ecg.source import Reading, Records
+from ablate.ecg.task import OWN_TASK
+from ablate.ecg.ten_seconds import to_ten_seconds
+from ablate.errors import DataError
+
+_SIDE_SUFFIXES = ("", ".hea", ".dat", ".mat")  # files of a record that is named without suffix
+
+
+@dataclass(frozen=True)
+class Collection(ABC):
+    """What all collections share; a kind of collection says how it is listed, in ``_list``.
+
+    Attributes:
+        folder: below which all files lie.
+        form: what is declared of the records.
+        seed: of the folds, where they are made.
+        mapping: a table of statements and classes, within the folder; None takes statements as they are.
+    """
+
+    folder: Path
+    form: Form = field(default_factory=Form)
+    seed: int = 0
+    mapping: str | None = None
+
+    name: ClassVar[str]
+    reads_files: ClassVar[bool] = True
+
+    @abstractmethod
+    def _list(self) -> Listing:
+        """The records, read anew."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the list, told without reading a signal."""
+        return self._listing.findings
+
+    def digest(self, fs_hz: int = 100) -> str:
+        """Of the list, and of names, sizes and times of all files."""
+        del fs_hz
+        hasher = hashlib.sha256(self.identity().encode())
+        for path in sorted({place.path for place in self._listing.places if place is not None}):
+            for suffix in _SIDE_SUFFIXES:
+                try:
+                    status = (self.folder / f"{path}{suffix}").stat()
+                except OSError:
+                    continue
+                hasher.update(f"{path}{suffix} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return hasher.hexdigest()
+
+    def identity(self) -> str:
+        """Of the list and of what is declared."""
+        one = self._listing
+        arrays = [hashlib.sha256(np.ascontiguousarray(each).tobytes()).hexdigest() for each in
+                  (one.ecg_id, one.patient_id, one.fold, one.statements)]  # fmt: skip
+        places = json.dumps([place and (place.row, place.start_s, place.fs_hz) for place in one.places])
+        return digest.of_json([self.name, arrays, one.codes, dict(one.classes), places, asdict(self.form)])
+
+    def stored_hz(self, fs_hz: int) -> int:
+        """Records are brought to the wanted rate one by one, whatever that of their files."""
+        return fs_hz
+
+    def records(self) -> Records:
+        """Every record of the list.
+
+        Raises:
+            SealedError: this process may not see the test fold's labels.
+            DataError: something is wrong with the list; all of it at once.
+        """
+        refuse_where_forbidden(self.folder)
+        one = self._listing
+        refuse_fatal(one.findings)
+        classes = {OWN_TASK: dict(one.classes)}
+        return Records(one.ecg_id, one.patient_id, one.fold, one.codes, one.statements, classes)
+
+    def read(self, ecg_id: int, fs_hz: int) -> Float32[np.ndarray, "lead sample"]:
+        """Signal of one record, whatever the rate of its file.
+
+        Raises:
+            DataError: no such record, or it cannot be brought to the cohort's form.
+        """
+        return self.reading(ecg_id, fs_hz).signal
+
+    def reading(self, ecg_id: int, fs_hz: int) -> Reading:
+        """The same with what was done to it.
+
+        Raises:
+            DataError: as ``read``.
+        """
+        place = self._places.get(ecg_id)
+        if place is None:
+            raise DataError(f"{self.folder}: there is no record {ecg_id}", kind="missing or unknown file")
+        recording = read_recording(self.folder / place.path, self.form, row=place.row)
+        return to_ten_seconds(recording, self.form, fs_hz=fs_hz, start_s=place.start_s, rate=place.fs_hz)
+
+    @property
+    def readable(self) -> tuple[int, ...]:
+        """Identifiers of the records whose files can be looked for."""
+        return tuple(self._places)
+
+    def folds(self) -> dict[int, int]:
+        """Fold of each record by its identifier."""
+        return dict(zip(self._listing.ecg_id.tolist(), self._listing.fold.tolist(), strict=True))
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return self._list()
+
+    @cached_property
+    def _places(self) -> Mapping[int, Place]:
+        pairs = zip(self._listing.ecg_id.tolist(), self._listing.places, strict=True)
+        return {ecg_id: place for ecg_id, place in pairs if place is not None}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the list: a process that only reads signals needs their places alone."""
+        _ = self._places
+        return {key: value for key, value in self.__dict__.items() if key != "_listing"}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        """As it was sent; a frozen value is filled once."""
+        self.__dict__.update(state)
