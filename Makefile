@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-cluster test-slow lint docs attack chaos fuzz bench clean
+.PHONY: run test test-cluster test-gpu test-slow lint docs attack chaos fuzz bench bench-gpu clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
 	$(BIN)/ablate run sd_vs_lp --workers 4
@@ -15,6 +15,9 @@ test: $(VENV)/.tested lint  ## everything that CI runs, in two processes that sh
 
 test-cluster: $(VENV)/.tested  ## agents placed by Slurm and in network namespaces, as far as these are there
 	$(BIN)/python -m pytest -m "cluster and not slow"
+
+test-gpu: $(VENV)/.installed  ## what has to be right on a GPU; small on the processor where there is none
+	$(BIN)/python benchmarks/gpu_check.py --out gpu_check.json
 
 test-slow: $(VENV)/.tested  ## what takes longer than CI has
 	$(BIN)/python -m pytest -m slow
@@ -41,6 +44,9 @@ fuzz: $(VENV)/.tested  ## ten minutes of damaged study files, checkpoints, heade
 
 bench: $(VENV)/.tested  ## the same slots by other tools' scripts; on PTB-XL too where ABLATE_DATA names it
 	$(BIN)/python benchmarks/peers/bench.py $(if $(ABLATE_DATA),--data "$(ABLATE_DATA)") --out benchmarks/results.json
+
+bench-gpu: $(VENV)/.installed  ## a step, an epoch and several trials at once on a GPU
+	$(BIN)/python benchmarks/gpu_bench.py --out gpu_bench.json
 
 # torch comes first and pinned: a plain "torch" would bring several gigabytes for CUDA where none may be.
 $(VENV)/.installed: pyproject.toml constraints.txt
