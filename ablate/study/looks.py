@@ -18,17 +18,18 @@ from ablate.study.plan import CONFIRM, confirming, contexts
 from ablate.study.seal import Seal
 from ablate.study.spec import Spec
 
+_MAY_COME = (SlotState.WAITING, SlotState.LEASED, SlotState.CANCELLED)
+
 
 def next_blocks(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[PlannedSlot]:
-    """Slots up to the next look, for what an undecided contrast needs; none before a look is over."""
+    """Slots up to the next look, for what an undecided contrast needs; none before a look is over.
+
+    Nor are there any while slots are cancelled: their arms would be left out for ever.
+    """
     confirming_slots = [slot for slot in slots if slot.phase == CONFIRM]
     n_planned = 1 + max((slot.index for slot in confirming_slots), default=-1)
     later = [look for look in spec.inference.looks if look > n_planned]
-    if (
-        not later
-        or not n_planned
-        or any(slot.state in (SlotState.WAITING, SlotState.LEASED) for slot in confirming_slots)
-    ):
+    if not later or not n_planned or any(slot.state in _MAY_COME for slot in confirming_slots):
         return []
     needed = still_needed(judged_so_far(store, spec, confirming_slots), spec)
     return [

@@ -130,5 +130,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     n_good = sum(not outcome.flaws for outcome in outcomes)
     n_starts = sum(outcome.n_launches for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
+    stages = Counter(outcome.stage.value for outcome in outcomes)
+    write(", ".join(f"{n} on {stage}" for stage, n in stages.items()))
     write(f"{struck.total()} faults in {len(outcomes)} studies, {n_starts} starts of `ablate run`, {seconds:.0f} s")
     write(f"{n_good} of {len(outcomes)} studies ended as the undisturbed one, bit for bit")

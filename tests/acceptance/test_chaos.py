@@ -1,6 +1,6 @@
 """Whatever is killed: the study ends with exactly the planned slots, each filled once, equal to an undisturbed one.
 
-``make chaos`` plays twenty seeds of a 40-slot study with thirty faults each; otherwise one small study is played.
+``make chaos`` plays twenty seeds of a study of about 40 slots with thirty faults each; else one small study is played.
 """
 
 import tempfile
@@ -41,4 +41,4 @@ def test_study_ends_as_if_nothing_had_happened(
     record_outcome(outcome)
     assert outcome.flaws == []
     assert outcome.faults.total() > 0
-    assert len(expected) == scale.n_slots
+    assert len(expected) >= scale.least_slots

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import psutil
 
 from ablate.errors import StoreError
 from ablate.worker.fork_server import PROCESS_NAME
-from chaos.scene import LEASE_S, Scene, resume
+from chaos.scene import LEASE_S, NOBODY, Scene, resume
 
 Fault = Callable[[Scene, Random], str | None]
+STUDY_NAME = "chaos"
 SKEWED = Path(__file__).parent / "skewed"
 
 
@@ -104,6 +106,57 @@ def join_skewed(scene: Scene, random: Random) -> str | None:
     return f"process {scene.ablate('worker', python_path=SKEWED).pid}"
 
 
+def join_other_account(scene: Scene, random: Random) -> str | None:
+    """One more worker joins under another account, with a home of its own."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return None
+    os.chown(scene.other_home, NOBODY, NOBODY)
+    return f"process {scene.ablate('worker', other_account=True).pid}"
+
+
+def restart_server(scene: Scene, random: Random) -> str | None:
+    """``pg_ctl restart -m fast``, as a package upgrade does."""
+    return _fell_server(scene, signal.SIGINT, 0.5)
+
+
+def kill_pooler(scene: Scene, random: Random) -> str | None:
+    """PgBouncer is killed, and comes back a little later."""
+    pooler = scene.pooler
+    if pooler is None or pooler.pid is None or scene.server_pid() is None:
+        return None
+    pooler.kill()
+    later(scene, random.uniform(0.2, 2), pooler.start)
+    return "PgBouncer"
+
+
+def put_other_store(scene: Scene, random: Random) -> str | None:
+    """Another store, with a study of the same name, stands at the address for a while."""
+    return _exchange(scene, random, lambda: scene.exchange.put_other(str(scene.spec)), scene.exchange.put_back)
+
+
+def restore_dump(scene: Scene, random: Random) -> str | None:
+    """The store is dumped, and a little later put back to what it was then."""
+    return _exchange(scene, random, scene.exchange.dump, scene.exchange.restore)
+
+
+def cancel_and_retry(scene: Scene, random: Random) -> str | None:
+    """All that is not done is given up, and wanted again a little later."""
+    try:
+        if scene.exchange.is_on or not scene.store.cancel(STUDY_NAME):
+            return None
+    except StoreError:  # the study is not registered yet
+        return None
+    later(scene, random.uniform(0.2, 3), lambda: scene.store.retry_failed(STUDY_NAME))
+    return "all slots"
+
+
+def seal_by_hand(scene: Scene, random: Random) -> str | None:
+    """Two people want it sealed at the same time as the agents do."""
+    for _ in range(2):
+        scene.command("seal", STUDY_NAME, "--storage", scene.url)
+    return "the study"
+
+
 FAULTS: dict[str, tuple[Fault, int]] = {
     "agent killed (kill -9)": (kill_agent, 4),
     "trainer killed (kill -9)": (kill_trainer, 4),
@@ -121,6 +174,13 @@ FAULTS: dict[str, tuple[Fault, int]] = {
     "connections cut": (cut_connections, 4),
     "disk full": (fill_disk, 2),
     "worker with its clock an hour ahead": (join_skewed, 1),
+    "worker of another account": (join_other_account, 1),
+    "Postgres restarted (-m fast)": (restart_server, 2),
+    "PgBouncer killed (kill -9)": (kill_pooler, 2),
+    "another store at the address": (put_other_store, 2),
+    "an older dump restored": (restore_dump, 2),
+    "all cancelled, and retried": (cancel_and_retry, 2),
+    "`ablate seal` by two at once": (seal_by_hand, 1),
 }
 """Each with its weight in the draw."""
 
@@ -159,10 +219,11 @@ def _signal_launcher(scene: Scene, number: int) -> str | None:
 
 
 def _fell_server(scene: Scene, number: int, away_s: float) -> str | None:
-    pid = scene.server.status().pid
-    if pid is None:
+    pid = scene.server_pid()
+    if pid is None or scene.exchange.is_on:
         return None  # it is away already
-    os.kill(pid, number)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
     later(scene, away_s, lambda: _raise_server(scene))
     return f"{away_s:.1f} s"
 
@@ -171,9 +232,34 @@ def _raise_server(scene: Scene) -> None:
     """Until it answers: another fault may fell it while it starts."""
     for last_try in (False, False, True):
         try:
-            scene.server.ensure_running()
-        except StoreError:
+            scene.start_server()
+        except (StoreError, AssertionError):
             if last_try:
                 raise
         else:
             return
+
+
+def _exchange(scene: Scene, random: Random, away: Callable[[], None], back: Callable[[], None]) -> str | None:
+    if not _aftermath_is_over() or scene.server_pid() is None or not scene.exchange.begin():
+        return None
+
+    def mend() -> None:
+        try:
+            back()
+        finally:
+            scene.exchange.end()
+
+    try:
+        away()
+    except BaseException:
+        scene.exchange.end()
+        raise
+    away_s = random.uniform(2, 5)
+    later(scene, away_s, mend)
+    return f"{away_s:.1f} s"
+
+
+def _aftermath_is_over() -> bool:
+    """Whether nothing is to be undone: a server that comes back amidst an exchange would make databases."""
+    return not any(timer.is_alive() for timer in _aftermath)

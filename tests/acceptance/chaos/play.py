@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 
 from chaos.fault import FAULTS, settle
-from chaos.scene import Results, Scale, Scene
+from chaos.scene import Results, Scale, Scene, Stage
 
 LONGEST_S = 900.0
-LONG = Scale(search_trials=6, replicates=4, n_faults=30)
+LONG = Scale(search_trials=4, replicates=6, n_faults=30, looks=(5, 6))
 SHORT = Scale(search_trials=1, replicates=1, n_faults=4)
 
 
@@ -19,6 +19,7 @@ class Outcome:
     """What happened and what was found."""
 
     seed: int
+    stage: Stage
     faults: Counter[str]
     n_launches: int
     seconds: float
@@ -39,7 +40,7 @@ def play(folder: Path, scale: Scale, *, seed: int, expected: Results, spacing_s:
     """Fill the slots of a study while faults strike, about ``spacing_s`` apart."""
     random = Random(seed)
     names = random.choices(list(FAULTS), weights=[weight for _, weight in FAULTS.values()], k=scale.n_faults)
-    scene = Scene(folder, scale)
+    scene = Scene(folder, scale, Stage.of(seed))
     if "disk full" in names:
         for name in ("spool", "checkpoints"):
             scene.small_disk(name)
@@ -47,7 +48,7 @@ def play(folder: Path, scale: Scale, *, seed: int, expected: Results, spacing_s:
     try:
         faults = _until_over(scene, names, random, spacing_s=spacing_s)
         scene.last_sweep()
-        return Outcome(seed, faults, scene.n_launches, time.monotonic() - started, scene.flaws(expected))
+        return Outcome(seed, scene.stage, faults, scene.n_launches, time.monotonic() - started, scene.flaws(expected))
     finally:
         settle()
         scene.close()

@@ -1,4 +1,4 @@
-"""A study on a stage of its own: server, proxy, home folder and the processes that fill the slots."""
+"""A study on a stage of its own: server, perhaps a pooler, proxy, home folders and what fills the slots."""
 
 import contextlib
 import io
@@ -8,20 +8,26 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from plain_postgres import PlainPostgres, free_port, programs
 from proxy import Proxy
 from sqlalchemy.engine import make_url
 
 from ablate.store.postgres_server import Server
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
+from chaos.exchange import Exchange
+from chaos.pooler import Pooler, is_pooler_here
 
 LEASE_S = 2.0
 N_AGENTS = 4
+NOBODY = 65534
 STUDY = """
 question = "Does every slot survive?"
 [data]
@@ -55,25 +61,49 @@ search_trials = {search_trials}
 replicates = {replicates}
 generation = 3
 max_attempts = 10
+{inference}
 """
+# Another account that owns nothing here; it may read all, for the interpreter may lie in its owner's home
+AS_ANOTHER = (
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search", "--",
+)  # fmt: skip
 Results = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a play is: four arms, each searched and confirmed."""
+    """How large a play is: four arms, each searched and confirmed; with looks, blocks are added where needed."""
 
     search_trials: int
     replicates: int
     n_faults: int
+    looks: tuple[int, ...] = ()
 
     @property
-    def n_slots(self) -> int:
-        return 4 * (self.search_trials + self.replicates)
+    def least_slots(self) -> int:
+        return 4 * (self.search_trials + (self.looks or (self.replicates,))[0])
 
     @property
     def study(self) -> str:
-        return STUDY.format(search_trials=self.search_trials, replicates=self.replicates)
+        inference = f"[inference]\nlooks = {list(self.looks)}\nfutility = 0.0" if self.looks else ""
+        return STUDY.format(search_trials=self.search_trials, replicates=self.replicates, inference=inference)
+
+
+class Stage(Enum):
+    """What the store is, as far as this machine has it."""
+
+    MANAGED = "the managed Postgres"
+    EXTERNAL = "a plain Postgres"
+    POOLED = "a plain Postgres behind PgBouncer"
+
+    @classmethod
+    def of(cls, seed: int) -> "Stage":
+        """Each in turn."""
+        wanted = list(cls)[seed % len(cls)]
+        if wanted is cls.MANAGED or programs() is None:
+            return cls.MANAGED
+        return wanted if wanted is cls.EXTERNAL or is_pooler_here() else cls.EXTERNAL
 
 
 @dataclass
@@ -82,6 +112,7 @@ class Scene:
 
     folder: Path
     scale: Scale
+    stage: Stage = Stage.MANAGED
     n_agents: int = N_AGENTS
     n_launches: int = 0
     _run: subprocess.Popen[bytes] | None = None
@@ -91,16 +122,32 @@ class Scene:
     def __post_init__(self) -> None:
         self.folder.mkdir()
         self.folder.chmod(0o755)
-        self.home = self.folder / "home"
-        self.home.mkdir()
+        self.home, self.other_home = self.folder / "home", self.folder / "home-of-another"
+        for home in (self.home, self.other_home):
+            home.mkdir()
         self.spec = self.folder / "chaos.toml"
         self.spec.write_text(self.scale.study)
-        self.server = Server(self.folder / "postgres")
-        direct = make_url(self.server.ensure_running())
-        self.proxy = Proxy(direct.port)
-        self.url = direct.set(port=self.proxy.port).render_as_string(hide_password=False)
-        self.store = Store(direct.render_as_string(hide_password=False), patience_s=60, application_name="onlooker")
+        self._plain = None if self.stage is Stage.MANAGED else PlainPostgres(self.folder / "postgres")
+        self._managed = Server(self.folder / "postgres")
+        direct = make_url(self.start_server())
+        self.pooler = Pooler(self.folder / "pooler", direct, port=free_port()) if self.stage is Stage.POOLED else None
+        shown = direct if self.pooler is None else self.pooler.start()
+        self.proxy = Proxy(shown.port)
+        self.url = shown.set(port=self.proxy.port).render_as_string(hide_password=False)
+        own = direct.render_as_string(hide_password=False)
+        self.store = Store(own, patience_s=60, application_name="onlooker")
+        self.exchange = Exchange(own, refuse=self.proxy.refuse, accept=self.proxy.accept)
         self.log = (self.folder / "log").open("ab")
+
+    # The server
+
+    def start_server(self) -> str:
+        """Make sure that it runs; its own address."""
+        return (self._plain or self._managed).ensure_running()
+
+    def server_pid(self) -> int | None:
+        """Of the server, None where it is away."""
+        return self._plain.pid if self._plain else self._managed.status().pid
 
     # The play
 
@@ -108,21 +155,30 @@ class Scene:
         """Start ``ablate run`` where it is not there; whether the study is over."""
         if self._run is not None and self._run.poll() is None:
             return False
-        if self._run is not None and self._run.returncode == 0:
+        if self._run is not None and self._run.returncode == 0 and not self.exchange.is_on:
             return True
         self._run = self.ablate("run", "--workers", str(self.n_agents), "--quiet")
         self.n_launches += 1
         return False
 
-    def ablate(self, *words: str, python_path: Path | None = None) -> subprocess.Popen[bytes]:
-        """A real ``ablate`` process on this stage."""
-        environment = {**os.environ, "ABLATE_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
+    def ablate(
+        self, *words: str, python_path: Path | None = None, other_account: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """A real ``ablate`` process that fills slots on this stage."""
+        options = ["--study", str(self.spec), "--storage", self.url, "--lease", str(LEASE_S), "--allow-mixed"]
+        return self.command(*words, *options, python_path=python_path, other_account=other_account)
+
+    def command(
+        self, *words: str, python_path: Path | None = None, other_account: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """A real ``ablate`` process on this stage, with a home and account of its own where it shall be another's."""
+        home = self.other_home if other_account else self.home
+        environment = {**os.environ, "ABLATE_HOME": str(home), "OMP_NUM_THREADS": "1"}
         if python_path is not None:
             inherited = [path for path in (os.environ.get("PYTHONPATH"),) if path]
             environment["PYTHONPATH"] = os.pathsep.join([str(python_path), *inherited])
-        options = ["--study", str(self.spec), "--storage", self.url, "--lease", str(LEASE_S), "--allow-mixed"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "ablate", *words, *options],
+            [*(AS_ANOTHER if other_account else ()), sys.executable, "-m", "ablate", *words],
             env=environment,
             stdout=self.log,
             stderr=self.log,
@@ -146,7 +202,7 @@ class Scene:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                is_ours = process.environ().get("ABLATE_HOME") == str(self.home)
+                is_ours = process.environ().get("ABLATE_HOME") in (str(self.home), str(self.other_home))
                 if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
@@ -188,6 +244,7 @@ class Scene:
         slots = self.store.slots("chaos")
         found = [f"{slot.key}: {slot.state}, {slot.reason}" for slot in slots if slot.state is not SlotState.DONE]
         results = self.results()
+        found += [f"{key}: nobody planned it in the undisturbed study" for key in results.keys() - expected.keys()]
         found += [f"{key}: differs in {name}" for key in expected for name in expected[key]
                   if key not in results or results[key][name] != expected[key][name]]  # fmt: skip
         count = self.store.database.rows
@@ -196,14 +253,19 @@ class Scene:
         trials = count("SELECT state, count(*) AS n FROM trials GROUP BY state")
         if {row.state: row.n for row in trials} != {"COMPLETE": len(expected)}:
             found.append(f"Optuna's trials: {[tuple(row) for row in trials]}")
+        if self.pooler is not None:
+            self.pooler.stop()  # it keeps connections of its own
         of_others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
         if n := count(f"SELECT count(*) AS n FROM pg_stat_activity WHERE {of_others}")[0].n:
             found.append(f"{n} connections left")
         found += [f"process left: {process}" for process in self.processes()]
+        place = self.store.study("chaos").id  # what belongs to another store that stood there waits for it
         found += [
-            f"file left: {path}" for folder in ("spool", "checkpoints") for path in (self.home / folder).rglob("*.*")
+            f"file left: {path}"
+            for home, folder in product((self.home, self.other_home), ("spool", "checkpoints"))
+            for path in (home / folder / place).rglob("*.*")
         ]
-        return found
+        return found + self.exchange.flaws
 
     def close(self) -> None:
         """Leave nothing behind, whatever happened."""
@@ -215,7 +277,9 @@ class Scene:
                 process.wait(5)
         self.proxy.close()
         self.store.disconnect()
-        self.server.stop()
+        if self.pooler is not None:
+            self.pooler.stop()
+        (self._plain or self._managed).stop()
         self.log.close()
         for place in self._mounts:
             subprocess.run(["umount", place], check=False)

@@ -1,13 +1,35 @@
-"""Small studies for the store's tests."""
+"""Small studies for the store's tests, each in the managed Postgres and in a plain one where there is one."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from managed_server import managed_server
+from plain_postgres import PlainPostgres, programs
 from small_study import SPACE, search_slots
 
+from ablate.store.postgres_server import Server
 from ablate.store.slot import AgentCard, PlannedSlot
 from ablate.store.store import Store
+
+
+@pytest.fixture(scope="session", params=["managed", "plain"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server | PlainPostgres]:
+    """A server with the tests' settings; the plain one is of Debian's programs."""
+    if request.param == "managed":
+        with managed_server() as server:
+            yield server
+        return
+    if programs() is None:
+        pytest.skip("no Postgres is installed beside the managed one: apt-get install postgresql")
+    with tempfile.TemporaryDirectory(prefix="ablate-plain-") as folder:
+        Path(folder).chmod(0o755)
+        plain = PlainPostgres(Path(folder) / "postgres")
+        plain.ensure_running()
+        yield plain
+        plain.remove()
 
 
 @pytest.fixture

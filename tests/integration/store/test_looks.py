@@ -108,6 +108,19 @@ def test_whoever_asks_twice_plans_nothing_twice(store: Store, agent: AgentCard) 
     assert blocks(store) == {"ft": 6, "sd": 6, "lp": 5}
 
 
+def test_nobody_looks_while_blocks_are_cancelled(store: Store, agent: AgentCard) -> None:
+    study = spec()
+    begin(store, study)
+    fill(store, study, agent, failing="confirm/lp/-/3")
+    store.retry_failed(study.name)
+    assert store.cancel(study.name) == 1
+    assert advance(store, study) is Step.NONE  # or lp would be left at five blocks for ever
+    assert blocks(store) == dict.fromkeys(SKILL, 5)
+    store.retry_failed(study.name)
+    fill(store, study, agent)
+    assert advance(store, study) is Step.GREW
+
+
 def test_a_contrast_with_a_failed_block_waits_for_a_retry(store: Store, agent: AgentCard) -> None:
     study = spec()
     begin(store, study)
