@@ -39,7 +39,7 @@ attack: $(VENV)/.tested  ## every attack on store, files and processes, also tho
 chaos: $(VENV)/.tested  ## thirty faults in each of twenty studies; none may lose or change a result
 	$(BIN)/python -m pytest tests/acceptance/test_chaos.py -m "slow or not slow" --chaos-seeds 20
 
-fuzz: $(VENV)/.tested  ## ten minutes of damaged study files, checkpoints, headers and tables
+fuzz: $(VENV)/.tested  ## a minute for each of eleven kinds: damaged study files, checkpoints, headers, tables
 	$(BIN)/python -m pytest tests/fuzz --fuzz-minutes 1
 
 bench: $(VENV)/.tested  ## the same slots by other tools' scripts; on PTB-XL too where ABLATE_DATA names it

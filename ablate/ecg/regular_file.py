@@ -26,6 +26,8 @@ def read_regular(path: Path, *, most_bytes: int, remedy: str) -> bytes:
             return file.read(most_bytes + 1)[:most_bytes]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:  # a name that comes from a file may hold a zero byte
+        raise DataError(f"{str(path)!r}: is no name of a file ({error}); {remedy}") from error
 
 
 def check_regular(path: Path, *, most_bytes: int, remedy: str) -> None:
@@ -38,6 +40,8 @@ def check_regular(path: Path, *, most_bytes: int, remedy: str) -> None:
         _check(path, path.stat(), most_bytes, remedy)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:  # a name that comes from a file may hold a zero byte
+        raise DataError(f"{str(path)!r}: is no name of a file ({error}); {remedy}") from error
 
 
 def _check(path: Path, status: os.stat_result, most_bytes: int, remedy: str) -> None:

@@ -19,6 +19,7 @@ from plain_postgres import PlainPostgres, free_port, programs
 from proxy import Proxy
 from sqlalchemy.engine import make_url
 
+from ablate.errors import StoreError
 from ablate.store.postgres_server import Server
 from ablate.store.slot import SlotState
 from ablate.store.store import Store
@@ -155,11 +156,18 @@ class Scene:
         """Start ``ablate run`` where it is not there; whether the study is over."""
         if self._run is not None and self._run.poll() is None:
             return False
-        if self._run is not None and self._run.returncode == 0 and not self.exchange.is_on:
+        if self._run is not None and self._run.returncode == 0 and self._is_over():
             return True
         self._run = self.ablate("run", "--workers", str(self.n_agents), "--quiet")
         self.n_launches += 1
         return False
+
+    def _is_over(self) -> bool:
+        """Whether our store says so too: a dump may have been restored since, or another store stood there."""
+        try:
+            return not self.exchange.is_on and not self.store.counts("chaos").unfinished()
+        except StoreError:
+            return False
 
     def ablate(
         self, *words: str, python_path: Path | None = None, other_account: bool = False
@@ -251,13 +259,14 @@ class Scene:
         if n := count("SELECT count(*) AS n FROM ablate_lease")[0].n:
             found.append(f"{n} leases left")
         trials = count("SELECT state, count(*) AS n FROM trials GROUP BY state")
-        if {row.state: row.n for row in trials} != {"COMPLETE": len(expected)}:
+        by_state = {row.state: row.n for row in trials if row.state != "FAIL"}  # of what was cancelled, and retried
+        if by_state != {"COMPLETE": len(expected)}:
             found.append(f"Optuna's trials: {[tuple(row) for row in trials]}")
         if self.pooler is not None:
             self.pooler.stop()  # it keeps connections of its own
         of_others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        if n := count(f"SELECT count(*) AS n FROM pg_stat_activity WHERE {of_others}")[0].n:
-            found.append(f"{n} connections left")
+        if left := count(f"SELECT application_name, state, query FROM pg_stat_activity WHERE {of_others}"):
+            found.append(f"connections left: {[tuple(row) for row in left]}")
         found += [f"process left: {process}" for process in self.processes()]
         place = self.store.study("chaos").id  # what belongs to another store that stood there waits for it
         found += [
@@ -290,6 +299,8 @@ class Scene:
             if process.poll() is None:
                 process.wait(60)
         self.ablate("worker").wait(120)
+        if any(self.other_home.iterdir()):
+            self.ablate("worker", other_account=True).wait(120)
 
 
 def wait_until(is_true: Any, *, timeout_s: float, pause_s: float = 0.1) -> bool:
