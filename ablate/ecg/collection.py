@@ -1,7 +1,9 @@
 """A collection: a source whose records are listed somewhere and lie in files of any format, each read as declared."""
 
+import contextlib
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +25,16 @@ from ablate.ecg.task import OWN_TASK
 from ablate.ecg.ten_seconds import to_ten_seconds
 from ablate.errors import DataError
 
-_SIDE_SUFFIXES = ("", ".hea", ".dat", ".mat")  # files of a record that is named without suffix
+_SIDES = (".hea", ".dat", ".mat")  # files of one WFDB record
+_WHOLE = (".npy", ".h5", ".hdf5", ".hdf", ".edf", ".bdf", ".dcm", ".dicom")  # files that are a record by themselves
+
+
+def _files_of(path: str) -> list[str]:
+    """Names that the files of a record may have; those that are not there do not count."""
+    stem, suffix = os.path.splitext(path)  # noqa: PTH122 - paths of a table are text
+    if suffix.lower() in _WHOLE:
+        return [path]
+    return [f"{stem if suffix.lower() in _SIDES else path}{side}" for side in _SIDES]
 
 
 @dataclass(frozen=True)
@@ -59,12 +70,10 @@ class Collection(ABC):
         del fs_hz
         hasher = hashlib.sha256(self.identity().encode())
         for path in sorted({place.path for place in self._listing.places if place is not None}):
-            for suffix in _SIDE_SUFFIXES:
-                try:
-                    status = (self.folder / f"{path}{suffix}").stat()
-                except OSError:
-                    continue
-                hasher.update(f"{path}{suffix} {status.st_size} {status.st_mtime_ns}\n".encode())
+            for name in _files_of(path):
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"{self.folder}/{name}")  # noqa: PTH116 - a hundred thousand of them
+                    hasher.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
         return hasher.hexdigest()
 
     def identity(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ablate.ecg.source import LEADS
 
@@ -10,6 +11,7 @@ _PREFIX = re.compile(r"^(?:MDC_ECG_LEAD_|ECG[ _-]|EKG[ _-]|LEAD[ _-]?|D(?=I{1,3}
 _SUFFIX = re.compile(r"\s*\(.*\)$|[ _-]?(?:REF|LEAD)$", re.IGNORECASE)
 
 
+@lru_cache(maxsize=1024)
 def lead_of(name: str) -> str | None:
     """The lead of ``LEADS`` that ``name`` means, None for any other channel.
 

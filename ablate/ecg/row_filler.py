@@ -226,4 +226,4 @@ def _broken_identities(signal: Float32[np.ndarray, "lead sample"]) -> tuple[str,
 
 
 def _rms(signal: Float32[np.ndarray, "sample"]) -> float:
-    return float(np.sqrt(np.mean(np.square(signal, dtype=np.float64))))
+    return float(np.sqrt(np.dot(signal, signal) / len(signal)))
