@@ -8,6 +8,7 @@ import typer
 
 from ablate import settings
 from ablate.cli.data_check import check
+from ablate.cli.data_example import example
 from ablate.cli.option import JsonOption, QuietOption, SkipOption
 from ablate.cli.output import console, emit, emit_facts, emit_json
 from ablate.cli.progress_bar import progress_bar
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(check)
+app.command()(example)
 
 FolderArgument = Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Folder of PTB-XL; ABLATE_DATA.")]
 SyntheticOption = Annotated[bool, typer.Option("--synthetic", help="The embedded synthetic cohort, no folder.")]

@@ -6,6 +6,7 @@ from pathlib import Path
 from ablate import settings
 from ablate.ecg.preparation import prepare
 from ablate.ecg.ptbxl import PtbXl
+from ablate.ecg.public_set import PUBLIC_SETS, public_set
 from ablate.ecg.record_table import RecordTable
 from ablate.ecg.source import Source
 from ablate.ecg.synthetic import Synthetic
@@ -35,6 +36,9 @@ def source_of_data(data: DataSpec, *, data_dir: Path | None = None) -> Source:
         return Synthetic(n_records=data.n_records or 0, seed=data.seed)
     if data.source == "table":
         return _table_source(data, data_dir=data_dir)
+    if data.source in PUBLIC_SETS:
+        folder = settings.data_dir(data_dir)
+        return public_set(data.source, folder, form=data.form, seed=data.seed, mapping=data.mapping)
     return PtbXl(settings.data_dir(data_dir))
 
 

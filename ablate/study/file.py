@@ -89,14 +89,23 @@ def find_study(study: str) -> Path:
         SpecError: neither is there.
     """
     given = Path(study)
-    shipped = Path(__file__).parents[1] / "studies"
-    folders = [Path("studies"), shipped if shipped.is_dir() else shipped.parents[1] / "studies"]
+    folders = [Path("studies"), _shipped_folder()]
     candidates = [given] if given.suffix == ".toml" else [folder / f"{study}.toml" for folder in folders]
     for path in candidates:
         if path.is_file():
             return path
     names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
     raise SpecError(f"{candidates[0]}: no such study file{nearest(study, names)}")
+
+
+def shipped_study(name: str) -> Path:
+    """A study file that comes with the package, whatever lies in the working folder."""
+    return _shipped_folder() / f"{name}.toml"
+
+
+def _shipped_folder() -> Path:
+    installed = Path(__file__).parents[1] / "studies"
+    return installed if installed.is_dir() else installed.parents[1] / "studies"
 
 
 def _read(path: Path) -> str:

@@ -23,6 +23,7 @@ from pydantic_core import InitErrorDetails
 from ablate import digest
 from ablate.domain import Domain, Scalar, is_number
 from ablate.ecg.form import Form
+from ablate.ecg.public_set import PUBLIC_SETS
 from ablate.ecg.record_table import Columns
 from ablate.ecg.task import OWN_TASK, TASKS
 from ablate.model.catalogue import EncoderSpec
@@ -43,9 +44,10 @@ class DataSpec(_Frozen):
     """Which records and labels.
 
     Attributes:
-        source: ``synthetic``, a simulated cohort that needs no files; ``ptbxl``; ``table``, your own records.
-        task: which statements are labels: all, diagnostic, subdiagnostic, superdiagnostic, form or rhythm; a table has
-            its own, ``labels``.
+        source: ``synthetic``, a simulated cohort that needs no files; ``ptbxl``; ``table``, your own records; or a
+            public set in the folder of ``--data``, ``cinc2021``, ``code15`` or ``mimic_iv_ecg``.
+        task: which statements are labels: all, diagnostic, subdiagnostic, superdiagnostic, form or rhythm; all
+            sources but the first two have their own, ``labels``.
         fs_hz: samples a second of the prepared arrays; files of another rate are resampled.
         preprocessing: ``none``, or ``ecgfounder`` for that encoder's filters; each lead is scaled either way.
         n_records: size of the synthetic cohort; only and always with ``source = "synthetic"``.
@@ -57,7 +59,7 @@ class DataSpec(_Frozen):
         mapping: CSV file with columns ``statement`` and ``class``, by which labels are joined to classes.
     """
 
-    source: Literal["synthetic", "ptbxl", "table"]
+    source: Literal["synthetic", "ptbxl", "table", "cinc2021", "code15", "mimic_iv_ecg"]
     task: str
     fs_hz: Literal[100, 500] = 100
     preprocessing: Literal["none", "ecgfounder"] = "none"
@@ -106,7 +108,7 @@ class DataSpec(_Frozen):
         return self
 
 
-LISTED = ("table",)  # sources whose records are listed, with labels of their own
+LISTED = ("table", *PUBLIC_SETS)  # sources whose records are listed, with labels of their own
 
 
 def _trials(value: object) -> object:

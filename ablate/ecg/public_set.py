@@ -1,0 +1,183 @@
+"""Public collections by name, each as its makers distribute it: thin lists on the path of own records.
+
+Sources: Reyna et al., "Will two do? Varying dimensions in electrocardiography", CinC 2021 (PhysioNet/CinC Challenge);
+Ribeiro et al., CODE-15 %, Zenodo 4916206; Gow et al., MIMIC-IV-ECG 1.0, PhysioNet. CODE-15 % and MIMIC-IV-ECG are
+read by what their documents say: no file of theirs was at hand.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from ablate.ecg.collection import Collection
+from ablate.ecg.extra import extra
+from ablate.ecg.finding import Finding
+from ablate.ecg.fold_making import make_folds
+from ablate.ecg.form import Form
+from ablate.ecg.label_cell import flag_of
+from ablate.ecg.listing import Listing, Place, class_findings, fold_findings
+from ablate.ecg.mapping import read_mapping
+from ablate.ecg.regular_file import read_regular
+from ablate.ecg.snomed import SCORED
+from ablate.ecg.table import Table, read_table
+from ablate.ecg.task import class_labels
+from ablate.errors import DataError
+
+_MOST_HEADER_BYTES = 1 << 20
+_DIAGNOSES = re.compile(rb"^#\s*Dx:\s*(.*)$", re.MULTILINE)
+_CODE_LABELS = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
+
+
+@dataclass(frozen=True)
+class Cinc2021(Collection):
+    """Georgia, Ningbo, CPSC, PTB-XL and others as the challenge of 2021 distributes them, one folder or all of them.
+
+    Labels are the SNOMED codes of each header; without a mapping those that the challenge scored, under its names. The
+    headers name no patients: each record counts as one of its own, so PTB-XL's few repeated patients are not known.
+    """
+
+    form: Form = field(default_factory=lambda: Form(rates_hz="any", length="crop_or_pad"))
+
+    name: ClassVar[str] = "cinc2021"
+
+    def _list(self) -> Listing:
+        headers = sorted(self.folder.rglob("*.hea"))
+        if not headers:
+            raise DataError(
+                f"{self.folder}: has no .hea file; expected records of the CinC 2021 challenge", kind="table"
+            )
+        given = [_diagnoses(header) for header in headers]
+        places = [str(header.relative_to(self.folder).with_suffix("")) for header in headers]
+        numbers = np.arange(1, len(headers) + 1)
+        return _listing(self, numbers, numbers, given, [Place(path) for path in places], SCORED)
+
+
+@dataclass(frozen=True)
+class Code15(Collection):
+    """CODE-15 %: exams.csv beside its exams_part*.hdf5; exams whose part is not there are passed over.
+
+    Exams are 7 or 10 seconds at 400 Hz, padded with zeros on both sides to 4096 samples by their makers; the middle ten
+    seconds are taken.
+    """
+
+    form: Form = field(
+        default_factory=lambda: Form(rates_hz=400, length="crop_or_pad", take="middle", dataset="tracings")
+    )
+
+    name: ClassVar[str] = "code15"
+
+    def _list(self) -> Listing:
+        columns = ("exam_id", "patient_id", "trace_file", *_CODE_LABELS)
+        table = read_table(self.folder / "exams.csv", columns=columns, remedy="expected the files of CODE-15 %")
+        place_of = {name: _exam_rows(self.folder / name) for name in sorted({row["trace_file"] for row in table.rows})}
+        kept = [row for row in table.rows if int(row["exam_id"]) in place_of[row["trace_file"]]]
+        if not kept:
+            raise DataError(
+                f"{self.folder}: has none of the parts that exams.csv names; unpack one of them", kind="table"
+            )
+        given = [frozenset(label for label in _CODE_LABELS if flag_of(row[label])) for row in kept]
+        places = [Place(row["trace_file"], place_of[row["trace_file"]][int(row["exam_id"])]) for row in kept]
+        exam, patient = (np.array([int(row[name]) for row in kept]) for name in ("exam_id", "patient_id"))
+        return _listing(self, exam, patient, given, places, {label: label for label in _CODE_LABELS})
+
+
+@dataclass(frozen=True)
+class MimicIvEcg(Collection):
+    """MIMIC-IV-ECG: record_list.csv, and as statements the lines of the machine's reports in machine_measurements.csv.
+
+    Which statements make a class is for the study to say: ``mapping`` is needed.
+    """
+
+    name: ClassVar[str] = "mimic_iv_ecg"
+
+    def _list(self) -> Listing:
+        if self.mapping is None:
+            raise DataError(
+                f"{self.folder}: the reports of MIMIC-IV-ECG are sentences; write data.mapping, a table of statement "
+                "and class",
+                kind="mapping",
+            )
+        remedy = "expected the files of MIMIC-IV-ECG 1.0"
+        listed = read_table(self.folder / "record_list.csv", columns=("subject_id", "study_id", "path"), remedy=remedy)
+        reports = read_table(self.folder / "machine_measurements.csv", columns=("study_id",), remedy=remedy)
+        said = _reports(reports)
+        given = [said.get(row["study_id"], frozenset()) for row in listed.rows]
+        study, subject = (np.array([int(row[name]) for row in listed.rows]) for name in ("study_id", "subject_id"))
+        return _listing(self, study, subject, given, [Place(row["path"]) for row in listed.rows], {})
+
+
+PUBLIC_SETS: Mapping[str, type[Collection]] = {each.name: each for each in (Cinc2021, Code15, MimicIvEcg)}
+
+
+def public_set(name: str, folder: Path, *, form: Form, seed: int, mapping: str | None) -> Collection:
+    """The collection called ``name`` in ``folder``; what ``form`` leaves at its default is as its makers store it."""
+    usual = PUBLIC_SETS[name](folder).form
+    changed = {key: value for key, value in vars(form).items() if value != getattr(Form(), key)}
+    return PUBLIC_SETS[name](folder, form=replace(usual, **changed), seed=seed, mapping=mapping)
+
+
+def _listing(
+    source: Collection,
+    ecg_id: Int[np.ndarray, "record"],
+    patient_id: Int[np.ndarray, "record"],
+    given: Sequence[frozenset[str]],
+    places: Sequence[Place],
+    usual: Mapping[str, str],
+) -> Listing:
+    codes = tuple(sorted(frozenset().union(*given)))
+    statements = _member(given, codes)
+    if source.mapping:
+        classes = read_mapping(source.folder, source.mapping, codes)
+    else:
+        classes = {code: usual[code] for code in codes if code in usual}
+    names, labels = class_labels(statements, codes, classes)
+    fold = make_folds(patient_id, labels, seed=source.seed)
+    findings = [*fold_findings(source.folder, fold), *class_findings(source.folder, names, labels, fold)]
+    if not names:
+        findings.append(
+            Finding("labels", f"{source.folder}: no statement of its records is a class; write data.mapping")
+        )
+    return Listing(source.folder, ecg_id, tuple(map(str, ecg_id.tolist())), patient_id, fold, codes, statements,
+                   tuple(places), classes, tuple(findings))  # fmt: skip
+
+
+def _member(given: Sequence[frozenset[str]], codes: Sequence[str]) -> Bool[np.ndarray, "record code"]:
+    at = {code: position for position, code in enumerate(codes)}
+    statements = np.zeros((len(given), len(codes)), bool)
+    for row, own in enumerate(given):
+        statements[row, [at[code] for code in own]] = True
+    return statements
+
+
+def _diagnoses(header: Path) -> frozenset[str]:
+    content = read_regular(header, most_bytes=_MOST_HEADER_BYTES, remedy="fetch the file again")
+    found = _DIAGNOSES.search(content)
+    text = found[1].decode("ascii", "replace") if found else ""
+    return frozenset(code.strip() for code in text.split(",") if code.strip())
+
+
+def _exam_rows(path: Path) -> dict[int, int]:
+    """Row of each exam in a part; none where the part is not there."""
+    if not path.is_file():
+        return {}
+    h5py = extra("h5py", path)
+    try:
+        with h5py.File(path, "r") as file:
+            exams = np.asarray(file["exam_id"])
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path}: has no exam_id that h5py reads ({error}); fetch it again") from error
+    return {int(exam): row for row, exam in enumerate(exams) if exam}  # a last row of zeros belongs to nobody
+
+
+def _reports(table: Table) -> dict[str, frozenset[str]]:
+    """What the machine said of each study, line by line."""
+    return {row["study_id"]: frozenset(_lines(row)) for row in table.rows}
+
+
+def _lines(row: Mapping[str, str]) -> Iterator[str]:
+    return (cell for name, cell in row.items() if name.startswith("report_") and cell)
