@@ -5,11 +5,14 @@ none. Whoever needs it first starts it under a file lock; it belongs to nobody's
 """
 
 import contextlib
+import os
 import random
+import re
 import secrets
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from ablate.store.postgres_binaries import SHARED_PLACE, Account, Binaries
 ROLE = "ablate"
 DATABASE = "ablate"
 _START_S = 60.0
+_CAUSE = re.compile(r"FATAL|PANIC|error:|could not|cannot", re.IGNORECASE)
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -62,7 +66,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._account = Account.choose()
+        self._account = Account.choose(self.folder)
         self._binaries = Binaries(self._account)
 
     @property
@@ -83,7 +87,7 @@ class Server:
         try:
             if not self._answers():
                 self._prepare_folder()
-                with atomic.lock(self.folder / "server"):
+                with self._lock():
                     self._make_answer()
         except OSError as error:
             said = f"{self.folder}: cannot hold a Postgres ({error.strerror or error})"
@@ -100,10 +104,10 @@ class Server:
         """Stop the server, letting transactions go; False when it was not running."""
         if self._pid() is None:
             return False
-        with atomic.lock(self.folder / "server"):
+        with self._lock():
             done = self._binaries.call("pg_ctl", "stop", "-w", "-m", "fast", "-D", self._data, folder=self._place)
             if done.returncode != 0 and self._pid() is not None:
-                raise StoreError(f"{self._data}: Postgres does not stop: {_last_line(done.stdout)}")
+                raise StoreError(f"{self._data}: Postgres does not stop: {_cause(done.stdout)}")
         return True
 
     def status(self) -> ServerStatus:
@@ -177,23 +181,53 @@ class Server:
     # Making and starting it; the lock is held
 
     def _prepare_folder(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_links()
+        missing = [path for path in reversed(self.folder.parents) if not path.exists()]
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        for path in missing:  # by root, in the home of whoever the account is
+            if self._account.uid == path.parent.stat().st_uid:
+                self._account.own(path)
         place = self._place
         place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         for folder in {self.folder, place}:
-            folder.mkdir(exist_ok=True)
-            folder.chmod(0o700)
-        self._account.own(place)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.stat().st_uid == os.geteuid():  # what belongs to somebody else stays as it is
+                folder.chmod(0o700)
+                if folder == place:
+                    self._account.own(folder)
+
+    def _refuse_links(self) -> None:
+        """Root gives what it makes to another account; behind a link, that might be anything."""
+        if os.geteuid() == 0:
+            for path in (self.folder, self._place, self._data, self._passfile, self._port_file, self._log):
+                if path.is_symlink():
+                    raise StoreError(
+                        f"{path}: is a link, and root follows none here; set ABLATE_HOME to where it leads, or run "
+                        "as the account that owns it"
+                    )
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        path = self.folder / "server.lock"
+        is_new = not path.exists()
+        with atomic.lock(self.folder / "server"):
+            if is_new:
+                self._account.own(path)  # or its owner could not take it again
+            yield
+
+    def _write(self, path: Path, content: str) -> None:
+        """A file for nobody but the server's account."""
+        atomic.write_text(path, content, mode=0o600)
+        self._account.own(path)
 
     def _create(self) -> None:
         if self._data.exists():
             return
         password = secrets.token_urlsafe(24)
-        atomic.write_text(self._passfile, f"127.0.0.1:*:*:{ROLE}:{password}\n", mode=0o600)
+        self._write(self._passfile, f"127.0.0.1:*:*:{ROLE}:{password}\n")
         scratch, secret = self._place / "data.new", self._place / "secret"
         shutil.rmtree(scratch, ignore_errors=True)  # left by somebody who was killed here
-        atomic.write_text(secret, password, mode=0o600)
-        self._account.own(secret)
+        self._write(secret, password)
         try:
             done = self._binaries.call(
                 "initdb", "-D", scratch, "-U", ROLE, "--pwfile", secret,
@@ -203,7 +237,7 @@ class Server:
         finally:
             secret.unlink()
         if done.returncode != 0:
-            said = _last_line(done.stdout)
+            said = _cause(done.stdout)
             raise StoreError(
                 f"{self._place}: Postgres cannot be created here: {said}; set ABLATE_HOME or pass --storage"
             )
@@ -213,18 +247,21 @@ class Server:
 
     def _start(self) -> None:
         deadline = time.monotonic() + _START_S
-        said = ""
+        began = self._log.stat().st_size if self._log.exists() else 0
+        spawned: int | None = None
         while time.monotonic() < deadline:
             if self._answers():
                 return
-            if self._pid() is None:
+            if self._pid() is None and not (spawned and _lives(spawned)):
                 self._forget_stale_pid()
                 self._write_settings()
-                options = ("-w", "-D", self._data, "-l", self._log)
-                said = self._binaries.call("pg_ctl", "start", *options, folder=self._place).stdout
-            time.sleep(0.2)  # crash recovery goes on, or orphans of a killed server still hold its memory
-        waited = f"does not answer after {_START_S:.0f} s"
-        raise StoreUnavailable(f"{self._data}: Postgres {waited} ({_last_line(said)}); see {self._log}")
+                # Not by pg_ctl, which lets a shell read the names of folders
+                spawned = self._binaries.spawn("postgres", "-D", self._data, folder=self._place, output=self._log)
+            time.sleep(0.1)  # crash recovery goes on, or orphans of a killed server still hold its memory
+        said = _cause(self._log.read_bytes()[began:].decode(errors="replace")) if self._log.exists() else "no message"
+        raise StoreUnavailable(
+            f"{self._data}: Postgres does not answer after {_START_S:.0f} s ({said}); see {self._log}"
+        )
 
     @property
     def _log(self) -> Path:
@@ -248,11 +285,10 @@ class Server:
         port = self._port()
         if port == 0 or not _is_free(port):
             port = _free_port()
-            atomic.write_text(self._port_file, str(port), mode=0o600)
+            self._write(self._port_file, str(port))
         settings = _SETTINGS | {"port": str(port)}
         path = self._data / "ablate.conf"
-        atomic.write_text(path, "".join(f"{key} = '{value}'\n" for key, value in settings.items()), mode=0o600)
-        self._account.own(path)
+        self._write(path, "".join(f"{key} = '{value}'\n" for key, value in settings.items()))
 
     def _create_database(self) -> None:
         with self._connect() as connection:
@@ -268,6 +304,13 @@ def _disk_bytes(folder: Path) -> int:
         with contextlib.suppress(OSError):
             n_bytes += file.stat().st_size
     return n_bytes
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
@@ -293,6 +336,8 @@ def _free_port() -> int:
     return next(port for port in random.sample(ports, len(ports)) if _is_free(port))
 
 
-def _last_line(output: str) -> str:
+def _cause(output: str) -> str:
+    """The line that says why: what comes after it is what was tidied up."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"
+    causes = [line for line in lines if _CAUSE.search(line)]
+    return causes[0] if causes else (lines or ["no message"])[-1]
