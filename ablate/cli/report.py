@@ -83,10 +83,15 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     host: Annotated[str, typer.Option(help="The dashboard asks for no password: keep it on loopback.")] = "127.0.0.1",
     write: Annotated[bool, typer.Option("--write", help="Let the page change and delete studies.")] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name of this machine under which the page may be asked for.")
+    ] = None,
 ) -> None:
     """Serve optuna-dashboard; read-only unless --write is given."""
-    from optuna_dashboard import run_server
+    import bottle
+    from optuna_dashboard import wsgi
 
+    from ablate.cli.allowed_host import guarded
     from ablate.store.database import Database
     from ablate.store.read_only_role import read_only_url
 
@@ -97,4 +102,4 @@ def dashboard(
         os.environ.pop("PGPASSWORD", None)  # the store's own, which would outrank the reader's password file
     database.rows("SELECT")  # what is wrong with the address is said here
     console.print(f"http://{host}:{port}/  ({'read and write' if write else 'read only'}; Ctrl-C ends it)")
-    run_server(database.optuna_storage(), host=host, port=port)
+    bottle.run(guarded(wsgi(database.optuna_storage()), [host, *(allow_host or ())]), host=host, port=port)
