@@ -88,7 +88,7 @@ def dashboard(
     ] = None,
 ) -> None:
     """Serve optuna-dashboard; read-only unless --write is given."""
-    import bottle
+    import bottle  # type: ignore[import-untyped]  # of optuna-dashboard
     from optuna_dashboard import wsgi
 
     from ablate.cli.allowed_host import guarded

@@ -33,6 +33,8 @@ _SIGNAL = re.compile(
     re.ASCII,
 )
 _GAIN = re.compile(r"([-+.0-9eE]+)(?:\(-?\d+\))?(?:/(\S+))?")
+_COUNT = re.compile(r"\d{1,9}", re.ASCII)
+_PER_FRAME, _MOST_PER_FRAME = re.compile(r"[x:](\d{1,18})", re.ASCII), 10_000
 _SUFFIXES = (".dat", ".mat")  # of the signal file
 _INVALID = -32768  # format 16's word for "no value here"
 _UPPER = [lead.upper() for lead in LEADS]
@@ -218,6 +220,7 @@ def _read_by_wfdb(path: Path, content: bytes, fs_hz: int) -> tuple[list[int], Fl
 
 def _recording_by_wfdb(path: Path, content: bytes) -> Recording:
     """A record in any of WFDB's formats, in several signal files too."""
+    _check_size(path, _lines(content))
     steps_per_mv = [_check_signal(path, line.split()) for line in _lines(content)[1:]]
     try:
         with warnings.catch_warnings():
@@ -235,6 +238,20 @@ def _recording_by_wfdb(path: Path, content: bytes) -> Recording:
         raise DataError(f"{path}: checksum is not that of the samples; fetch both files again")
     leads = tuple(map(str, record.sig_name or ()))
     return Recording(path, leads, float(record.fs), np.ascontiguousarray(signal.T, np.float32))
+
+
+def _check_size(path: Path, lines: Sequence[str]) -> None:
+    """See that the header speaks of no more than a record can hold, since wfdb makes room for whatever it names."""
+    words = lines[0].split() if lines else []
+    n_signals = int(words[1]) if len(words) > 1 and _COUNT.fullmatch(words[1]) else -1
+    if n_signals != len(lines) - 1:
+        raise DataError(f"{path}: names {n_signals} signals and has lines for {max(0, len(lines) - 1)}; {_LEAVE_OUT}")
+    n_samples = int(words[3]) if len(words) > 3 and _COUNT.fullmatch(words[3]) else 0
+    if n_signals * n_samples > _MOST_SIGNAL_BYTES:
+        raise DataError(f"{path}: names {n_signals} signals of {n_samples} samples; expected a shorter record")
+    for line in lines[1:]:
+        if any(int(number) > _MOST_PER_FRAME for number in _PER_FRAME.findall(" ".join(line.split()[1:2]))):
+            raise DataError(f"{path}: has a signal with more than {_MOST_PER_FRAME} samples a frame or of skew")
 
 
 def _lines(content: bytes) -> list[str]:

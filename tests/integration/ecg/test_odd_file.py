@@ -229,3 +229,20 @@ def test_a_table_with_two_meanings_is_refused(ptbxl: Path, damage: Callable[[str
         source.records()
         source.read(4, 100)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (("12 100 1000", "10000004 100 1000"), "names 10000004 signals and has lines for 12"),
+        (("12 100 1000", "12 100 999999999"), "12 signals of 999999999 samples"),
+        ((" 16 ", " 16x999999 "), "more than 10000 samples a frame"),
+        ((" 16 ", " 16:999999999 "), "more than 10000 samples a frame or of skew"),
+    ],
+)
+def test_no_room_is_made_for_what_a_header_only_claims(stem: Path, damage: tuple[str, str], message: str) -> None:
+    header = stem.with_suffix(".hea")
+    text = header.read_text().replace(".dat 16 ", ".dat 16x1:1 ") if damage[0] == "12 100 1000" else header.read_text()
+    header.write_text(text.replace(*damage))
+    with pytest.raises(DataError, match=message):
+        read_record(stem, fs_hz=100)
