@@ -57,6 +57,12 @@ FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id
 WHERE s.study_id = :study AND s.chain = :chain AND s.generation < :generation ORDER BY s.index, s.ordinal
 """
 
+_DIVERGED = """
+SELECT params FROM ablate_slot
+WHERE study_id = :study AND chain = :chain AND generation < :generation AND state = 'failed'
+  AND starts_with(reason, 'diverged:') AND params IS NOT NULL ORDER BY index, ordinal
+"""
+
 _COUNTS = """
 SELECT phase, state, count(*) AS n, count(stopped_epoch) AS n_stopped, count(reused_from) AS n_reused
 FROM ablate_slot WHERE study_id = :study GROUP BY phase, state
@@ -320,6 +326,11 @@ class Studies(StoreAccess):
             )
             for row in rows
         ]
+
+    def diverged(self, name: str, chain: str, below_generation: int) -> list[dict[str, Any]]:
+        """Params of the chain's slots of lower generations whose training diverged, ordered by index."""
+        rows = self.database.rows(_DIVERGED, study=self._study_id(name), chain=chain, generation=below_generation)
+        return [dict(row.params) for row in rows]
 
     def counts(self, name: str) -> Counts:
         """How many slots stand where."""

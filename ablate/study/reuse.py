@@ -104,11 +104,13 @@ class _Look:
         for _, group in groupby(members, key=lambda slot: slot.generation):
             slots = list(group)
             earlier = [past for past in known if past.index < slots[0].index]
+            before = (slot for slot in members if slot.generation < slots[0].generation)
+            diverged = [slot.params for slot in before if slot.has_diverged and slot.params is not None]
             waiting = [slot for slot in slots if slot.state in _OPEN]
             found = self._ask(
                 (slot, params, rungs(self._spec, slot, params, earlier))
                 for slot in waiting
-                for params in [slot.params or propose(self._spec, slot, earlier)]
+                for params in [slot.params or propose(self._spec, slot, earlier, diverged)]
             )
             known = sorted([*known, *found], key=lambda past: past.index)
             if len(found) < len(waiting):

@@ -109,6 +109,7 @@ def ask(
     sampler: Sampler,
     searched: Mapping[str, Domain],
     history: Sequence[Past],
+    diverged: Sequence[Mapping[str, Any]] = (),
     *,
     select: str,
     n_before: int,
@@ -122,6 +123,7 @@ def ask(
         sampler: one of Optuna's.
         searched: domains.
         history: finished trials of earlier generations.
+        diverged: params of those whose training diverged; a sampler that carries a state is told that they failed.
         select: the score that is maximised.
         n_before: trials of earlier generations, finished or not.
         n_started: of these, the first ones, which the sampler did not propose.
@@ -136,6 +138,8 @@ def ask(
         for each in history:
             if each.index < n_started or not sampler.has_state:
                 study.add_trial(_finished(each, searched, distributions, select))
+        for params in () if sampler.has_state else diverged:
+            study.add_trial(_cut_short(params, searched, distributions))
         if sampler.has_state:
             past = {each.index: each for each in history}
             for index in range(n_started, n_before):
@@ -168,6 +172,14 @@ def _finished(past: Past, searched: Mapping[str, Domain], distributions: Mapping
         told = {"state": TrialState.PRUNED, "intermediate_values": {past.stopped_epoch: past.scores[select]}}
     params = {name: past.params[name] for name in searched}
     return create_trial(params=params, distributions=dict(distributions), **told)
+
+
+def _cut_short(params: Mapping[str, Any], searched: Mapping[str, Domain], distributions: Mapping[str, Any]) -> Any:
+    """A trial that diverged as Optuna keeps it: ended without any score, which it ranks below all others."""
+    from optuna.trial import TrialState, create_trial  # noqa: PLC0415
+
+    searched_params = {name: params[name] for name in searched}
+    return create_trial(params=searched_params, distributions=dict(distributions), state=TrialState.PRUNED)
 
 
 def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:

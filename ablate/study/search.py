@@ -22,15 +22,17 @@ from ablate.train.early_stopping import Rungs, at_updates, thresholds
 from ablate.train.params import Params
 
 History = Sequence[Past]
+Diverged = Sequence[Mapping[str, Any]]  # params of trials whose training diverged
 
 
-def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
+def propose(spec: Spec, slot: Slot, history: History, diverged: Diverged = ()) -> dict[str, Scalar]:
     """Params of a search trial: what the spec fixes, the context, and what the sampler proposes.
 
     Args:
         spec: the study.
         slot: a slot of its search phase.
         history: finished trials of earlier generations of this arm and context.
+        diverged: those whose training diverged: a result too, worse than any score.
     """
     space = spec.arm_space(slot.arm)
     fixed = fixed_params(spec, slot.arm, slot.context)
@@ -44,7 +46,8 @@ def propose(spec: Spec, slot: Slot, history: History) -> dict[str, Scalar]:
     if slot.generation == 0 or not history or not searched:
         place = slot.index % spec.budget.generation
         return fixed | _latin(searched, place=place, n=spec.budget.generation, seed=seed, cube=slot.generation)
-    return fixed | _proposed(spec, slot, searched, history, n_started=max(spec.budget.generation, len(starts)))
+    n_started = max(spec.budget.generation, len(starts))
+    return fixed | _proposed(spec, slot, searched, history, diverged, n_started=n_started)
 
 
 def rungs(spec: Spec, slot: Slot, params: Mapping[str, Any], history: History) -> Rungs | None:
@@ -104,7 +107,7 @@ def _latin(searched: Mapping[str, Domain], *, place: int, n: int, seed: int, cub
 
 
 def _proposed(
-    spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: History, *, n_started: int
+    spec: Spec, slot: Slot, searched: Mapping[str, Domain], history: History, diverged: Diverged, *, n_started: int
 ) -> dict[str, Scalar]:
     """What the sampler makes of the history of this arm and context alone.
 
@@ -115,7 +118,7 @@ def _proposed(
     if sampler.name == POSTERIOR:
         margin = getattr(spec.margin, spec.objectives.select.removeprefix("val_"))
         seed = seeds.derive(spec.seed, sampler.name, f"{slot.chain}/{slot.generation}")
-        told = _told(history, spec.objectives.select)
+        told = [*_told(history, spec.objectives.select), *((params, -math.inf) for params in diverged)]
         return drawn(told, searched, margin, n=spec.budget.generation, seed=seed)[place]
     if sampler.name == "tpe":
         stream, place = slot.key, 0
@@ -125,6 +128,7 @@ def _proposed(
         sampler,
         searched,
         history,
+        diverged,
         select=spec.objectives.select,
         n_before=slot.generation * spec.budget.generation,
         n_started=n_started,

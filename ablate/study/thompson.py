@@ -38,6 +38,7 @@ def drawn(
     """
     with threadpool_limits(1):  # the order of sums, and so the last bits, would depend on the number of threads
         scores = np.array([score for _, score in history], dtype=float)
+        every = np.array([encoded(params, searched) for params, _ in history])
         history = [history[place] for place in telling(scores)]
         tried = np.array([encoded(params, searched) for params, _ in history])
         bend, scores = bend_of(np.array([score for _, score in history], dtype=float), margin)
@@ -47,7 +48,7 @@ def drawn(
         candidates = [_params(row, searched) for row in _shares(best, searched, random).tolist()]
         at = np.array([encoded(params, searched) for params in candidates])
         draws = np.concatenate([one.draws(at, n_draws=1, seed=seed + k) for k, one in enumerate(posteriors)])
-    return [candidates[place] for place in _different(draws, at, tried)]
+    return [candidates[place] for place in _different(draws, at, every)]
 
 
 def _different(
@@ -55,14 +56,21 @@ def _different(
     at: Float[np.ndarray, "point coordinate"],
     tried: Float[np.ndarray, "trial coordinate"],
 ) -> list[int]:
-    """Where each draw is highest among the points that neither an earlier draw nor a finished trial has."""
-    found: list[int] = []
+    """Where each draw is highest among the points that neither an earlier draw nor a finished trial has.
+
+    A space of a few choices may hold no such point: then a trial is repeated, another one by each draw while there are.
+    """
+    places: list[int] = []
     taken = (at[:, None, :] == tried[None, :, :]).all(axis=2).any(axis=1)
     for draw in draws:
+        if taken.all():
+            taken = (at[:, None, :] == at[None, places, :]).all(axis=2).any(axis=1)
+        if taken.all():
+            taken[:] = False
         place = int(np.argmax(np.where(taken, -np.inf, draw)))
         taken |= (at == at[place]).all(axis=1)
-        found.append(place)
-    return found
+        places.append(place)
+    return places
 
 
 def _shares(

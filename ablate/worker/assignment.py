@@ -66,7 +66,8 @@ def _search(store: Store, spec: Spec, claim: Claim) -> Assignment:
     if slot.params is not None:
         return Assignment(claim, slot.params, rungs=None if slot.rungs is None else Rungs.from_document(slot.rungs))
     history = store.history(spec.name, slot.chain, below_generation=slot.generation)
-    params = propose(spec, slot, history)
+    diverged = store.diverged(spec.name, slot.chain, below_generation=slot.generation)
+    params = propose(spec, slot, history, diverged)
     found = rungs(spec, slot, params, history)
     told = None if found is None else found.document()
     store.set_params(claim, params, rungs=told, asked=asked(spec, slot, params))

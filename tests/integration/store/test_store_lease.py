@@ -310,6 +310,19 @@ def test_a_generation_waits_for_the_one_before_it_in_its_chain(
     ]
 
 
+def test_params_that_diverged_are_known_to_later_generations(
+    store: Store, register: Register, agent: AgentCard
+) -> None:
+    name = register(*search_slots(2, generation_size=2))
+    for params, kind in (({"ft_lr": 0.01}, "diverged"), ({"ft_lr": 0.001}, "invalid_params")):
+        claim = store.claim(name, agent)
+        assert claim is not None
+        store.set_params(claim, params)
+        store.fail(claim, kind, "loss is nan")
+    assert store.diverged(name, "ft", below_generation=1) == [{"ft_lr": 0.01}]
+    assert store.diverged(name, "ft", below_generation=0) == []
+
+
 def test_a_slot_that_was_stopped_early_is_done_and_says_so(store: Store, register: Register, agent: AgentCard) -> None:
     name = register(*search_slots(2, generation_size=1))
     claim = store.claim(name, agent)

@@ -10,6 +10,7 @@ from ablate.store.slot import Past, Slot
 from ablate.study.confirmation import choose
 from ablate.study.file import load_spec
 from ablate.study.plan import plan
+from ablate.study.sampler import Sampler
 from ablate.study.search import propose
 from ablate.study.spec import Spec
 from ablate.train.params import Params
@@ -155,3 +156,16 @@ def test_without_a_search_the_recipe_itself_is_confirmed() -> None:
     Params.from_dict(chosen["params"])
     assert chosen["params"]["probe_epochs"] == 0
     assert chosen["params"]["drop_path_rate"] > 0
+
+
+@pytest.mark.parametrize("sampler", ["posterior", "tpe"])
+def test_the_sampler_keeps_away_from_where_trials_diverged(sampler: str) -> None:
+    spec = SPEC.model_copy(update={"search": SPEC.search.model_copy(update={"sampler": Sampler(sampler)})})
+    seen = history(spec, "ft", 12)
+    rates = sorted(one.params["ft_lr"] for one in seen)
+    alive = [one for one in seen if one.params["ft_lr"] > rates[5]]
+    dead = [one.params for one in seen if one.params["ft_lr"] <= rates[5]]
+    late = [slot for slot in slots_of(spec, "ft") if slot.generation == 1]
+    n_low = [sum(propose(spec, slot, alive, diverged)["ft_lr"] <= rates[5] for slot in late) for diverged in ([], dead)]
+    assert n_low[0] >= 6
+    assert n_low[1] <= 2

@@ -51,3 +51,19 @@ def test_they_keep_away_from_trials_that_diverged() -> None:
     trials = [(params, -math.inf if params["ft_lr"] > 2e-3 else value) for params, value in history(32)]
     found = drawn(trials, SPACE, 0.005, n=32, seed=1)
     assert np.mean([params["ft_lr"] > 3e-3 for params in found]) < 0.1
+
+
+def test_a_space_of_few_choices_that_is_used_up_repeats_each_of_them_in_turn() -> None:
+    mode = {"drop_path_mode": SPACE["drop_path_mode"]}
+    scores = {"sample": 0.8, "batch": 0.9, "fixed": 0.7}
+    trials = [({"drop_path_mode": choice}, value) for choice, value in scores.items()]
+    found = drawn(trials, mode, 0.005, n=3, seed=1)
+    assert {params["drop_path_mode"] for params in found} == {"sample", "batch", "fixed"}
+    assert len(drawn(trials, mode, 0.005, n=5, seed=1)) == 5
+
+
+def test_no_finished_trial_is_repeated_also_where_the_posterior_is_fitted_to_a_part_of_them() -> None:
+    epochs = {"probe_epochs": Domain(name="probe_epochs", low=1, high=210, integer=True)}
+    trials = [({"probe_epochs": n}, 0.9 - 1e-4 * abs(n - 60)) for n in range(1, 206)]
+    found = drawn(trials, epochs, 0.005, n=2, seed=1)
+    assert min(params["probe_epochs"] for params in found) > 205
