@@ -91,6 +91,7 @@ class Outcome:
     class_scores: Mapping[str, Mapping[str, tuple[float, float]]]
     val_probabilities: Probabilities = field(repr=False, compare=False)
     test_probabilities: Probabilities | None = field(default=None, repr=False, compare=False)
+    external_probabilities: Probabilities | None = field(default=None, repr=False, compare=False)
     seconds: Mapping[str, float]
     peak_memory_bytes: int
     n_train: int
@@ -108,7 +109,9 @@ class Outcome:
     @property
     def probabilities(self) -> dict[str, Probabilities]:
         """By split, as far as it was scored."""
-        splits = {"val": self.val_probabilities, "test": self.test_probabilities}
+        splits = {
+            "val": self.val_probabilities, "test": self.test_probabilities, "external": self.external_probabilities
+        }  # fmt: skip
         return {split: array for split, array in splits.items() if array is not None}
 
     def document(self) -> dict[str, Any]:
@@ -140,5 +143,6 @@ class Outcome:
             "early_stop": None if early_stop is None else EarlyStop(**early_stop),
             "notes": tuple(document["notes"]),
         }
-        arrays = {"val_probabilities": probabilities["val"], "test_probabilities": probabilities.get("test")}
+        arrays = {"val_probabilities": probabilities["val"], "test_probabilities": probabilities.get("test"),
+                  "external_probabilities": probabilities.get("external")}  # fmt: skip
         return cls(**{**document, **typed, **arrays})

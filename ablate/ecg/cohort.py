@@ -89,7 +89,7 @@ def open_cohort(folder: Path) -> Cohort:
         patient_id=patient_id,
         fold=fold,
         statements=np.load(folder / STATEMENTS, mmap_mode="r"),
-        n_open=int(np.count_nonzero(fold != TEST_FOLD)),
+        n_open=int(np.count_nonzero(fold < TEST_FOLD)),
         changes=meta.get("changes", {}),  # older folders know of none
         notes=tuple(meta.get("notes", ())),
     )

@@ -6,7 +6,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -25,6 +25,7 @@ from ablate.ecg.task import OWN_TASK
 from ablate.ecg.ten_seconds import to_ten_seconds
 from ablate.errors import DataError
 
+_OF_TRAINING = ("patient in two folds", "empty split", "class of one value", "no positive in a split", "few positives")
 _SIDES = (".hea", ".dat", ".mat")  # files of one WFDB record
 _WHOLE = (".npy", ".h5", ".hdf5", ".hdf", ".edf", ".bdf", ".dcm", ".dicom")  # files that are a record by themselves
 
@@ -45,6 +46,7 @@ class Collection(ABC):
         folder: below which all files lie.
         form: what is declared of the records.
         seed: of the folds, where they are made.
+        for_test_only: whether nothing is learned of the records: what folds and training need is not asked for.
         mapping: a table of statements and classes, within the folder; None takes statements as they are.
     """
 
@@ -52,6 +54,7 @@ class Collection(ABC):
     form: Form = field(default_factory=Form)
     seed: int = 0
     mapping: str | None = None
+    for_test_only: bool = False
 
     name: ClassVar[str]
     reads_files: ClassVar[bool] = True
@@ -132,7 +135,10 @@ class Collection(ABC):
 
     @cached_property
     def _listing(self) -> Listing:
-        return self._list()
+        listed = self._list()
+        if not self.for_test_only:
+            return listed
+        return replace(listed, findings=tuple(one for one in listed.findings if one.kind not in _OF_TRAINING))
 
     @cached_property
     def _places(self) -> Mapping[int, Place]:

@@ -16,7 +16,7 @@ from ablate.ecg.finding import refuse_fatal
 from ablate.ecg.preprocessing import VERSION, check_preprocessing
 from ablate.ecg.reading_check import across_findings, damage_findings, source_findings
 from ablate.ecg.row_filler import Damage, Filler, Preparation, ReadRecords, Rows, fill_all
-from ablate.ecg.source import LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
+from ablate.ecg.source import EXTERNAL_FOLD, LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
 from ablate.errors import DataError
 
 __all__ = ["Cohort", "Damage", "Progress", "open_cohort", "prepare", "prepared_folder"]
@@ -93,7 +93,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _build(folder: Path, source: Source, how: Preparation, n_processes: int, progress: Progress | None) -> None:
     records = _sealed_last(source.records())
-    check_folds(source.name, records.ecg_id, records.patient_id, records.fold)
+    check_folds(source.name, records.ecg_id, records.patient_id, records.fold, last=EXTERNAL_FOLD)
     _clear_remains(folder)
     with atomic.folder(folder) as scratch:
         rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *how.shape))
@@ -128,7 +128,7 @@ def _kept(source: Source, records: Records, read: ReadRecords) -> Bool[np.ndarra
 
 
 def _sealed_last(records: Records) -> Records:
-    order = np.lexsort((records.ecg_id, records.fold == TEST_FOLD))
+    order = np.lexsort((records.ecg_id, np.maximum(records.fold, TEST_FOLD - 1)))
     return Records(
         records.ecg_id[order], records.patient_id[order], records.fold[order],
         records.codes, records.statements[order], records.classes,
@@ -136,7 +136,7 @@ def _sealed_last(records: Records) -> Records:
 
 
 def _write_labels(scratch: Path, records: Records, kept: Bool[np.ndarray, "record"]) -> None:
-    sealed = records.fold[kept] == TEST_FOLD
+    sealed = records.fold[kept] >= TEST_FOLD
     statements = records.statements[kept]
     np.savez(
         scratch / cohort.RECORDS,

@@ -114,11 +114,14 @@ class MimicIvEcg(Collection):
 PUBLIC_SETS: Mapping[str, type[Collection]] = {each.name: each for each in (Cinc2021, Code15, MimicIvEcg)}
 
 
-def public_set(name: str, folder: Path, *, form: Form, seed: int, mapping: str | None) -> Collection:
+def public_set(
+    name: str, folder: Path, *, form: Form, seed: int, mapping: str | None, for_test_only: bool = False
+) -> Collection:
     """The collection called ``name`` in ``folder``; what ``form`` leaves at its default is as its makers store it."""
     usual = PUBLIC_SETS[name](folder).form
     changed = {key: value for key, value in vars(form).items() if value != getattr(Form(), key)}
-    return PUBLIC_SETS[name](folder, form=replace(usual, **changed), seed=seed, mapping=mapping)
+    return PUBLIC_SETS[name](folder, form=replace(usual, **changed), seed=seed, mapping=mapping,
+                             for_test_only=for_test_only)  # fmt: skip
 
 
 def _listing(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from ablate.ecg.collection import Collection
 from ablate.ecg.finding import Finding
+from ablate.ecg.joint import Joint
 from ablate.ecg.row_filler import ReadRecords
 from ablate.ecg.source import Source
 
@@ -24,10 +25,10 @@ def damage_findings(read: ReadRecords) -> list[Finding]:
 
 def across_findings(source: Source, read: ReadRecords, fold: Mapping[int, int]) -> list[Finding]:
     """Rates that differ though nothing is declared of them, and records with the same samples."""
-    if not isinstance(source, Collection):
+    if not isinstance(source, Collection | Joint):
         return []
     findings = []
-    if len(read.rates) > 1 and source.form.rates_hz is None:
+    if isinstance(source, Collection) and len(read.rates) > 1 and source.form.rates_hz is None:
         told = ", ".join(f"{n} of {rate} Hz" for rate, n in sorted(read.rates.items()))
         findings.append(
             Finding(
@@ -45,6 +46,6 @@ def across_findings(source: Source, read: ReadRecords, fold: Mapping[int, int]) 
             remedy = "keep one of them" if is_fatal else "are they one recording?"
             listed = ", ".join(map(str, sorted(records)[:5]))
             findings.append(
-                Finding("duplicate", f"{source.folder}: records {listed} have the same samples; {remedy}", is_fatal)
+                Finding("duplicate", f"{source.name}: records {listed} have the same samples; {remedy}", is_fatal)
             )
     return findings

@@ -18,6 +18,8 @@ DURATION_S = 10
 TRAIN_FOLDS = (1, 2, 3, 4, 5, 6, 7, 8)
 VAL_FOLD = 9
 TEST_FOLD = 10
+EXTERNAL_FOLD = 11  # records of another collection, scored once after the seal
+EXTERNAL_OFFSET = 1 << 40  # above every number of a record or patient of the study's own
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class Source(Protocol):
 
 
 def check_folds(where: str, ecg_id: Int[np.ndarray, "record"], patient_id: Int[np.ndarray, "record"],
-                fold: Int[np.ndarray, "record"]) -> None:  # fmt: skip
-    """See that identifiers are unique, folds are 1 to 10, and no patient is in two folds.
+                fold: Int[np.ndarray, "record"], *, last: int = TEST_FOLD) -> None:  # fmt: skip
+    """See that identifiers are unique, folds are 1 to ``last``, and no patient is in two folds.
 
     Raises:
         DataError: one of these does not hold.
@@ -103,9 +105,9 @@ def check_folds(where: str, ecg_id: Int[np.ndarray, "record"], patient_id: Int[n
     identifiers, counts = np.unique(ecg_id, return_counts=True)
     if np.any(counts > 1):
         raise DataError(f"{where}: ecg_id {identifiers[counts > 1][0]} occurs twice; identifiers must be unique")
-    if np.any((fold < 1) | (fold > TEST_FOLD)):
-        first = int(np.flatnonzero((fold < 1) | (fold > TEST_FOLD))[0])
-        raise DataError(f"{where}: ecg_id {ecg_id[first]} has strat_fold = {fold[first]}; expected 1 to {TEST_FOLD}")
+    if np.any((fold < 1) | (fold > last)):
+        first = int(np.flatnonzero((fold < 1) | (fold > last))[0])
+        raise DataError(f"{where}: ecg_id {ecg_id[first]} has strat_fold = {fold[first]}; expected 1 to {last}")
     pairs = np.unique(np.stack([patient_id, fold]), axis=1)
     patients, n_folds = np.unique(pairs[0], return_counts=True)
     if np.any(n_folds > 1):

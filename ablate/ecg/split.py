@@ -9,7 +9,7 @@ from ablate import digest
 from ablate.ecg.balanced_order import balanced_order
 from ablate.ecg.cohort import Cohort, read_sealed
 from ablate.ecg.seal import Permit, permitted
-from ablate.ecg.source import TEST_FOLD, TRAIN_FOLDS, VAL_FOLD
+from ablate.ecg.source import EXTERNAL_FOLD, TEST_FOLD, TRAIN_FOLDS, VAL_FOLD
 from ablate.ecg.task import check_task, class_labels, is_labelled
 from ablate.errors import DataError
 
@@ -25,6 +25,7 @@ class TaskData:
         classes: in alphabetical order; the whole set of the task, also those that no record here has.
         train_rows: rows of ``signals``; so are ``val_rows`` and ``test_rows``.
         digest: of cohort, task and classes.
+        external: records of another collection, with a permit and where the study names one.
         n_skipped: damaged records of the whole cohort that were left out.
     """
 
@@ -42,6 +43,20 @@ class TaskData:
     test_patients: Int[np.ndarray, "test"]
     digest: str
     n_skipped: int = 0
+    external: "ExternalData | None" = None
+
+
+@dataclass(frozen=True)
+class ExternalData:
+    """Records of another collection that are only scored.
+
+    Attributes:
+        rows: of the cohort's signals, which hold those records too.
+    """
+
+    rows: Int[np.ndarray, "record"]
+    labels: Bool[np.ndarray, "record class"]
+    patients: Int[np.ndarray, "record"]
 
 
 def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> TaskData:
@@ -59,7 +74,9 @@ def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> Tas
     train, val = (np.flatnonzero(np.isin(fold, folds) & is_labelled(task, labels)) for folds in (TRAIN_FOLDS, VAL_FOLD))
     _check_split(cohort, task, "training (folds 1-8)", train)
     _check_split(cohort, task, f"validation (fold {VAL_FOLD})", val)
-    test, test_labels = _test_split(cohort, task, permit) if permit else (np.empty(0, np.int64), None)
+    test, test_labels, external = np.empty(0, np.int64), None, None
+    if permit:
+        test, test_labels, external = _sealed_splits(cohort, task, permit)
     return TaskData(
         classes=classes,
         signals=cohort.signals if permit else cohort.signals[: cohort.n_open],
@@ -75,6 +92,7 @@ def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> Tas
         test_patients=cohort.patient_id[test],
         digest=digest.of_json([cohort.digest, task, dict(mapping)]),
         n_skipped=len(cohort.skipped),
+        external=external,
     )
 
 
@@ -118,13 +136,19 @@ def lost_classes(data: TaskData, positions: Int[np.ndarray, "part"]) -> tuple[st
     return tuple(name for name, has in zip(data.classes, positives, strict=True) if not has)
 
 
-def _test_split(cohort: Cohort, task: str, permit: Permit) -> tuple[np.ndarray, np.ndarray]:
+def _sealed_splits(cohort: Cohort, task: str, permit: Permit) -> tuple[np.ndarray, np.ndarray, ExternalData | None]:
+    """Rows and labels of the test fold, and the records of the external collection."""
     with permitted(permit):
         statements = read_sealed(cohort.folder)
     _, labels = class_labels(statements, cohort.codes, cohort.classes[task])
-    labelled = np.flatnonzero(is_labelled(task, labels))
-    _check_split(cohort, task, f"test (fold {TEST_FOLD})", labelled)
-    return labelled + cohort.n_open, labels[labelled]
+    labelled, fold = is_labelled(task, labels), cohort.fold[cohort.n_open :]
+    test, external = (np.flatnonzero(labelled & (fold == number)) for number in (TEST_FOLD, EXTERNAL_FOLD))
+    _check_split(cohort, task, f"test (fold {TEST_FOLD})", test)
+    if not (fold == EXTERNAL_FOLD).any():
+        return test + cohort.n_open, labels[test], None
+    _check_split(cohort, task, "the external test set", external)
+    rows = external + cohort.n_open
+    return test + cohort.n_open, labels[test], ExternalData(rows, labels[external], cohort.patient_id[rows])
 
 
 def _check_split(cohort: Cohort, task: str, split: str, rows: Int[np.ndarray, "n"]) -> None:

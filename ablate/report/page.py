@@ -25,6 +25,7 @@ from ablate.report.document import report_document
 from ablate.report.early_stopping import rung_facts, rung_frame
 from ablate.report.efficiency import efficiency_section
 from ablate.report.evidence import Evidence
+from ablate.report.external import external_section
 from ablate.report.fold import class_table, fold_facts, fold_sentence
 from ablate.report.forest import forest_pictures
 from ablate.report.importance import (
@@ -131,6 +132,7 @@ def page_sections(
         arm_section(study, facts) if facts else _refused(evidence),
         efficiency_section(facts) if facts else None,
         path_section(study, facts) if facts else None,
+        external_section(evidence) if facts else None,
     ]
     matters = [importance_section(importances), interaction_section(importances)]
     leads = [*answers, *matters] if study.contrasts else [*matters, *answers]

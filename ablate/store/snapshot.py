@@ -87,6 +87,7 @@ def _read(connection: Connection, study_id: str, read_probabilities: Callable[[i
     study = rows(_STUDY)[0]
     slots, results = rows(_SLOTS), rows(_RESULTS)
     slot_ids = [row.slot_id for row in results]
+    test_fold = rows(_TEST_FOLD, name=artifact.TEST_FOLD)
     return StudyTables(
         name=study.name,
         spec=study.spec,
@@ -102,7 +103,8 @@ def _read(connection: Connection, study_id: str, read_probabilities: Callable[[i
         attempts=_frame(rows(_ATTEMPTS), _ATTEMPT_COLUMNS),
         test_reads=_frame(rows(_TEST_READS), ("slot_id", "key", "opened_at", "agent")),
         digests=_indexed([(row.slot_id, row.digests) for row in results]),
-        test=_test_fold(rows(_TEST_FOLD, name=artifact.TEST_FOLD)),
+        test=_test_fold(test_fold),
+        external=_test_fold(test_fold, prefix="external_"),
         read_probabilities=read_probabilities,
         packings=tuple(json.loads(artifact.content_of(row)) for row in rows(_PACKINGS, name=artifact.PACKING)),
     )
@@ -168,14 +170,17 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in _FACTS if name in facts}
 
 
-def _test_fold(rows: Sequence[Row[Any]]) -> TestFold | None:
+def _test_fold(rows: Sequence[Row[Any]], *, prefix: str = "") -> TestFold | None:
+    """The labels that the store keeps under names with ``prefix``; None where there are none."""
     if not rows:
         return None
     with np.load(io.BytesIO(artifact.content_of(rows[0])), allow_pickle=False) as arrays:
+        if f"{prefix}labels" not in arrays:
+            return None
         return TestFold(
-            ecg_id=arrays["ecg_id"],
-            patient_id=arrays["patient_id"],
-            labels=arrays["labels"].astype(bool),
+            ecg_id=arrays[f"{prefix}ecg_id"],
+            patient_id=arrays[f"{prefix}patient_id"],
+            labels=arrays[f"{prefix}labels"].astype(bool),
             classes=tuple(str(name) for name in arrays["classes"]),
         )
 

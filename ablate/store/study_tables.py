@@ -40,6 +40,7 @@ class StudyTables:
         test_reads: slot_id, key, opened_at, agent.
         digests: index slot_id; data, encoder, code, environment.
         test: labels of the test fold, None before the first confirmation.
+        external: labels of the external test set, None before the first confirmation and where there is none.
         packings: what pilots found on GPUs: gpu, n_trainers, why, levels (n_trainers, batches_per_s, used_bytes,
             total_bytes).
     """
@@ -61,7 +62,8 @@ class StudyTables:
     test: TestFold | None
     read_probabilities: Callable[[int, str], Float[np.ndarray, "record label"]] = field(repr=False)
     packings: Sequence[Mapping[str, Any]] = ()
+    external: TestFold | None = None
 
     def probabilities(self, slot_id: int, *, split: str = "test") -> Float[np.ndarray, "record label"]:
-        """Predicted probabilities of one slot on ``split`` ("val" or "test")."""
+        """Predicted probabilities of one slot on ``split`` ("val", "test" or "external")."""
         return self.read_probabilities(slot_id, split)

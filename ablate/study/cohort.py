@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ablate import settings
+from ablate.ecg.joint import Joint
 from ablate.ecg.preparation import prepare
 from ablate.ecg.ptbxl import PtbXl
 from ablate.ecg.public_set import PUBLIC_SETS, public_set
 from ablate.ecg.record_table import RecordTable
 from ablate.ecg.source import Source
 from ablate.ecg.synthetic import Synthetic
-from ablate.study.spec import DataSpec, Spec
+from ablate.study.spec import DataSpec, ExternalSpec, Spec
 
 
 def source_of(spec: Spec, *, data_dir: Path | None = None) -> Source:
@@ -32,6 +33,21 @@ def source_of_data(data: DataSpec, *, data_dir: Path | None = None) -> Source:
     Raises:
         DataError: as ``source_of``.
     """
+    inner = _own_source(data, data_dir=data_dir)
+    return Joint(inner, _external_source(data.external), data.task) if data.external else inner
+
+
+def _external_source(external: ExternalSpec) -> Source:
+    folder = Path(external.folder).expanduser().absolute()
+    if external.source == "table":
+        return RecordTable(
+            folder=folder, form=external.form, mapping=external.mapping, table=external.table or "",
+            columns=external.columns, for_test_only=True,
+        )  # fmt: skip
+    return public_set(external.source, folder, form=external.form, seed=0, mapping=external.mapping, for_test_only=True)
+
+
+def _own_source(data: DataSpec, *, data_dir: Path | None) -> Source:
     if data.source == "synthetic":
         return Synthetic(n_records=data.n_records or 0, seed=data.seed)
     if data.source == "table":

@@ -40,6 +40,35 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
 
 
+class ExternalSpec(_Frozen):
+    """Records of another collection, of which nothing is learned.
+
+    Attributes:
+        source: ``table``, or a public set by its name.
+        folder: where it lies.
+        table: file with a line for each record, within the folder; with ``source = "table"``.
+        columns: what its columns are called.
+        form: what its records are, and what may be done to them.
+        mapping: CSV file with columns ``statement`` and ``class``, by which its labels become classes of the study.
+    """
+
+    source: Literal["table", "cinc2021", "code15", "mimic_iv_ecg"]
+    folder: str
+    table: str | None = None
+    columns: Columns = Columns()
+    form: Form = Form()
+    mapping: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "ExternalSpec":
+        found = [f"form.{complaint}" for complaint in self.form.complaints()]
+        if (self.table is None) == (self.source == "table"):
+            found.append("table: belongs to source = 'table', and is needed there, such as table = 'records.csv'")
+        if found:
+            raise ValueError("\n".join(found))
+        return self
+
+
 class DataSpec(_Frozen):
     """Which records and labels.
 
@@ -57,6 +86,7 @@ class DataSpec(_Frozen):
         columns: what its columns are called.
         form: what its records are, and what may be done to bring them to ten seconds of twelve leads.
         mapping: CSV file with columns ``statement`` and ``class``, by which labels are joined to classes.
+        external: records of another collection, scored once after the seal and told in a section of their own.
     """
 
     source: Literal["synthetic", "ptbxl", "table", "cinc2021", "code15", "mimic_iv_ecg"]
@@ -70,12 +100,20 @@ class DataSpec(_Frozen):
     columns: Columns = Columns()
     form: Form = Form()
     mapping: str | None = None
+    external: ExternalSpec | None = None
 
     @model_serializer(mode="wrap")
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is usual as before there was any of it: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
-        usual = {"skip_damaged": False, "table": None, "columns": Columns(), "form": Form(), "mapping": None}
+        usual = {
+            "skip_damaged": False,
+            "table": None,
+            "columns": Columns(),
+            "form": Form(),
+            "mapping": None,
+            "external": None,
+        }
         return {name: value for name, value in document.items()
                 if name not in usual or getattr(self, name) != usual[name]}  # fmt: skip
 

@@ -216,6 +216,7 @@ def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str
         class_scores=assessment.class_scores,
         val_probabilities=assessment.val_probabilities,
         test_probabilities=assessment.test_probabilities,
+        external_probabilities=assessment.external_probabilities,
         seconds=dict(trial.seconds),
         peak_memory_bytes=peak.n_bytes(),
         n_train=len(trial.train_rows),

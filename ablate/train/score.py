@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from ablate.outcome import Probabilities, Progress
 from ablate.stats.metrics import (
@@ -29,6 +29,7 @@ class Assessment:
     class_scores: dict[str, ClassScores]
     val_probabilities: Probabilities
     test_probabilities: Probabilities | None
+    external_probabilities: Probabilities | None = None
 
 
 def assess(learner: Learner, course: Course, trial: Trial) -> Assessment:
@@ -41,20 +42,28 @@ def assess(learner: Learner, course: Course, trial: Trial) -> Assessment:
     _note_missing("validation", data.classes, data.val_labels, trial)
     test = None
     if data.test_labels is not None:
-        test, test_last = _test(learner, chosen, last, trial)
+        test, test_last = _predicted(learner, chosen, last, trial, data.test_rows)
         scores |= _macro("test", data.test_labels, test, test_last)
         class_scores["test"] = _by_class(data.classes, data.test_labels, test)
         _note_missing("test", data.classes, data.test_labels, trial)
-    return Assessment(chosen.epoch, scores, class_scores, chosen.probabilities, test)
+    external = None
+    if data.external is not None:
+        external, external_last = _predicted(learner, chosen, last, trial, data.external.rows)
+        scores |= _macro("external", data.external.labels, external, external_last)
+        class_scores["external"] = _by_class(data.classes, data.external.labels, external)
+        _note_missing("external", data.classes, data.external.labels, trial)
+    return Assessment(chosen.epoch, scores, class_scores, chosen.probabilities, test, external)
 
 
-def _test(learner: Learner, chosen: Snapshot, last: Snapshot, trial: Trial) -> tuple[Probabilities, Probabilities]:
+def _predicted(
+    learner: Learner, chosen: Snapshot, last: Snapshot, trial: Trial, rows: Int[np.ndarray, "record"]
+) -> tuple[Probabilities, Probabilities]:
     trial.progress_reporter.report(Progress(stage="test", epoch=0, n_epochs=1))
     with trial.timed("test"):
         learner.model.load_state_dict(last.weights)
-        of_last = learner.predict(trial.data.test_rows)
+        of_last = learner.predict(rows)
         learner.model.load_state_dict(chosen.weights)
-        of_chosen = of_last if chosen is last else learner.predict(trial.data.test_rows)
+        of_chosen = of_last if chosen is last else learner.predict(rows)
     return of_chosen, of_last
 
 

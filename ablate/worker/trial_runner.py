@@ -10,6 +10,7 @@ import torch
 
 from ablate import settings
 from ablate.ecg.cohort import Cohort, open_cohort
+from ablate.ecg.source import EXTERNAL_OFFSET
 from ablate.ecg.split import TaskData, load_task
 from ablate.errors import LaunchError, SpecError
 from ablate.outcome import Outcome, Progress
@@ -80,7 +81,16 @@ class TrialRunner:
             patient_id=data.test_patients,
             labels=np.asarray(data.test_labels),
             classes=np.array(data.classes),
+            **self._external(request, data),
         )
+
+    def _external(self, request: TrialRequest, data: TaskData) -> dict[str, np.ndarray]:
+        """The same of the external test set; nothing where the study has none."""
+        if data.external is None:
+            return {}
+        ecg_id = self._cohort(request.cohort).ecg_id[data.external.rows] - EXTERNAL_OFFSET
+        named = {"ecg_id": ecg_id, "patient_id": data.external.patients, "labels": np.asarray(data.external.labels)}
+        return {f"external_{name}": array for name, array in named.items()}
 
     def recognise(self, request: TrialRequest) -> str | None:
         """Fingerprint of the trial where it is one that the request knows; the test fold stays closed.
