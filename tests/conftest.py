@@ -9,15 +9,13 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from managed_server import as_admin, database_url, managed_server
+from managed_server import TEMPLATE, as_admin, database_url, make_template, managed_server
 
 from ablate.store.postgres_server import Server
 from ablate.store.store import Store
 
 # A shell's background job ignores Ctrl-C, and so would each process that a test starts to interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-TEMPLATE = "ablate_template"
 
 
 @pytest.hookimpl(tryfirst=True)  # before the names of groups are read
@@ -38,13 +36,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def template_url(server: Server) -> str:
     """Address of a database with all tables, which each test gets a copy of."""
-    with as_admin(server.url) as connection:
-        connection.execute(f"CREATE DATABASE {TEMPLATE}")
-    url = database_url(server.url, TEMPLATE)
-    store = Store(url)
-    store.create_schema()
-    store.disconnect()
-    return url
+    return make_template(server.url)
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ from sqlalchemy.engine import make_url
 
 from ablate.errors import AblateError
 from ablate.store.postgres_server import Server
+from ablate.store.store import Store
 
 PREFIX = "ablate-test-"
+TEMPLATE = "ablate_template"
 
 
 @contextlib.contextmanager
@@ -47,6 +49,16 @@ def sweep() -> None:
 def database_url(url: str, database: str) -> str:
     """The same server's address with another database."""
     return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def make_template(url: str) -> str:
+    """Address of a database with all tables on the server at ``url``, which each test gets a copy of."""
+    with as_admin(url) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    store = Store(database_url(url, TEMPLATE))
+    store.create_schema()
+    store.disconnect()
+    return database_url(url, TEMPLATE)
 
 
 def as_admin(url: str) -> psycopg.Connection:

@@ -3,13 +3,13 @@
 import contextlib
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from ablate import settings
+from ablate.document import flat
 
 _NAMES = "study_names"  # in ablate's home: what the store held when a command last looked
 # What a study may leave out, so that its file does not show it; a test holds them equal to the models.
@@ -58,16 +58,7 @@ def _keys_of(study: str) -> list[str]:
     paths = [Path(study)] if study.endswith(".toml") else [folder / f"{study}.toml" for folder in study_folders()]
     for path in paths:
         try:
-            return list(flat_keys(tomllib.loads(path.read_text(encoding="utf-8"))))
+            return [key for key, _ in flat(tomllib.loads(path.read_text(encoding="utf-8")))]
         except (OSError, ValueError):
             continue
     return []
-
-
-def flat_keys(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Dotted keys of all values below ``table``."""
-    for key, value in table.items():
-        if isinstance(value, Mapping) and not {"low", "choices"} & set(value):
-            yield from flat_keys(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"

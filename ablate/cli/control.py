@@ -10,7 +10,7 @@ from ablate.cli.option import (
     StudyArgument,
     StudyOption,
     open_store,
-    study_name,
+    stored_study,
 )
 from ablate.cli.output import emit_json, emit_list, say, stderr
 from ablate.errors import StoreError
@@ -30,21 +30,24 @@ def register(app: typer.Typer) -> None:
 
 def stop(study: StudyArgument = None, storage: StorageOption = None, study_option: StudyOption = None) -> None:
     """Ask every agent of a study to checkpoint its trial and end; ``ablate run`` goes on from there."""
-    name = study_name(study, study_option)
-    open_store(storage).request_stop(name)
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
+    store.request_stop(name)
     say(f"{name}: agents are asked to stop; they checkpoint first")
 
 
 def retry(study: StudyArgument = None, storage: StorageOption = None, study_option: StudyOption = None) -> None:
     """Give failed and cancelled slots new attempts."""
-    name = study_name(study, study_option)
-    say(f"{name}: {open_store(storage).retry_failed(name)} slots wait for another attempt")
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
+    say(f"{name}: {store.retry_failed(name)} slots wait for another attempt")
 
 
 def cancel(study: StudyArgument = None, storage: StorageOption = None, study_option: StudyOption = None) -> None:
     """Give up every unfinished slot, also those being filled; ``ablate retry`` puts them back."""
-    name = study_name(study, study_option)
-    say(f"{name}: {open_store(storage).cancel(name)} slots cancelled")
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
+    say(f"{name}: {store.cancel(name)} slots cancelled")
 
 
 def seal(
@@ -62,7 +65,8 @@ def seal(
     from ablate.study.plan import chain, contexts
     from ablate.study.spec import Spec
 
-    store, name = open_store(storage), study_name(study, study_option)
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
     spec = Spec.from_document(store.study(name).spec)
     if advance(store, spec) is Step.BLOCKED:
         _show_searches(store, spec)

@@ -88,6 +88,21 @@ def study_name(argument: str | None, option: str | None) -> str:
     return Path(study).stem if study.endswith(".toml") else study
 
 
+def stored_study(store: "Store", argument: str | None, option: str | None) -> str:
+    """Name of a study that the store holds.
+
+    Raises:
+        OptionError: it holds none of this name.
+    """
+    from ablate.study.wording import nearest
+
+    name, there = study_name(argument, option), store.studies()
+    if name not in there:
+        remedy = nearest(name, there) if there else "; it holds none yet, `ablate run` begins one"
+        raise OptionError(f"study {name}: not in the store at {store.database.shown}{remedy}")
+    return name
+
+
 def spec_of(study: str, overrides: Sequence[str], storage: str | None) -> "Spec":
     """The spec of a study file, or of a study that only the store knows.
 

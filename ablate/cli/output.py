@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from ablate.document import finite
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -103,18 +105,8 @@ def emit_facts(facts: Mapping[str, Any]) -> None:
 
 def emit_json(value: Any) -> None:
     """Print ``value`` as JSON; not-a-number becomes null, since JSON has no word for it."""
-    json.dump(_finite(value), sys.stdout, indent=2, default=str)
+    json.dump(finite(value), sys.stdout, indent=2, default=str)
     sys.stdout.write("\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _is_number(value: Any) -> bool:

@@ -18,7 +18,7 @@ from ablate.cli.option import (
     spec_of,
 )
 from ablate.cli.output import console, emit, emit_json
-from ablate.cli.run import PILOTING, prepare_records, register_study, use_data
+from ablate.cli.run import PILOTING, begun, prepare_records, use_data
 
 if TYPE_CHECKING:
     from ablate.launch.packing import Level, Packing
@@ -53,10 +53,9 @@ def packing(
     (where,) = deal(1, device=device)
     spec = spec_of(named_study(study, study_option), set_ or (), storage)
     store = open_store(storage)
-    register_study(store, spec)
     cohort = prepare_records(spec, quiet=as_json)
     n_devices = 1 if where == "cpu" else len(visible_devices())
-    with console.status(PILOTING) if not as_json else contextlib.nullcontext():
+    with begun(store, spec), console.status(PILOTING) if not as_json else contextlib.nullcontext():
         found = packing_of(
             store, spec, cohort, device=where, n_most=most or cores_for(n_devices), span_s=seconds, again=True
         )

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ablate.study.spec import Spec
 
 _PILOT_RECORDS = 512
-DOCUMENT_VERSION = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -112,14 +111,15 @@ def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
 
 def _document(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> dict[str, object]:
     """For programs; times in seconds."""
+    from ablate.cli.document import PlanDocument
+
     phases = []
     for phase, n_slots in found.slots.items():
         hours = found.hours[phase]
         worker_s = None if hours is None else hours * 3600
         wall_s = None if worker_s is None else worker_s / n_workers
         phases.append({"phase": phase, "slots": n_slots, "worker_s": worker_s, "wall_s": wall_s})
-    return {
-        "version": DOCUMENT_VERSION,
+    document = {
         "study": spec.name,
         "arms": [{"arm": arm, "title": spec.title(arm)} for arm in spec.arms],
         "contexts": [dict(context) for context in _contexts(spec)],
@@ -133,6 +133,7 @@ def _document(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -
         "warnings": _updates(spec, found),
         "auroc": None if found.sight is None else asdict(found.sight),
     }
+    return PlanDocument.model_validate(document).model_dump(mode="json")
 
 
 def _updates(spec: "Spec", found: "Estimate") -> list[str]:

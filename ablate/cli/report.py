@@ -14,7 +14,7 @@ from ablate.cli.option import (
     StudyArgument,
     StudyOption,
     open_store,
-    study_name,
+    stored_study,
 )
 from ablate.cli.output import console, emit_json, say, stderr
 from ablate.errors import DataError
@@ -49,7 +49,8 @@ def report(
     from ablate.report.summary import summary
     from ablate.store.dashboard import publish
 
-    store, name = open_store(storage), study_name(study, study_option)
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
     evidence = weigh(store.tables(name), partial=partial)
     source = _records_here(evidence.study.spec)
     files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf, source=source)

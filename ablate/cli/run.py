@@ -29,10 +29,10 @@ from ablate.cli.option import (
 )
 from ablate.cli.output import console, emit_json, say, stderr
 from ablate.cli.progress import progress
-from ablate.errors import AblateError, OptionError, SpecError
+from ablate.errors import OptionError, SpecError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ablate.launch.launcher import AgentStatus, Launcher
     from ablate.launch.local import LocalLauncher
@@ -103,19 +103,17 @@ def run(
             is_stored = spec.name in store.studies()
             if is_stored:
                 register_study(store, spec)  # refuses another spec than the stored one before anything follows from it
-            if is_stored and _is_over(store, spec, options.phases):
-                pass
-            elif elsewhere is None:
-                assert here is not None
-                _fill_here(store, spec, options, here, workers=workers, device=device, is_silent=is_silent)
-            elif elsewhere.name == KUBERNETES and not apply:
-                register_study(store, spec)
-                typer.echo(elsewhere.manifest(options, n_agents=workers or os.cpu_count() or 1))
-                return
-            else:
-                _fill(
-                    store, spec, elsewhere.launcher(), [options] * (workers or os.cpu_count() or 1), is_silent=is_silent
-                )
+            if not is_stored or not _is_over(store, spec, options.phases):
+                if here is not None:
+                    _fill_here(store, spec, options, here, workers=workers, device=device, is_silent=is_silent)
+                elif elsewhere is not None:
+                    n_agents = workers or os.cpu_count() or 1
+                    if elsewhere.name == KUBERNETES and not apply:
+                        register_study(store, spec)
+                        typer.echo(elsewhere.manifest(options, n_agents=n_agents))
+                        return
+                    with begun(store, spec):
+                        _fill(store, spec, elsewhere.launcher(), [options] * n_agents, is_silent=is_silent)
             _conclude(store, spec, quiet=quiet, as_json=as_json)
     except KeyboardInterrupt:
         say(
@@ -224,12 +222,10 @@ def _fill_here(
     from ablate.worker.device import deal
 
     cohort = prepare_records(spec, quiet=is_silent)
-    if workers:
-        devices = deal(workers, device=device)
-    else:
-        register_study(store, spec)  # a pilot keeps what it finds with the study
-        devices = _devices_for(store, spec, cohort, device, quiet=is_silent)
-    _fill(store, spec, launcher, [replace(options, device=each) for each in devices], is_silent=is_silent)
+    devices = deal(workers, device=device) if workers else []
+    with begun(store, spec):  # before a pilot, which keeps what it finds with the study
+        devices = devices or _devices_for(store, spec, cohort, device, quiet=is_silent)
+        _fill(store, spec, launcher, [replace(options, device=each) for each in devices], is_silent=is_silent)
 
 
 def _fill(
@@ -238,18 +234,29 @@ def _fill(
     """Let agents work until nothing is left; what they complain of is said once."""
     from ablate.launch.launcher import launch
 
-    is_new = register_study(store, spec)
     store.clear_stop(spec.name)
     if not options[0].reuse:
         _offer(store, spec, options[0].phases)
+    with progress(store, spec.name, quiet=is_silent) as display:
+        statuses = launch(launcher, options, on_tick=display.tick, on_stop=display.stop)
+    if not _is_over(store, spec, options[0].phases):
+        _complain(statuses)
+
+
+@contextlib.contextmanager
+def begun(store: "Store", spec: "Spec") -> "Iterator[None]":
+    """The study in the store; a new one goes again where its start fails, whatever with, before its first slot.
+
+    An interrupted start stays: the same command goes on from it.
+    """
+    is_new = register_study(store, spec)
     try:
-        with progress(store, spec.name, quiet=is_silent) as display:
-            statuses = launch(launcher, options, on_tick=display.tick, on_stop=display.stop)
-        if not _is_over(store, spec, options[0].phases):
-            _complain(statuses)
-    except (AblateError, typer.Exit):
-        if is_new and not any(slot.attempts for slot in store.slots(spec.name)):
-            store.delete(spec.name)
+        yield
+    except Exception:
+        with contextlib.suppress(StoreError):  # what went wrong first is what is said
+            if is_new and not any(slot.attempts for slot in store.slots(spec.name)):
+                store.delete(spec.name)
+                remember_studies(store.studies())
         raise
 
 

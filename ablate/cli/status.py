@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ablate.cli.option import JsonOption, StorageOption, StudyArgument, StudyOption, open_store, study_name
+from ablate.cli.option import JsonOption, StorageOption, StudyArgument, StudyOption, open_store, stored_study
 from ablate.cli.output import emit_json, emit_list, say
 from ablate.store.slot import SlotState
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ablate.study.spec import Spec
     from ablate.study.tuning import Tuning
 
-DOCUMENT_VERSION = 1
 _WORDS = {"leased": "at work"}
 _ALWAYS = ("phase", "done", "waiting")
 _ORDER = ("phase", "done", "leased", "waiting", "failed", "cancelled", "stopped_early", "reused")
@@ -41,18 +40,20 @@ def status(
     from ablate.study.spec import Spec
     from ablate.study.tuning import tunings
 
-    store, name = open_store(storage), study_name(study, study_option)
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
     row, slots, agents = store.study(name), store.slots(name), store.agents(name)
     phases, at_work = _phases(store, name), [agent for agent in agents if agent.is_at_work]
     failed = [slot for slot in slots if slot.state is SlotState.FAILED]
     changed, spec = variation(store, name, row.spec), Spec.from_document(row.spec)
     searches = tunings(store, spec, slots)
     if as_json:
-        emit_json(
+        from ablate.cli.document import StatusDocument, change_parts
+
+        document = StatusDocument.model_validate(
             {
-                "version": DOCUMENT_VERSION,
                 "study": name,
-                "changed": {key: {"before": old, "after": new} for key, (old, new) in changed.items()},
+                "changed": change_parts(changed),
                 "sealed_at": row.sealed_at,
                 "phases": phases,
                 "searches": [{**search.document(), "n_open": search.n_open} for search in searches],
@@ -62,6 +63,7 @@ def status(
                 "failures": [_failure_document(slot) for slot in failed],
             }
         )
+        emit_json(document.model_dump(mode="json"))
         return
     wording = Wording(spec, slots)
     changes = " · ".join(["", *(f"{key}={new}" for key, (_, new) in changed.items())])

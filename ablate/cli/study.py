@@ -1,12 +1,14 @@
 """``ablate init``, ``check`` and ``schema`` for study files; ``studies``, ``diff`` and ``delete`` for stored ones."""
 
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablate import atomic
 from ablate.cli.completion import complete_study, remember_studies
 from ablate.cli.option import (
     JsonOption,
@@ -16,7 +18,7 @@ from ablate.cli.option import (
     StudyOption,
     named_study,
     open_store,
-    study_name,
+    stored_study,
 )
 from ablate.cli.output import emit_json, emit_list, say, stderr
 from ablate.errors import OptionError, SpecError
@@ -24,6 +26,7 @@ from ablate.errors import OptionError, SpecError
 if TYPE_CHECKING:
     from ablate.cli.variant import StudyLine
 
+_NAMED = "A name in the store or in studies/, or the path of a study file."
 QUESTION = "Which of these components is worth its cost in post-training?"
 
 
@@ -65,13 +68,11 @@ def init(
         budget=_asked(f"budget, of {', '.join(BUDGETS)}", budget, "small"),
         context=context,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    try:
-        load_spec(str(path))
-    except SpecError:
-        path.unlink()
-        raise
+    with tempfile.TemporaryDirectory() as scratch:  # what cannot be used is never written where studies lie
+        trial = Path(scratch) / path.name
+        trial.write_text(text, encoding="utf-8")
+        load_spec(str(trial))
+    atomic.write_text(path, text)
     say(f"{path}: written; next: ablate plan {path.stem}, ablate run {path.stem}")
 
 
@@ -114,7 +115,9 @@ def studies(
     lines = [line for line in study_lines(store) if state in (None, line.state)]
     remember_studies(store.studies())
     if as_json:
-        emit_json([line.document() for line in lines])
+        from ablate.cli.document import studies_document
+
+        emit_json(studies_document(lines).model_dump(mode="json"))
     for line in () if as_json else lines:
         _show(line)
     if not lines and not as_json:
@@ -122,23 +125,23 @@ def studies(
 
 
 def diff(
-    one: Annotated[str, typer.Argument(autocompletion=complete_study)],
-    other: Annotated[str, typer.Argument(autocompletion=complete_study)],
+    one: Annotated[str, typer.Argument(help=_NAMED, autocompletion=complete_study)],
+    other: Annotated[str, typer.Argument(help=_NAMED, autocompletion=complete_study)],
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keys in which two studies differ, and what that did to the arms that both have."""
-    from ablate.cli.variant import arm_scores, changed_keys, document_of, short
+    from ablate.cli.variant import changed_keys, document_of, scores_of, short
 
-    store = open_store(storage)
-    names = [study_name(one, None), study_name(other, None)]
-    stored = store.studies()
-    changed = changed_keys(*(document_of(name, store) for name in names))
-    scores = [arm_scores(store.tables(name)) if name in stored else {} for name in names]
+    store, names = open_store(storage), [one, other]
+    documents = [document_of(name, store) for name in names]
+    changed = changed_keys(*documents)
+    scores = [scores_of(name, document, store) for name, document in zip(names, documents, strict=True)]
     both = [place for place in scores[0] if place in scores[1]]
     if as_json:
-        arms = [{"arm": arm, "context": context, **_pair(names, scores, (arm, context))} for arm, context in both]
-        emit_json({"studies": names, "changed": {key: list(pair) for key, pair in changed.items()}, "arms": arms})
+        from ablate.cli.document import diff_document
+
+        emit_json(diff_document(names, changed, scores).model_dump(mode="json"))
         return
     for key, (before, after) in changed.items():
         say(f"{key}: {short(before)} → {short(after)}")
@@ -159,7 +162,8 @@ def delete(
     """Remove a study from the store with all its results; refused while agents work on it."""
     from ablate.store.slot import SlotState
 
-    store, name = open_store(storage), study_name(study, study_option)
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
     counts = store.counts(name)
     if not yes:
         if not sys.stdin.isatty():

@@ -1,10 +1,12 @@
 """Studies told apart: which keys make a study another than its file, how far it is, and what its arms score."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from ablate.document import flat
 from ablate.errors import SpecError
 from ablate.store.slot import SlotState
 
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from ablate.store.store import Store
     from ablate.store.study_tables import StudyTables
 
-STATES = ("new", "running", "stopped", "done", "failed")
+State = Literal["new", "running", "stopped", "done", "failed"]
+STATES: tuple[State, ...] = get_args(State)
 _PROSE = ("name", "question", "notes", "titles", "claims")
 _LONGEST = 40
 Changes = dict[str, tuple[Any, Any]]
@@ -32,7 +35,7 @@ class StudyLine:
     name: str
     question: str
     changed: Changes
-    state: str
+    state: State
     n_done: int
     n_slots: int
     created_at: datetime
@@ -45,20 +48,6 @@ class StudyLine:
             [self.name, *(f"{key.rpartition('.')[2]}={short(new)}" for key, (_, new) in self.changed.items())]
         )
 
-    def document(self) -> dict[str, Any]:
-        """For programs."""
-        return {
-            "study": self.name,
-            "base": self.name.partition("@")[0],
-            "changed": {key: {"before": old, "after": new} for key, (old, new) in self.changed.items()},
-            "state": self.state,
-            "done": self.n_done,
-            "slots": self.n_slots,
-            "created_at": self.created_at.isoformat(),
-            "active_at": None if self.active_at is None else self.active_at.isoformat(),
-            "question": self.question,
-        }
-
 
 def study_lines(store: "Store") -> list[StudyLine]:
     """Every study of the store, oldest first."""
@@ -68,6 +57,7 @@ def study_lines(store: "Store") -> list[StudyLine]:
 def _line(store: "Store", name: str) -> StudyLine:
     row, counts, agents = store.study(name), store.counts(name), store.agents(name)
     n_done = counts.of(SlotState.DONE)
+    state: State
     if any(agent.is_at_work for agent in agents):
         state = "running"
     elif counts.unfinished():
@@ -98,7 +88,7 @@ def variation(store: "Store", name: str, document: Mapping[str, Any]) -> Changes
 
 
 def document_of(name: str, store: "Store") -> Mapping[str, Any]:
-    """Spec of a study in the store, or else of its file.
+    """Spec of a study in the store, or else of its file; of the file where a path is given.
 
     Raises:
         SpecError: there is neither.
@@ -108,9 +98,17 @@ def document_of(name: str, store: "Store") -> Mapping[str, Any]:
     return store.study(name).spec if name in store.studies() else load_spec(name).document()
 
 
+def scores_of(name: str, document: Mapping[str, Any], store: "Store") -> dict[tuple[str, str], float]:
+    """``arm_scores`` of a study in the store; a file has those of the stored study that it still describes."""
+    stored = Path(name).stem if name.endswith(".toml") else name
+    if stored not in store.studies() or changed_keys(store.study(stored).spec, document):
+        return {}
+    return arm_scores(store.tables(stored))
+
+
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
     """Dotted keys whose values differ, prose apart."""
-    old, new = dict(_flat(before)), dict(_flat(after))
+    old, new = (dict(flat({key: value for key, value in one.items() if key not in _PROSE})) for one in (before, after))
     keys = list(dict.fromkeys([*old, *new]))
     return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
 
@@ -136,13 +134,3 @@ def short(value: Any) -> str:
     else:
         text = "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in document.items():
-        if not prefix and key in _PROSE:
-            continue
-        if isinstance(value, Mapping) and value and not {"low", "choices"} & set(value):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -23,11 +23,13 @@ Outcome = Literal["supported", "refuted", "equivalent", "not_established", "not_
 Number = float | None  # null where there is none
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A piece of a document for programs: fixed, and with these keys only."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ClassPart(_Part):
+class ClassPart(Part):
     """A class of the task on the test fold."""
 
     name: str
@@ -36,7 +38,7 @@ class ClassPart(_Part):
     is_rare: bool = Field(description=f"scored, from fewer than {FEW_POSITIVES} positives")
 
 
-class FoldPart(_Part):
+class FoldPart(Part):
     """The test fold."""
 
     n_records: int
@@ -44,7 +46,7 @@ class FoldPart(_Part):
     classes: list[ClassPart]
 
 
-class ScorePart(_Part):
+class ScorePart(Part):
     """A score of an arm over its replicates."""
 
     n: int = Field(description="replicates with the score")
@@ -55,7 +57,7 @@ class ScorePart(_Part):
     with_patients: bool = Field(description="whether the interval holds the patients' variance beside the seeds'")
 
 
-class ArmPart(_Part):
+class ArmPart(Part):
     """An arm in a context."""
 
     arm: str
@@ -66,7 +68,7 @@ class ArmPart(_Part):
     scores: dict[str, ScorePart] = Field(description="by val_auroc, val_auprc, test_auroc and test_auprc")
 
 
-class ContrastPart(_Part):
+class ContrastPart(Part):
     """A declared contrast in a context by a metric, where it has an answer."""
 
     contrast: str
@@ -94,7 +96,7 @@ class ContrastPart(_Part):
     n_classes: int
 
 
-class VerdictPart(_Part):
+class VerdictPart(Part):
     """A declared contrast in a context, answered or not; by AUROC."""
 
     contrast: str
@@ -105,7 +107,7 @@ class VerdictPart(_Part):
     sentence: str = Field(description="for people; its words may change at any time")
 
 
-class ReportDocument(_Part):
+class ReportDocument(Part):
     """What ``--json`` of ``ablate report`` and ``ablate run`` prints, and report.json holds."""
 
     document: Literal["report"] = "report"

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ablate.distribution import distribution_documents
+from ablate.document import flat
 from ablate.domain import Domain
 from ablate.errors import StoreError
 from ablate.outcome import Progress
@@ -385,10 +386,8 @@ def _check_same(name: str, digest: str, stored: Mapping[str, Any], spec: Mapping
     )
 
 
-def _differences(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key in sorted(stored.keys() | given.keys()):
-        old, new = stored.get(key), given.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            yield f"{prefix}{key}: stored {to_json(old)}, given {to_json(new)}"
+def _differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    old, new = dict(flat(stored)), dict(flat(given))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{key}: stored {to_json(old.get(key))}, given {to_json(new.get(key))}"

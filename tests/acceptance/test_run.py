@@ -86,23 +86,30 @@ def test_a_start_that_fails_leaves_no_study(finished: Finished) -> None:
     workplace.ablate("run", "small", "--set", "encoder.weights=missing.safetensors", status=3)
     nowhere = ("--launcher", "ray", "--ray-address", "127.0.0.1:1")
     workplace.ablate("run", "small", "--set", "fixed.ft_epochs=2", *nowhere, status=5)
-    assert [row["study"] for row in workplace.json("studies")] == ["small"]
+    assert [row["study"] for row in workplace.json("studies")["studies"]] == ["small"]
 
 
 def test_studies_are_told_apart_compared_and_deleted(finished: Finished) -> None:
     workplace = finished.workplace
     workplace.ablate("run", "small", "--set", "budget.replicates=3", "--launcher", "kubernetes", "--option", "image=i")
-    stored = {row["study"]: row for row in workplace.json("studies")}
+    stored = {row["study"]: row for row in workplace.json("studies")["studies"]}
     (variant,) = set(stored) - {"small"}
     assert stored[variant]["changed"] == {"budget.replicates": {"before": 2, "after": 3}}
     assert (stored[variant]["state"], stored["small"]["state"]) == ("new", "done")
-    assert [row["study"] for row in workplace.json("studies", "--state", "new")] == [variant]
+    assert [row["study"] for row in workplace.json("studies", "--state", "new")["studies"]] == [variant]
     assert f"{variant} · replicates=3" in workplace.ablate("studies")
-    assert workplace.json("diff", "small", variant)["changed"] == {"budget.replicates": [2, 3]}
+    for one in ("small", "studies/small.toml"):
+        difference = workplace.json("diff", one, variant)
+        assert difference["changed"] == {"budget.replicates": {"before": 2, "after": 3}}
+    both = workplace.json("diff", "small", "studies/small.toml")["arms"]
+    assert {(pair["arm"], pair["context"]["data_fraction"], pair["difference"]) for pair in both} == {
+        ("ft", 0.5, 0.0),
+        ("lp", 0.5, 0.0),
+    }
     assert "confirmation" in workplace.ablate("plan", variant)  # which only the store knows
     workplace.ablate("delete", variant, status=2)  # nobody can be asked
     workplace.ablate("delete", variant, "--yes")
-    assert [row["study"] for row in workplace.json("studies")] == ["small"]
+    assert [row["study"] for row in workplace.json("studies")["studies"]] == ["small"]
 
 
 def test_a_finished_study_says_its_outcome_quietly(finished: Finished) -> None:
@@ -190,7 +197,9 @@ def test_passwords_are_never_shown(finished: Finished) -> None:
         (["run", "--study", "smal"], 2, "did you mean 'small'"),
         (["run", "--study", "small", "--set", "budget.replicats=1"], 2, "unknown key"),
         (["run", "--study", "small", "--phase", "dream"], 2, "--phase dream"),
-        (["status", "--study", "nobody"], 4, "nobody"),
+        (["status", "--study", "nobody"], 2, "nobody"),
+        (["report", "smal"], 2, "did you mean 'small'"),
+        (["stop", "nobody"], 2, "nobody"),
         (["status", "--study", "small", "--storage", "postgresql://x:y@127.0.0.1:1/z"], 4, "127.0.0.1"),
         (["status", "--study", "small", "--storage", "sqlite:///x.db"], 4, "postgresql"),
         (["data", "prepare", "nowhere"], 3, "nowhere"),

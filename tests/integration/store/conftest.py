@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from managed_server import managed_server
+from managed_server import make_template, managed_server
 from plain_postgres import PlainPostgres, programs
 from small_study import SPACE, search_slots
 
@@ -30,6 +30,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server | PlainPostgres]:
         plain.ensure_running()
         yield plain
         plain.remove()
+
+
+@pytest.fixture(scope="session")
+def template_url(server: Server | PlainPostgres) -> str:
+    """As elsewhere, but of these servers: pytest would go on with the one that other folders' tests have used."""
+    return make_template(server.url)
 
 
 @pytest.fixture

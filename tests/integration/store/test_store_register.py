@@ -33,7 +33,7 @@ def test_another_spec_under_the_same_name_is_refused_with_its_differences(store:
         store.register("s", other, "e", search_slots(1))
     text = str(caught.value)
     assert "budget.replicates: stored 3, given 10" in text
-    assert 'margin: stored null, given {"auroc":0.01}' in text
+    assert "margin.auroc: stored null, given 0.01" in text
     assert "question" not in text
     assert len(store.slots("s")) == 1
 

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from planned_search import PLAIN_NUMBERS
 
-from ablate.cli.completion import DEFAULTED_KEYS, complete_set, complete_study, flat_keys, remember_studies
+from ablate.cli.completion import DEFAULTED_KEYS, complete_set, complete_study, remember_studies
+from ablate.document import flat
 from ablate.study.file import load_spec
 
 
@@ -27,5 +28,5 @@ def test_keys_of_the_named_study_are_completed_with_its_arms() -> None:
 
 
 def test_every_key_with_a_default_is_one_of_the_models() -> None:
-    known = set(flat_keys(load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping=false"]).document()))
+    known = set(dict(flat(load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping=false"]).document())))
     assert set(DEFAULTED_KEYS) - {"search.early_stopping"} <= known
