@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-cluster test-gpu test-slow lint docs attack chaos fuzz bench bench-gpu clean
+.PHONY: run test test-cluster test-gpu test-slow lint docs notebook attack chaos fuzz bench bench-gpu clean
 
 run: $(VENV)/.installed  ## the whole path once: a synthetic cohort, a study, its report
 	$(BIN)/ablate run sd_vs_lp --workers 4
@@ -32,6 +32,9 @@ docs: $(VENV)/.installed  ## what is generated: references of study files, comma
 	$(BIN)/python docs/study_file.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/report_json.py
+
+notebook: $(VENV)/.installed  ## docs/notebook.ipynb: a small study, run and looked at from Python
+	$(BIN)/python docs/notebook.py
 
 attack: $(VENV)/.tested  ## every attack on store, files and processes, also those that take longer
 	$(BIN)/python -m pytest tests/attack -m "slow or not slow"

@@ -17,7 +17,7 @@ from ablate.cli.option import (
     stored_study,
 )
 from ablate.cli.output import console, emit_json, say, stderr
-from ablate.errors import DataError
+from ablate.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from ablate.ecg.source import Source
@@ -93,6 +93,7 @@ def dashboard(
     from optuna_dashboard import wsgi
 
     from ablate.cli.allowed_host import guarded
+    from ablate.store.dashboard import read_only
     from ablate.store.database import Database
     from ablate.store.read_only_role import read_only_url
 
@@ -102,5 +103,10 @@ def dashboard(
         database = Database(read_only_url(database))
         os.environ.pop("PGPASSWORD", None)  # the store's own, which would outrank the reader's password file
     database.rows("SELECT")  # what is wrong with the address is said here
+    pages = wsgi(database.optuna_storage())
+    pages = guarded(pages if write else read_only(pages), [host, *(allow_host or ())])
     console.print(f"http://{host}:{port}/  ({'read and write' if write else 'read only'}; Ctrl-C ends it)")
-    bottle.run(guarded(wsgi(database.optuna_storage()), [host, *(allow_host or ())]), host=host, port=port)
+    try:
+        bottle.run(pages, host=host, port=port, quiet=True)
+    except OSError as error:
+        raise OptionError(f"--host {host} --port {port}: {error.strerror}; choose another") from error

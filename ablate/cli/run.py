@@ -29,7 +29,7 @@ from ablate.cli.option import (
 )
 from ablate.cli.output import console, emit_json, say, stderr
 from ablate.cli.progress import progress
-from ablate.errors import OptionError, SpecError, StoreError
+from ablate.errors import LaunchError, OptionError, SpecError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,10 +100,7 @@ def run(
         with LocalLauncher() if elsewhere is None else contextlib.nullcontext() as here:
             store = open_store(storage)
             options = replace(options, storage=storage_address(storage))
-            is_stored = spec.name in store.studies()
-            if is_stored:
-                register_study(store, spec)  # refuses another spec than the stored one before anything follows from it
-            if not is_stored or not _is_over(store, spec, options.phases):
+            if not _is_filled(store, spec, options.phases):
                 if here is not None:
                     _fill_here(store, spec, options, here, workers=workers, device=device, is_silent=is_silent)
                 elif elsewhere is not None:
@@ -121,6 +118,43 @@ def run(
             to=stderr if is_silent else console,
         )
         raise typer.Exit(INTERRUPTED) from None
+
+
+def run_here(
+    study: str,
+    *,
+    workers: int | None,
+    overrides: "Sequence[str]",
+    data: Path | None,
+    storage: str | None,
+    device: str | None,
+) -> str:
+    """Fill every slot of a study on this machine without a word, for a notebook; gives the name in the store.
+
+    Raises:
+        AblateError: see ``run``.
+        KeyboardInterrupt: Ctrl-C, after every agent has ended.
+    """
+    from ablate.launch.local import LocalLauncher
+
+    check_device(device, is_here=True)
+    use_data(data)
+    spec = spec_of(study, overrides, storage)
+    options = _agent_options(spec.name, None, lease_s=60.0, device=device or "cpu")
+    check_encoder(spec)
+    with LocalLauncher() as launcher:
+        store = open_store(storage)
+        options = replace(options, storage=storage_address(storage))
+        try:
+            if not _is_filled(store, spec, options.phases):
+                _fill_here(store, spec, options, launcher, workers=workers, device=device, is_silent=True)
+            store.reconcile(spec.name)
+            store.mirror(spec.name)
+        except typer.Exit as ending:
+            raise LaunchError(f"{spec.name}: agents could not go on; what they said stands above") from ending
+        finally:
+            store.disconnect()
+    return spec.name
 
 
 def worker(
@@ -333,6 +367,18 @@ def _devices_for(store: "Store", spec: "Spec", cohort: Path, device: str | None,
                 say(f"{packing.n_trainers} agents for each {packing.gpu}: {packing.why}", to=stderr)
         devices += [gpu] * n_trainers[kind]
     return devices
+
+
+def _is_filled(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:
+    """Whether the study is in the store with nothing left to do.
+
+    Raises:
+        StoreError: it is there with another spec, which is refused before anything follows from it.
+    """
+    if spec.name not in store.studies():
+        return False
+    register_study(store, spec)
+    return _is_over(store, spec, phases)
 
 
 def _is_over(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> bool:

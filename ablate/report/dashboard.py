@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from ablate.domain import Domain
 from ablate.report import arm, block, efficiency, forest, verdict, wording
 from ablate.report.caveat import caveats
 from ablate.report.evidence import Evidence
+from ablate.report.section import Picture
 
 
 @dataclass(frozen=True)
@@ -24,21 +26,17 @@ class Board:
 
 def board(evidence: Evidence) -> Board:
     """Question, verdicts and arms as a note; forest, paired dots and data efficiency as figures."""
-    figures = {name: figure.update_layout(height=None) for name, figure in _figures(evidence).items()}
+    figures = {one.name: one.titled().update_layout(height=None) for one in _pictures(evidence)}
     return Board(_note(evidence), figures)
 
 
-def _figures(evidence: Evidence) -> dict[str, go.Figure]:
-    figures = {picture.name: picture.figure for picture in forest.forest_pictures(evidence)}
+def _pictures(evidence: Evidence) -> list[Picture]:
+    pictures = forest.forest_pictures(evidence)
     if evidence.refuses_tables:
-        return figures
-    facts = arm.arm_facts(evidence.study, evidence)
-    for picture in block.block_pictures(evidence.study):
-        figures[picture.name] = picture.figure
-    section = efficiency.efficiency_section(facts)
-    for part in section.body if section else ():
-        figures[part.name] = part.figure
-    return figures
+        return pictures
+    section = efficiency.efficiency_section(arm.arm_facts(evidence.study, evidence))
+    body = section.body if section else ()
+    return [*pictures, *block.block_pictures(evidence.study), *(one for one in body if isinstance(one, Picture))]
 
 
 def _note(evidence: Evidence) -> str:
@@ -51,7 +49,7 @@ def _note(evidence: Evidence) -> str:
         lines.append(f"- **{one.label}**{where}: {_plain(one.sentence)}")
     lines += ["", *[_plain(line) for line in evidence.mixed], ""]
     if not evidence.refuses_tables:
-        lines += _arms(arm.arm_facts(evidence.study, evidence))
+        lines += [*_arms(arm.arm_facts(evidence.study, evidence)), "", *_kinds(evidence)]
     lines += ["", *(f"*{_plain(line)}*" for line in caveats(evidence.study.spec))]
     return "\n".join(lines).strip() + "\n"
 
@@ -70,6 +68,22 @@ def _arms(facts: arm.ArmFacts) -> list[str]:
             cells += [wording.spread(s.mean, s.sd) for s in scores]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _kinds(evidence: Evidence) -> list[str]:
+    """What each arm is: its title, and what it restricts."""
+    spec = evidence.study.spec
+    lines = []
+    for name, restricted in spec.arms.items():
+        what = ", ".join(f"{key} = {_value(value)}" for key, value in restricted.items()) or "the whole search space"
+        lines.append(f"- **{_plain(name)}**: {_plain(spec.title(name))}; {_plain(what)}")
+    return lines
+
+
+def _value(domain: Domain) -> str:
+    """A value, a range or a few choices."""
+    values = list(dict.fromkeys(wording.general(value) for value in domain.extremes))
+    return (" or " if domain.choices else " to ").join(values)
 
 
 _MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]#|"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})

@@ -188,6 +188,11 @@ _WHAT = (
 )
 
 
+def importance_pictures(facts: tuple[ImportanceFacts, ...]) -> list[Picture]:
+    """Bars of each analysis that has enough trials."""
+    return [_picture(one, k) for k, one in enumerate(one for one in facts if one.found is not None)]
+
+
 def _picture(facts: ImportanceFacts, k: int) -> Picture:
     assert facts.found is not None
     main = facts.found.main

@@ -38,6 +38,12 @@ class Picture:
     wide: bool = False
     small: bool = False
 
+    def titled(self) -> go.Figure:
+        """The figure for where nothing stands beside it: with its title above it, as wide and high as its place."""
+        figure = go.Figure(self.figure)
+        above = 70 if figure.layout.showlegend else 50
+        return figure.update_layout(title={"text": self.title, "y": 0.98, "yanchor": "top"}, margin={"t": above})
+
 
 @dataclass(frozen=True)
 class Section:

@@ -1,5 +1,6 @@
 """Documents that must stay true: what they show exists, what exists they show, and what is generated is up to date."""
 
+import json
 import re
 import runpy
 import tomllib
@@ -165,3 +166,12 @@ def test_every_dependency_is_pinned() -> None:
         name = re.match(r"[\w.-]+", requirement)
         assert name is not None
         assert name[0].lower().replace("_", "-") in pinned, requirement
+
+
+def test_the_notebook_shows_what_its_command_runs() -> None:
+    maker = runpy.run_path(str(ROOT / "docs" / "notebook.py"))
+    notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["source"] for cell in cells] == [text for text in maker["CELLS"] if not text.startswith("#")]
+    assert all(cell["outputs"] for cell in cells)
+    assert "24 of 24 trials done" in cells[0]["outputs"][0]["data"]["text/plain"]

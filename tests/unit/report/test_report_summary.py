@@ -34,7 +34,11 @@ def test_the_dashboard_gets_the_same_answers(evidence: Evidence) -> None:
         assert verdict.claim.replace("_", r"\_") in shown.note
     assert {"forest-auroc", "blocks-0-test-auroc", "efficiency-test-auroc"} <= set(shown.figures)
     assert "| lp\\_sd | 10 % of the data | 5 |" in shown.note
+    assert "- **lp\\_sd**: " in shown.note
     assert "stand-in" in shown.note
+    titles = [figure.layout.title.text for figure in shown.figures.values()]
+    assert all(titles)
+    assert any("10 % of the data" in title for title in titles)
 
 
 def test_a_note_cannot_be_made_to_do_anything(finished: StudyTables) -> None:
