@@ -31,5 +31,5 @@ def data_dir(given: Path | None = None, *, otherwise: Path | None = None) -> Pat
     """
     named = given or os.environ.get("ABLATE_DATA") or otherwise
     if not named:
-        raise DataError("where PTB-XL lies is not known: pass --data DIR or set ABLATE_DATA=DIR")
+        raise DataError("where the records lie is not known: pass --data DIR or set ABLATE_DATA=DIR")
     return Path(named).expanduser().absolute()

@@ -328,22 +328,28 @@ def _offer(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> None:
 
 
 def prepare_records(spec: "Spec", *, quiet: bool) -> Path:
-    """Folder of the study's prepared arrays; shows how their making gets on.
+    """Folder of the study's prepared arrays; shows how their making gets on, and what should be known of the records.
 
     Raises:
         DataError: records are missing or damaged, or the arrays cannot be written.
     """
     from rich.progress import Progress
 
+    from ablate.ecg.cohort import open_cohort
     from ablate.study.cohort import prepare_cohort
 
     with Progress(console=stderr, transient=True, disable=quiet) as bar:
         task = bar.add_task(f"preparing {spec.data.source}", total=None)
-        return prepare_cohort(
+        folder = prepare_cohort(
             spec,
             n_processes=os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    cohort = open_cohort(folder)
+    if not quiet:
+        said = [f"{n} records {change}" for change, n in cohort.changes.items()]
+        say(*(f"{spec.data.source}: {text}" for text in said), *(f"note: {text}" for text in cohort.notes), to=stderr)
+    return folder
 
 
 def _devices_for(store: "Store", spec: "Spec", cohort: Path, device: str | None, *, quiet: bool) -> list[str]:

@@ -171,7 +171,12 @@ class PtbXl:
 
     def _remedy(self) -> str:
         inner = next((path.parent for path in sorted(self.folder.glob(f"*/{DATABASE}"))), None)
-        return f"did you mean {inner}?" if inner else f"`ablate data fetch ptbxl {self.folder}` downloads it"
+        if inner:
+            return f"did you mean {inner}?"
+        return (
+            'for records of your own write source = "table" in the study file; '
+            f"`ablate data fetch ptbxl {self.folder}` downloads PTB-XL"
+        )
 
     def __getstate__(self) -> dict[str, object]:
         """Without the parsed table: a process that only reads signals needs the names of the files alone."""

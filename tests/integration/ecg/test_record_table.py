@@ -323,3 +323,21 @@ def test_the_command_says_what_is_wrong_and_what_was_prepared(folder: Path, home
     assert "60 problems in 60 records; nothing was prepared" in done.stdout
     assert "rate: 60" in done.stdout
     assert "and 57 more; --json lists all" in done.stdout
+
+
+def test_what_should_be_known_of_records_is_said_before_anything_trains(
+    folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ablate.cli.run import prepare_records
+    from ablate.study.file import load_spec
+
+    given = rows()
+    for number, row in enumerate(given):
+        row["NORM"] = int(number % 20 == 0)
+    write_rows(folder / "known.csv", given)
+    monkeypatch.setenv("ABLATE_DATA", str(folder))
+    keys = ["table=known.csv", "columns.path=path", "columns.patient=patient", 'columns.labels=["AFIB", "NORM"]']
+    spec = load_spec("own_table", overrides=[f"data.{key}" for key in (*keys, "form.unit=mV")])
+    prepare_records(spec, quiet=False)
+    assert "note: " in (said := capsys.readouterr().err)
+    assert "class 'NORM' has 3 positives in 60 records" in said
