@@ -35,11 +35,11 @@ def past(curve: list[float | None], *, stopped_epoch: int | None = None) -> dict
 @pytest.mark.parametrize(
     ("early", "n_epochs", "expected"),
     [
-        (EarlyStopping(), 15, (3, 9)),
-        (EarlyStopping(), 9, (3,)),  # the last epoch is no rung
-        (EarlyStopping(first_rung=1), 30, (1, 3, 9, 27)),
+        (EarlyStopping(), 15, (1, 3, 9)),
+        (EarlyStopping(), 9, (1, 3)),  # the last epoch is no rung
+        (EarlyStopping(first_rung=3), 30, (3, 9, 27)),
         (EarlyStopping(eta=2, first_rung=2), 16, (2, 4, 8)),
-        (EarlyStopping(), 3, ()),
+        (EarlyStopping(first_rung=3), 3, ()),
     ],
 )
 def test_rungs_lie_at_powers_of_eta_before_the_last_epoch(
@@ -78,7 +78,7 @@ def test_true_is_the_usual_one_and_a_table_says_more() -> None:
     assert load_spec(PLAIN_NUMBERS).search.early_stopping is None
     assert load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping=false"]).search.early_stopping is None
     usual = load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping=true", *ENOUGH])
-    assert usual.search.early_stopping == EarlyStopping(eta=3, first_rung=3)
+    assert usual.search.early_stopping == EarlyStopping(eta=3, first_rung=1)
     finer = load_spec(PLAIN_NUMBERS, overrides=["search.early_stopping={eta=2, first_rung=2}"])
     assert finer.search.early_stopping == EarlyStopping(eta=2, first_rung=2)
     assert Spec.from_document(finer.document()) == finer
@@ -115,7 +115,8 @@ def test_trials_are_compared_at_equal_updates() -> None:
 
 
 def test_epochs_may_be_searched_and_each_trial_has_the_rungs_of_its_own_length() -> None:
-    wider = ["fixed={batch_size=64}", "space.ft_epochs={low=2, high=12}", "search.early_stopping=true", *ENOUGH]
+    third = "search.early_stopping={first_rung=3}"
+    wider = ["fixed={batch_size=64}", "space.ft_epochs={low=2, high=12}", third, *ENOUGH]
     spec = load_spec(PLAIN_NUMBERS, overrides=wider)
     assert spec.ft_epochs("ft", {"data_fraction": 0.1}) is None
     slot = search_slots(spec, "ft", {"data_fraction": 0.1})[4]
