@@ -81,11 +81,90 @@ class VitShape:
 
 
 @dataclass(frozen=True)
+class XResNetShape:
+    """An xresnet of bottleneck blocks, four times as wide outside as inside."""
+
+    stage_depths: tuple[int, ...]
+    width: int = 64
+    stem_widths: tuple[int, ...] = (32, 32, 64)
+    kind: Literal["xresnet1d"] = "xresnet1d"
+
+    @property
+    def n_features(self) -> int:
+        """The largest and the mean activation of each channel."""
+        return 8 * self.width
+
+
+@dataclass(frozen=True)
+class ResNetShape:
+    """A residual network with one block of two convolutions in each stage."""
+
+    width: int
+    n_stages: int
+    kind: Literal["resnet1d"] = "resnet1d"
+
+    @property
+    def n_features(self) -> int:
+        """The largest and the mean activation of each channel."""
+        return 2 * self.width
+
+
+@dataclass(frozen=True)
+class InceptionShape:
+    """Inception modules, a shortcut around every three."""
+
+    width: int
+    depth: int
+    kernel_sizes: tuple[int, ...]
+    kind: Literal["inception1d"] = "inception1d"
+
+    @property
+    def n_features(self) -> int:
+        """The largest and the mean activation of each channel."""
+        return 2 * (len(self.kernel_sizes) + 1) * self.width
+
+
+@dataclass(frozen=True)
+class S4dShape:
+    """Diagonal state-space blocks."""
+
+    width: int
+    depth: int
+    n_states: int
+    kind: Literal["s4d"] = "s4d"
+
+    @property
+    def n_features(self) -> int:
+        """Width of a block."""
+        return self.width
+
+
+@dataclass(frozen=True)
+class StMemShape:
+    """ST-MEM's transformer over patches of each lead."""
+
+    width: int
+    depth: int
+    n_heads: int
+    mlp_width: int
+    patch_samples: int = 75
+    kind: Literal["st_mem"] = "st_mem"
+
+    @property
+    def n_features(self) -> int:
+        """Width of a token."""
+        return self.width
+
+
+Shape = Net1DShape | VitShape | XResNetShape | ResNetShape | InceptionShape | S4dShape | StMemShape
+
+
+@dataclass(frozen=True)
 class CatalogueEntry:
     """One encoder of the catalogue."""
 
     input: Input
-    shape: Net1DShape | VitShape
+    shape: Shape
     about: str
     channels_last: bool = False
 
@@ -103,6 +182,24 @@ CATALOGUE: Mapping[str, CatalogueEntry] = {
         Input(100, 12, 1000),
         VitShape(96, 6, 4, 25),
         "1-D vision transformer in the manner of ST-MEM and MERL",
+    ),
+    "xresnet1d50": CatalogueEntry(
+        Input(100, 12), XResNetShape((3, 4, 6, 3)), "xresnet1d50 of the PTB-XL benchmark of 2021; has BatchNorm"
+    ),
+    "xresnet1d101": CatalogueEntry(
+        Input(100, 12), XResNetShape((3, 4, 23, 3)), "xresnet1d101 of the PTB-XL benchmark of 2021; has BatchNorm"
+    ),
+    "inception1d": CatalogueEntry(
+        Input(100, 12),
+        InceptionShape(32, 6, (39, 19, 9)),
+        "InceptionTime of the PTB-XL benchmark of 2021; has BatchNorm",
+    ),
+    "resnet1d_wang": CatalogueEntry(
+        Input(100, 12), ResNetShape(128, 3), "resnet1d_wang of the PTB-XL benchmark of 2021; has BatchNorm"
+    ),
+    "s4d": CatalogueEntry(Input(100, 12), S4dShape(128, 4, 64), "diagonal structured state-space encoder (S4D)"),
+    "st_mem_base": CatalogueEntry(
+        Input(250, 12, 2250), StMemShape(768, 12, 12, 3072), "ST-MEM's transformer, 250 Hz and 9 s"
     ),
     "ecgfounder": CatalogueEntry(Input(500, 12), _FOUNDER, "ECGFounder, 12 leads (12_lead_ECGFounder.pth)"),
     "ecgfounder_1lead": CatalogueEntry(Input(500, 1), _FOUNDER, "ECGFounder, 1 lead (1_lead_ECGFounder.pth)"),

@@ -103,9 +103,10 @@ def write_weights(network: nn.Module, file: Path, *, about: str) -> str:
 
 
 def _is_unused(network: nn.Module, key: str) -> bool:
-    if not isinstance(network, Net1D):
-        return False
-    return Net1D.is_unused(key) or (key.startswith(HEAD) and network.dense is None)
+    if isinstance(network, Net1D) and key.startswith(HEAD) and network.dense is None:
+        return True
+    is_unused = getattr(network, "is_unused", None)  # of networks whose authors' checkpoints hold more
+    return is_unused is not None and bool(is_unused(key))
 
 
 def _read_safetensors(file: Path) -> Mapping[str, Tensor]:

@@ -1,12 +1,13 @@
 """The role of an encoder, the classifier around it, and how one is built from its spec.
 
-To add an encoder of a known kind (Net1D, vision transformer) add an entry to ``CATALOGUE`` in ``model/catalogue.py``; a
-new kind needs a shape there and a line in ``build`` here. An encoder of another package is named by an entry point in
-the group ``ablate.encoders``. ``tests/contract/test_encoder.py`` holds what each has to do.
+To add an encoder of a known kind add an entry to ``CATALOGUE`` in ``model/catalogue.py``; a new kind needs a shape
+there and a line in ``_NETWORKS`` here. An encoder of another package is named by an entry point in the group
+``ablate.encoders``. ``tests/contract/test_encoder.py`` holds what each has to do.
 """
 
 import importlib.metadata
-from typing import Protocol, cast, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,10 +16,24 @@ from torch import Tensor, nn
 from ablate import seeds
 from ablate.errors import SpecError
 from ablate.model import catalogue
-from ablate.model.catalogue import EncoderSpec, VitShape, encoder_digest
+from ablate.model.benchmark_2021 import Inception1d, ResNet1dWang, XResNet1d
+from ablate.model.catalogue import (
+    EncoderSpec,
+    InceptionShape,
+    Input,
+    Net1DShape,
+    ResNetShape,
+    S4dShape,
+    StMemShape,
+    VitShape,
+    XResNetShape,
+    encoder_digest,
+)
 from ablate.model.checkpoint import load_weights
 from ablate.model.drop_path import DropPath
 from ablate.model.net1d import Net1D
+from ablate.model.s4d import S4d
+from ablate.model.st_mem import StMem
 from ablate.model.vit import VisionTransformer
 
 __all__ = ["Classifier", "Encoder", "EncoderSpec", "build", "encoder_digest", "load_encoder", "require_input"]
@@ -44,6 +59,16 @@ class Encoder(Protocol):
     def drop_path_layers(self) -> list[DropPath]:
         """Residual blocks that can be dropped, from input to output."""
         ...
+
+
+_NETWORKS: Mapping[type, Callable[[Any, Input], Encoder]] = {
+    VitShape: VisionTransformer,
+    XResNetShape: XResNet1d,
+    ResNetShape: ResNet1dWang,
+    InceptionShape: Inception1d,
+    S4dShape: S4d,
+    StMemShape: StMem,
+}
 
 
 class EncoderModule(nn.Module):
@@ -116,9 +141,9 @@ def build(name: str) -> Encoder:
     found = catalogue.entry(name)
     if found is None:
         return _from_entry_point(name)
-    if isinstance(found.shape, VitShape):
-        return VisionTransformer(found.shape, found.input)
-    return Net1D(found.shape, found.input, channels_last=found.channels_last)
+    if isinstance(found.shape, Net1DShape):
+        return Net1D(found.shape, found.input, channels_last=found.channels_last)
+    return _NETWORKS[type(found.shape)](found.shape, found.input)
 
 
 def _from_entry_point(name: str) -> Encoder:
