@@ -14,7 +14,7 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="To be made.
 RecordsOption = Annotated[int, typer.Option("--n-records", min=200, max=20_000, help="How many records.")]
 
 
-def example(folder: FolderArgument, n_records: RecordsOption = 1200) -> None:
+def example(folder: FolderArgument, n_records: RecordsOption = 800) -> None:
     """Write a small example of own records: arrays, the table that names them, and the study file own_table.toml."""
     from ablate import atomic
     from ablate.ecg.example import TABLE, write_example
