@@ -85,9 +85,10 @@ def plot_figure(facts: PlotFacts) -> "go.Figure":
     figure = go.Figure()
     for strip in facts.strips:
         label = f"{strip.lead}: %{{x:.2f}} s<extra></extra>"
-        figure.add_scatter(
-            x=strip.x_s, y=strip.y_mv, mode="lines", line={"color": _INK, "width": 1.1}, hovertemplate=label
-        )
+        # Evenly spaced, and to a tenth of a millimetre: four records must not make a page much larger.
+        x0, dx = float(strip.x_s[0]), float(strip.x_s[1] - strip.x_s[0])
+        y_mv = strip.y_mv.round(2).tolist()
+        figure.add_scatter(x0=x0, dx=dx, y=y_mv, mode="lines", line={"color": _INK, "width": 1.1}, hovertemplate=label)
         figure.add_annotation(
             x=strip.x_s[0], y=float(np.median(strip.y_mv)) + 1.0, text=strip.lead, showarrow=False, xanchor="left"
         )

@@ -119,8 +119,6 @@ def moved_section(evidence: Evidence, source: Source | None) -> Section | None:
 def _picture(facts: MovedFacts, one: MovedRecord, source: Source, records: Records, *, fs_hz: int, k: int) -> Picture:
     paper = plot_facts(source, records, ecg_id=one.ecg_id, fs_hz=fs_hz)
     drawn = plot_figure(paper)
-    for trace in drawn.data:
-        trace.update(x=np.round(trace.x, 3), y=np.round(trace.y, 3))
     drawn.update_annotations(font={"color": _INK})
     drawn.update_layout(title=None, width=None, height=_HEIGHT, margin={"l": 8, "r": 8, "t": 8, "b": 8})
     drawn.update_yaxes(constraintoward="top")  # a narrow screen leaves its room below
