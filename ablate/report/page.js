@@ -10,6 +10,14 @@
   for (const element of document.querySelectorAll("script[data-plot]"))
     sources.set(element.dataset.plot, element);
 
+  async function unpacked() {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+    const script = document.createElement("script");
+    script.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+    document.head.append(script);
+  }
+  const library = unpacked();
+
   function coloured(source, isPrint) {
     const figure = JSON.parse(source.textContent);
     const isDark = dark.matches && !isPrint;
@@ -29,7 +37,7 @@
     const settings = { responsive: true, displaylogo: false, displayModeBar: coarse.matches || isPrint ? false : "hover", scrollZoom: false };
     settings.modeBarButtonsToRemove = ["lasso2d", "select2d", "autoScale2d"];
     drawn.add(name);
-    return Plotly.react(place, figure.data, figure.layout, settings).then(() => { place.dataset.drawn = isPrint ? "print" : "screen"; });
+    return library.then(() => Plotly.react(place, figure.data, figure.layout, settings)).then(() => { place.dataset.drawn = isPrint ? "print" : "screen"; });
   }
 
   function drawAll(isPrint) {
