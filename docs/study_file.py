@@ -15,15 +15,20 @@ from pydantic_core import PydanticUndefined
 from ablate.domain import Domain
 from ablate.ecg.form import Form
 from ablate.ecg.record_table import Columns
-from ablate.model.catalogue import EncoderSpec
+from ablate.model.catalogue import EncoderSpec, WeightsFile
 from ablate.study import spec
 from ablate.study.design import Component, Design
 from ablate.study.inference import FamilySpec, Inference
+from ablate.study.subject import ArmSubject
 from ablate.train.early_stopping import EarlyStopping
 from ablate.train.params import DOMAINS, Params
 
 PAGE = Path(__file__).with_suffix(".md")
-COMPUTED = {("Spec", "name"), ("Spec", "titles")}  # what a file says elsewhere: by its name, and within its arms
+COMPUTED = {
+    ("Spec", "name"),
+    ("Spec", "titles"),
+    ("Spec", "subjects"),
+}  # what a file says elsewhere: by its name, and within its arms
 TABLES: tuple[tuple[str, type], ...] = (
     ("Top level", spec.Spec),
     ("[data]", spec.DataSpec),
@@ -31,6 +36,8 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("[data.form]", Form),
     ("[data.external]", spec.ExternalSpec),
     ("[encoder]", EncoderSpec),
+    ("[encoder.weights]", WeightsFile),
+    ("[arms.NAME], beside hyper-parameters", ArmSubject),
     ("[budget]", spec.Budget),
     ("[budget.search_trials]", spec.SearchTrials),
     ("[search]", spec.Search),
@@ -97,6 +104,19 @@ EXAMPLES: Mapping[str, str] = {
     "Form.take": 'take = "middle"',
     "Form.longest_gap_s": "longest_gap_s = 0.2",
     "Form.dataset": 'dataset = "tracings"',
+    "DataSpec.leads": 'leads = ["I", "II", "V5"]',
+    "DataSpec.window_s": "window_s = 2.5",
+    "WeightsFile.file": 'file = "st_mem.pth"',
+    "WeightsFile.key": 'key = "model"',
+    "WeightsFile.strip": 'strip = "module.encoder."',
+    "WeightsFile.head": 'head = "fc"',
+    "ArmSubject.encoder": 'encoder = "mine.py:make"',
+    "ArmSubject.weights": 'weights = "random"',
+    "ArmSubject.precision": 'precision = "bf16"',
+    "ArmSubject.preprocessing": 'preprocessing = "ecgfounder"',
+    "ArmSubject.fs_hz": "fs_hz = 50",
+    "ArmSubject.leads": 'leads = "I, II"',
+    "ArmSubject.window_s": "window_s = 2.5",
     "EncoderSpec.name": 'name = "net1d_small"',
     "EncoderSpec.weights": 'weights = "12_lead_ECGFounder.pth"',
     "EncoderSpec.precision": 'precision = "bf16"',
@@ -163,7 +183,9 @@ The tables `fixed`, `space`, `arms.NAME` and the components of a design give hyp
 | `drop_path_mode = {{ choices = ["sample", "batch"] }}` | one of a few, without an order |
 
 An arm may only name what `space` names, and stay within it. Beside that an arm or a component may have a
-`title = "fine-tuning"`, by which people call it.
+`title = "fine-tuning"`, by which people call it, and an arm may train another encoder or see the records otherwise, by
+the keys of `[arms.NAME]` below; those may stand in `context` too, as lists of values. Blocks stay paired: the same
+patients, subset and order.
 
 ## Hyper-parameters
 

@@ -10,6 +10,7 @@ import typer
 from ablate import settings
 from ablate.cli.option import DataOption, JsonOption
 from ablate.cli.output import console, emit, emit_facts, emit_json
+from ablate.errors import CheckpointError, SpecError
 
 if TYPE_CHECKING:
     from ablate.ecg.ptbxl import PtbXl
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", Contrastive, Supervised)
 
+_N_SHOWN = 6  # names of a checkpoint in a line
 PRETRAINING_COHORT = 1_000_003  # seed of the second synthetic cohort; no study may use it for its data
 
 app = typer.Typer(no_args_is_help=True)
@@ -41,10 +43,14 @@ def list_encoders(as_json: JsonOption = False) -> None:
 
     from ablate.model import catalogue, encoder
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in catalogue.names():
-        with torch.device("meta"):
-            network = encoder.build(name)
+        try:
+            with torch.device("meta"):
+                network = encoder.build(name)
+        except SpecError as error:  # somebody's plug-in is broken, which is no reason not to list the others
+            rows.append({"name": name, "takes": f"cannot be used: {error}", "weights": ""})
+            continue
         length = f"{network.n_samples} samples" if network.n_samples else "any length"
         rows.append(
             {
@@ -62,16 +68,29 @@ def list_encoders(as_json: JsonOption = False) -> None:
 def verify(
     file: Annotated[Path, typer.Argument(help="A .pth or .safetensors checkpoint.")],
     name: Annotated[str | None, typer.Option("--encoder", help="Which it should be; by default the nearest.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Under which the file holds them; else guessed.")] = None,
+    strip: Annotated[str | None, typer.Option("--strip", help="What their names begin with; else guessed.")] = None,
+    head: Annotated[str | None, typer.Option("--head", help="A head in the file, left out; else guessed.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a checkpoint's keys, and what it computes against what is publicly noted of ECGFounder."""
+    """Show what of a checkpoint an encoder can use: what matched, what is missing, what was left over.
+
+    Nothing in the file is executed. What ECGFounder's own checkpoint computes is compared with what is publicly noted.
+    """
+    from ablate.model.catalogue import WeightsFile
     from ablate.model.inspection import inspect
 
-    found = asdict(inspect(file, name=name))
+    inspection = inspect(file, name=name, wrapping=WeightsFile(str(file), key, strip, head))
+    found = asdict(inspection)
     if as_json:
         emit_json(found)
-        return
-    emit_facts({key: _text(value) for key, value in found.items()})
+    else:
+        emit_facts({key: _text(value) for key, value in found.items() if key != "problems"})
+    if inspection.problems:
+        raise CheckpointError(
+            f"{file}: does not fit {inspection.encoder}, {len(inspection.problems)} names differ; "
+            f"the first: {inspection.problems[0]}"
+        )
 
 
 @app.command()
@@ -85,6 +104,8 @@ def fetch(
 
     file = hub.fetch(name)
     found = inspect(file, name=name)
+    if found.problems:
+        raise CheckpointError(f"{file}: does not fit {name}: {found.problems[0]}; fetch it again")
     if as_json:
         emit_json({"file": str(file), "digest": found.digest, "agrees": found.agrees})
         return
@@ -185,5 +206,7 @@ def _with(method: "M", n_epochs: int | None, seed: int) -> "M":
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
-        return "  ".join(f"{item:.4f}" for item in value)
-    return "-" if value is None else str(value)
+        shown = [f"{item:.4f}" if isinstance(item, float) else str(item) for item in value[:_N_SHOWN]]
+        more = [f"and {len(value) - _N_SHOWN} more"] if len(value) > _N_SHOWN else []
+        return "  ".join([*shown, *more]) or "-"
+    return "-" if value in (None, "") else str(value)

@@ -53,11 +53,11 @@ def packing(
     (where,) = deal(1, device=device)
     spec = spec_of(named_study(study, study_option), set_ or (), storage)
     store = open_store(storage)
-    cohort = prepare_records(spec, quiet=as_json)
+    cohorts = prepare_records(spec, quiet=as_json)
     n_devices = 1 if where == "cpu" else len(visible_devices())
     with begun(store, spec), console.status(PILOTING) if not as_json else contextlib.nullcontext():
         found = packing_of(
-            store, spec, cohort, device=where, n_most=most or cores_for(n_devices), span_s=seconds, again=True
+            store, spec, cohorts, device=where, n_most=most or cores_for(n_devices), span_s=seconds, again=True
         )
     if as_json:
         emit_json(found.document())

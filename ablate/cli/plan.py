@@ -21,7 +21,8 @@ from ablate.cli.option import (
     spec_of,
 )
 from ablate.cli.output import console, emit_json, emit_list, say
-from ablate.cli.run import check_device, check_encoder
+from ablate.cli.run import check_device
+from ablate.cli.subject_check import check_subjects
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def plan(
     from ablate.study.estimate import estimate, pace_of
 
     spec = spec_of(named_study(study, study_option), set_ or (), storage)
-    check_encoder(spec)
+    check_subjects(spec)
     check_device(None, is_here=True)
     folder = prepare_cohort(spec, data_dir=data, n_processes=os.cpu_count() or 1)
     task = load_task(open_cohort(folder), spec.data.task)

@@ -29,11 +29,13 @@ from ablate.cli.option import (
 )
 from ablate.cli.output import console, emit_json, say, stderr
 from ablate.cli.progress import progress
-from ablate.errors import LaunchError, OptionError, SpecError, StoreError
+from ablate.cli.subject_check import check_subjects
+from ablate.errors import LaunchError, OptionError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from ablate.ecg.view import View
     from ablate.launch.launcher import AgentStatus, Launcher
     from ablate.launch.local import LocalLauncher
     from ablate.store.store import Store
@@ -93,7 +95,7 @@ def run(
     options = _agent_options(
         spec.name, phase, lease_s=lease_s, reuse=reuse, allow_mixed=allow_mixed, device=device or "cpu"
     )
-    check_encoder(spec)
+    check_subjects(spec)
     is_silent = quiet or as_json
     try:
         # A launcher before all else: its imports go on while Postgres starts and records are prepared.
@@ -141,7 +143,7 @@ def run_here(
     use_data(data)
     spec = spec_of(study, overrides, storage)
     options = _agent_options(spec.name, None, lease_s=60.0, device=device or "cpu")
-    check_encoder(spec)
+    check_subjects(spec)
     with LocalLauncher() as launcher:
         store = open_store(storage)
         options = replace(options, storage=storage_address(storage))
@@ -210,24 +212,6 @@ def check_device(device: str | None, *, is_here: bool) -> None:
         deal(1, device=device)
 
 
-def check_encoder(spec: "Spec") -> None:
-    """See that the study's encoder and its weights are there, and that it takes such records; it is loaded later.
-
-    Raises:
-        SpecError: nothing has the encoder's name, or it takes other records.
-        CheckpointError: there are no such weights.
-    """
-    from ablate.model import catalogue
-
-    entry = catalogue.entry(spec.encoder.name)
-    if entry is not None and entry.input.fs_hz != spec.data.fs_hz:
-        raise SpecError(
-            f"data.fs_hz = {spec.data.fs_hz}: {spec.encoder.name} expects {entry.input.fs_hz}; "
-            f"write fs_hz = {entry.input.fs_hz}, or choose another encoder"
-        )
-    catalogue.weights_file(spec.encoder)
-
-
 def _agent_options(study: str, phase: str | None, **options: Any) -> "AgentOptions":
     """Everything but the storage, whose address may start a Postgres."""
     from ablate.study.plan import CONFIRM, SEARCH
@@ -255,10 +239,10 @@ def _fill_here(
     """
     from ablate.worker.device import deal
 
-    cohort = prepare_records(spec, quiet=is_silent)
+    cohorts = prepare_records(spec, quiet=is_silent)
     devices = deal(workers, device=device) if workers else []
     with begun(store, spec):  # before a pilot, which keeps what it finds with the study
-        devices = devices or _devices_for(store, spec, cohort, device, quiet=is_silent)
+        devices = devices or _devices_for(store, spec, cohorts, device, quiet=is_silent)
         _fill(store, spec, launcher, [replace(options, device=each) for each in devices], is_silent=is_silent)
 
 
@@ -327,8 +311,9 @@ def _offer(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> None:
         )  # fmt: skip
 
 
-def prepare_records(spec: "Spec", *, quiet: bool) -> Path:
-    """Folder of the study's prepared arrays; shows how their making gets on, and what should be known of the records.
+def prepare_records(spec: "Spec", *, quiet: bool) -> "dict[View, Path]":
+    """Folder of the study's prepared arrays for each view of the records; shows how their making gets on, and what
+    should be known of the records.
 
     Raises:
         DataError: records are missing or damaged, or the arrays cannot be written.
@@ -336,23 +321,26 @@ def prepare_records(spec: "Spec", *, quiet: bool) -> Path:
     from rich.progress import Progress
 
     from ablate.ecg.cohort import open_cohort
-    from ablate.study.cohort import prepare_cohort
+    from ablate.study.cohort import prepare_cohorts
 
     with Progress(console=stderr, transient=True, disable=quiet) as bar:
         task = bar.add_task(f"preparing {spec.data.source}", total=None)
-        folder = prepare_cohort(
+        folders = prepare_cohorts(
             spec,
             n_processes=os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    cohort = open_cohort(folder)
+    cohorts = [open_cohort(folder) for folder in folders.values()]
     if not quiet:
-        said = [f"{n} records {change}" for change, n in cohort.changes.items()]
-        say(*(f"{spec.data.source}: {text}" for text in said), *(f"note: {text}" for text in cohort.notes), to=stderr)
-    return folder
+        said = dict.fromkeys(f"{n} records {change}" for cohort in cohorts for change, n in cohort.changes.items())
+        notes = dict.fromkeys(note for cohort in cohorts for note in cohort.notes)
+        say(*(f"{spec.data.source}: {text}" for text in said), *(f"note: {text}" for text in notes), to=stderr)
+    return folders
 
 
-def _devices_for(store: "Store", spec: "Spec", cohort: Path, device: str | None, *, quiet: bool) -> list[str]:
+def _devices_for(
+    store: "Store", spec: "Spec", cohorts: "Mapping[View, Path]", device: str | None, *, quiet: bool
+) -> list[str]:
     """A device for each agent: one agent for each core, or on each GPU as many as a pilot found to be worth it."""
     from ablate.launch.packing import cores_for, packing_of
     from ablate.worker.device import gpu_name, visible_devices
@@ -367,7 +355,7 @@ def _devices_for(store: "Store", spec: "Spec", cohort: Path, device: str | None,
         kind = gpu_name(gpu)
         if kind not in n_trainers:
             with console.status(PILOTING) if not quiet else contextlib.nullcontext():
-                packing = packing_of(store, spec, cohort, device=gpu, n_most=cores_for(len(gpus)))
+                packing = packing_of(store, spec, cohorts, device=gpu, n_most=cores_for(len(gpus)))
             n_trainers[kind] = packing.n_trainers
             if not quiet:
                 say(f"{packing.n_trainers} agents for each {packing.gpu}: {packing.why}", to=stderr)

@@ -16,7 +16,7 @@ from ablate.ecg.finding import refuse_fatal
 from ablate.ecg.preprocessing import VERSION, check_preprocessing
 from ablate.ecg.reading_check import across_findings, damage_findings, source_findings
 from ablate.ecg.row_filler import Damage, Filler, Preparation, ReadRecords, Rows, fill_all
-from ablate.ecg.source import EXTERNAL_FOLD, LEADS, RATES_HZ, TEST_FOLD, Records, Source, check_folds
+from ablate.ecg.source import EXTERNAL_FOLD, LEADS, LEAST_HZ, MOST_HZ, TEST_FOLD, Records, Source, check_folds
 from ablate.errors import DataError
 
 __all__ = ["Cohort", "Damage", "Progress", "open_cohort", "prepare", "prepared_folder"]
@@ -29,6 +29,7 @@ def prepare(
     *,
     fs_hz: int = 100,
     preprocessing: str = "none",
+    leads: tuple[str, ...] = LEADS,
     cache_dir: Path | None = None,
     n_processes: int = 1,
     progress: Progress | None = None,
@@ -45,8 +46,9 @@ def prepare(
 
     Args:
         source: where the records come from.
-        fs_hz: 100 or 500.
+        fs_hz: 25 to 1000; records of another rate are resampled.
         preprocessing: one of ``PREPROCESSINGS``.
+        leads: which of ``LEADS``, in their order in the arrays; they are filtered and scaled without the others.
         cache_dir: parent of the prepared folders, by default ``prepared`` in ablate's home.
         n_processes: how many read and filter.
         progress: called with the number of records done and in all.
@@ -57,19 +59,27 @@ def prepare(
         DataError: a record or the metadata are damaged, or the folder cannot be written.
     """
     check_preprocessing(preprocessing)
-    if fs_hz not in RATES_HZ:
-        raise DataError(f"fs_hz = {fs_hz} is not possible; records are prepared at 100 or 500 Hz")
-    folder = prepared_folder(source, fs_hz=fs_hz, preprocessing=preprocessing, cache_dir=cache_dir, damaged=damaged)
+    if not LEAST_HZ <= fs_hz <= MOST_HZ:
+        raise DataError(f"fs_hz = {fs_hz} is not possible; records are prepared at {LEAST_HZ} to {MOST_HZ} Hz")
+    folder = prepared_folder(
+        source, fs_hz=fs_hz, preprocessing=preprocessing, leads=leads, cache_dir=cache_dir, damaged=damaged
+    )
     if _is_whole(folder):
         return folder
     with atomic.lock(folder):
         if not _is_whole(folder):
-            _build(folder, source, Preparation(fs_hz, preprocessing, damaged), n_processes, progress)
+            _build(folder, source, Preparation(fs_hz, preprocessing, damaged, leads), n_processes, progress)
     return folder
 
 
 def prepared_folder(
-    source: Source, *, fs_hz: int, preprocessing: str, cache_dir: Path | None = None, damaged: Damage = "raise"
+    source: Source,
+    *,
+    fs_hz: int,
+    preprocessing: str,
+    leads: tuple[str, ...] = LEADS,
+    cache_dir: Path | None = None,
+    damaged: Damage = "raise",
 ) -> Path:
     """Where ``prepare`` puts, or has put, the arrays of ``source``.
 
@@ -78,7 +88,9 @@ def prepared_folder(
     """
     stored_hz = source.stored_hz(fs_hz)
     kept = "skip" if damaged == "skip" else "raise"  # where all is well, it does not matter when that is said
-    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(fs_hz), fs_hz, stored_hz, preprocessing, kept])
+    choices: list[digest.Json] = [fs_hz, stored_hz, preprocessing, kept]
+    choices += [] if leads == LEADS else [list(leads)]  # as before there was a choice: prepared arrays stay
+    key = digest.of_json([cohort.FORMAT, VERSION, source.digest(fs_hz), *choices])
     parent = settings.home() / "prepared" if cache_dir is None else cache_dir
     return parent / f"{source.name}-{fs_hz}-{preprocessing}-{key[: digest.SHORT]}"
 
@@ -159,10 +171,11 @@ def _meta(scratch: Path, source: Source, records: Records, how: Preparation, rea
     stored_hz = source.stored_hz(how.fs_hz)
     content = hashlib.sha256(b"".join(read.digests[key] for key in sorted(read.digests))).hexdigest()
     choices = [VERSION, how.fs_hz, stored_hz, how.preprocessing, sorted(read.skipped)]
+    choices += [] if how.leads == LEADS else [list(how.leads)]
     return {
         "source": source.name,
         "fs_hz": how.fs_hz,
-        "leads": LEADS,
+        "leads": how.leads,
         "preprocessing": how.preprocessing,
         "resampled_from_hz": _resampled_from(read, stored_hz, how.fs_hz),
         "codes": records.codes,

@@ -19,7 +19,7 @@ from jaxtyping import Float32
 
 from ablate import digest
 from ablate.ecg.record import read_record
-from ablate.ecg.source import RATES_HZ, Reading, Records, check_folds
+from ablate.ecg.source import RATES_HZ, Reading, Records, best_rate, check_folds
 from ablate.ecg.table import Table, read_table
 from ablate.ecg.task import read_statements, task_classes
 from ablate.errors import DataError
@@ -74,8 +74,7 @@ class PtbXl:
         """Rate of the files that are read for ``fs_hz``."""
         if self.files_hz is not None:
             return self.files_hz
-        has_wanted = (self.folder / _FOLDER[fs_hz]).is_dir()
-        return fs_hz if has_wanted else next(rate for rate in RATES_HZ if rate != fs_hz)
+        return best_rate(fs_hz, [rate for rate in RATES_HZ if (self.folder / _FOLDER[rate]).is_dir()])
 
     def records(self) -> Records:
         """The whole of ``ptbxl_database.csv``; every statement of a record counts, whatever its likelihood.

@@ -34,11 +34,12 @@ class Preparation:
     fs_hz: int
     preprocessing: str
     damaged: Damage
+    leads: tuple[str, ...] = LEADS
 
     @property
     def shape(self) -> tuple[int, int]:
         """Leads and samples of a prepared record."""
-        return len(LEADS), self.fs_hz * DURATION_S
+        return len(self.leads), self.fs_hz * DURATION_S
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,10 @@ class Filler:
             read.odd_leads[ecg_id] = odd
         read.changes.update(reading.changes)
         read.rates[reading.from_hz] += 1
-        row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=fs_hz, preprocessing=self.how.preprocessing)
         read.digests[ecg_id] = hashlib.sha256(signal.tobytes()).digest() if self.source.reads_files else b""
+        if self.how.leads != LEADS:
+            signal = signal[[LEADS.index(lead) for lead in self.how.leads]]
+        row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=fs_hz, preprocessing=self.how.preprocessing)
 
 
 def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Iterator[ReadRecords]:

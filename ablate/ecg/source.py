@@ -1,5 +1,6 @@
 """Where records come from: one role for PTB-XL and the synthetic cohort, so that all that follows is one path."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from ablate.ecg.form import Form
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-RATES_HZ = (100, 500)
+RATES_HZ = (100, 500)  # of PTB-XL's files
+LEAST_HZ, MOST_HZ = 25, 1000  # of prepared arrays, which are resampled to any rate between
 DURATION_S = 10
 TRAIN_FOLDS = (1, 2, 3, 4, 5, 6, 7, 8)
 VAL_FOLD = 9
@@ -93,6 +95,11 @@ class Source(Protocol):
         Raises:
             DataError: as ``read``.
         """
+
+
+def best_rate(fs_hz: int, rates_hz: Sequence[int]) -> int:
+    """Which of the rates that there are is read for ``fs_hz``: the lowest that loses nothing, else the highest."""
+    return min((rate for rate in rates_hz if rate >= fs_hz), default=max(rates_hz))
 
 
 def check_folds(where: str, ecg_id: Int[np.ndarray, "record"], patient_id: Int[np.ndarray, "record"],

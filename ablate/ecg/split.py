@@ -27,6 +27,7 @@ class TaskData:
         digest: of cohort, task and classes.
         external: records of another collection, with a permit and where the study names one.
         n_skipped: damaged records of the whole cohort that were left out.
+        n_window: samples that an encoder gets at once; None for whole records.
     """
 
     classes: tuple[str, ...]
@@ -44,6 +45,7 @@ class TaskData:
     digest: str
     n_skipped: int = 0
     external: "ExternalData | None" = None
+    n_window: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,17 @@ class ExternalData:
     patients: Int[np.ndarray, "record"]
 
 
-def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> TaskData:
+def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None, window_s: float | None = None) -> TaskData:
     """Rows, labels and patients of ``task``: folds 1-8 to train, 9 to validate, and with a permit 10 to test.
 
+    Args:
+        cohort: the prepared records.
+        task: by its name.
+        permit: to open the test fold.
+        window_s: seconds that an encoder gets at once; None for whole records.
+
     Raises:
-        DataError: the task is not known, or a fold has no record with a label of it.
+        DataError: the task is not known, a fold has no record with a label of it, or a window is longer than a record.
         SealedError: never with a permit; see ``ablate.ecg.seal``.
     """
     check_task(task, cohort.classes)
@@ -74,6 +82,11 @@ def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> Tas
     train, val = (np.flatnonzero(np.isin(fold, folds) & is_labelled(task, labels)) for folds in (TRAIN_FOLDS, VAL_FOLD))
     _check_split(cohort, task, "training (folds 1-8)", train)
     _check_split(cohort, task, f"validation (fold {VAL_FOLD})", val)
+    n_window = None if window_s is None else round(window_s * cohort.fs_hz)
+    if n_window is not None and n_window > cohort.signals.shape[2]:
+        raise DataError(
+            f"window_s = {window_s:g}: longer than the records, {cohort.signals.shape[2] / cohort.fs_hz:g} s"
+        )
     test, test_labels, external = np.empty(0, np.int64), None, None
     if permit:
         test, test_labels, external = _sealed_splits(cohort, task, permit)
@@ -90,9 +103,10 @@ def load_task(cohort: Cohort, task: str, *, permit: Permit | None = None) -> Tas
         train_patients=cohort.patient_id[train],
         val_patients=cohort.patient_id[val],
         test_patients=cohort.patient_id[test],
-        digest=digest.of_json([cohort.digest, task, dict(mapping)]),
+        digest=digest.of_json([cohort.digest, task, dict(mapping), *([] if n_window is None else [n_window])]),
         n_skipped=len(cohort.skipped),
         external=external,
+        n_window=n_window,
     )
 
 

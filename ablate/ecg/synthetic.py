@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Int
 
 from ablate import digest, seeds
 from ablate.ecg.balanced_order import balanced_order
-from ablate.ecg.source import RATES_HZ, TEST_FOLD, Reading, Records
+from ablate.ecg.source import RATES_HZ, TEST_FOLD, Reading, Records, best_rate
 from ablate.ecg.synthetic_heart import DOWER, DURATION_S, LATENTS, TO_TWELVE, Anatomy, draw_dipole, plan_record
 from ablate.ecg.task import Statement, task_classes
 from ablate.errors import DataError
@@ -90,8 +90,8 @@ class Synthetic:
         return self.digest()
 
     def stored_hz(self, fs_hz: int) -> int:
-        """Records are made at whatever rate is wanted."""
-        return fs_hz
+        """Records are made at 100 or 500 Hz."""
+        return best_rate(fs_hz, RATES_HZ)
 
     def records(self) -> Records:
         """Identifiers 1 to ``n_records``, patients, folds, and the statements of a reader who sometimes errs."""

@@ -17,9 +17,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.ecg.view import View
 from ablate.errors import LaunchError
 from ablate.store.store import Store
 from ablate.study.spec import Spec
+from ablate.study.subject import Subject
 from ablate.worker.device import gpu_name, visible_device
 from ablate.worker.fork_server import Child, ForkServer
 from ablate.worker.packing_pilot import ENTRY, PilotRequest, Refusal, Sign
@@ -73,19 +75,36 @@ class Packing:
         return cls(**{**document, "levels": tuple(Level(**level) for level in document["levels"])})
 
 
-def request_for(spec: Spec, cohort: Path) -> PilotRequest:
-    """The heaviest trial of a study, as far as memory goes: its largest batch, fine-tuned on all of its data."""
+def request_for(spec: Spec, cohorts: Mapping[View, Path]) -> PilotRequest:
+    """The heaviest trial of a study, as far as memory goes: its largest batch, fine-tuned on all of its data.
+
+    Of several encoders the one with the most parameters times samples is taken.
+    """
+    subjects = list(spec.all_subjects())
+    subject = max(subjects, key=_size) if len(subjects) > 1 else subjects[0]
     params = {name: value for name, domain in spec.fixed.items() if (value := domain.point) is not None}
     sizes = spec.space.get("batch_size", spec.fixed.get("batch_size"))
     if sizes is not None:
         params["batch_size"] = max(map(int, sizes.extremes))
     params |= {"probe_epochs": 0, "ft_epochs": max(1, int(params.get("ft_epochs", 1)))}
     return PilotRequest(
-        encoder=spec.encoder,
-        cohort=cohort,
-        task=spec.data.task,
+        encoder=subject.encoder,
+        cohort=cohorts[subject.view],
+        task=subject.data.task,
+        window_s=subject.data.window_s,
         params=params,
     )
+
+
+def _size(subject: Subject) -> int:
+    """Parameters times samples: the order of what a trial needs, without building or timing it."""
+    import torch  # noqa: PLC0415 - only a study of several encoders needs it here
+
+    from ablate.model.encoder import build  # noqa: PLC0415
+
+    with torch.device("meta"):
+        network = build(subject.encoder.name)
+    return subject.data.n_samples * sum(parameter.numel() for stage in network.stages() for parameter in stage)
 
 
 def choose(levels: Sequence[Level], *, n_most: int) -> tuple[int, str] | None:
@@ -149,7 +168,7 @@ def measure(
 def packing_of(
     store: Store,
     spec: Spec,
-    cohort: Path,
+    cohorts: Mapping[View, Path],
     *,
     device: str,
     n_most: int,
@@ -159,7 +178,7 @@ def packing_of(
     """The packing of a study on this kind of device: as the store has it, or measured now and kept there.
 
     Args:
-        cohort: folder of the study's prepared arrays.
+        cohorts: folder of the study's prepared arrays for each view of the records.
         again: measure also where the store has one.
 
     Raises:
@@ -169,7 +188,7 @@ def packing_of(
     known = None if again else store.packing(spec.name, gpu)
     if known is not None:
         return Packing.from_document(known)
-    found = measure(request_for(spec, cohort), device=device, gpu=gpu, n_most=n_most, span_s=span_s)
+    found = measure(request_for(spec, cohorts), device=device, gpu=gpu, n_most=n_most, span_s=span_s)
     store.keep_packing(spec.name, found.document())
     return found
 

@@ -1,10 +1,12 @@
 """The encoders there are: their names, shapes and shipped weights. No torch here, so that a study can ask cheaply."""
 
+import functools
 import importlib.metadata
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from ablate import digest
 from ablate.errors import CheckpointError, SpecError
@@ -17,20 +19,52 @@ Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint as others have wrapped it; what is left out is guessed where only one guess fits.
+
+    Args:
+        file: path of the checkpoint.
+        key: under which the file holds the weights, such as ``state_dict`` or ``model.encoder``; empty for the file
+            itself.
+        strip: what the names of the encoder's weights begin with there, such as ``module.``; others are left over.
+        head: names that begin so belong to a head, which is left out.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
+    file: str
+    key: str | None = None
+    strip: str | None = None
+    head: str | None = None
+
+    def __str__(self) -> str:
+        return self.file
+
+
+Weights = str | WeightsFile
+
+
+@dataclass(frozen=True)
 class EncoderSpec:
     """Which encoder, with which weights, and in which precision it is fine-tuned.
 
     Args:
-        name: a name of ``CATALOGUE``, or of an entry point in the group ``ablate.encoders``.
-        weights: ``embedded``, ``synthetic``, ``random``, or the path of a checkpoint.
+        name: a name of ``CATALOGUE``, of an entry point in the group ``ablate.encoders``, or ``FILE.py:FUNCTION``.
+        weights: ``embedded``, ``synthetic``, ``random``, the path of a checkpoint, or a table that says where in it
+            they are.
         precision: of fine-tuning's forward pass; the probe and its features are always fp32.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # a study file's [encoder] is one
 
     name: str
-    weights: str = "embedded"
+    weights: Weights = "embedded"
     precision: Precision = "fp32"
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it starts from random weights."""
+        return self.weights == "random"
 
 
 @dataclass(frozen=True)
@@ -167,6 +201,7 @@ class CatalogueEntry:
     shape: Shape
     about: str
     channels_last: bool = False
+    drops_paths: bool = True  # whether it has residual blocks that can be dropped
 
 
 _FOUNDER = Net1DShape(64, (64, 160, 160, 400, 400, 1024, 1024), (2, 2, 2, 3, 3, 4, 4), 16)
@@ -212,18 +247,76 @@ def names() -> tuple[str, ...]:
 
 
 def entry(name: str) -> CatalogueEntry | None:
-    """The catalogue's entry, or None for an entry point.
+    """The catalogue's entry, or None for an encoder of one's own, from a file or an entry point.
 
     Raises:
-        SpecError: nothing has that name.
+        SpecError: nothing has that name, or there is no such file.
     """
     if name in CATALOGUE:
         return CATALOGUE[name]
+    if (source := source_of(name)) is not None:
+        if not source.file.is_file():
+            raise SpecError(f"encoder.name = {name!r}: there is no file {source.file}; expected FILE.py:FUNCTION")
+        return None
     if name in names():
         return None
     raise SpecError(
-        f"encoder.name = {name!r}: expected one of {', '.join(names())}; `ablate encoder list` describes them"
+        f"encoder.name = {name!r}: expected one of {', '.join(names())}, or FILE.py:FUNCTION; "
+        "`ablate encoder list` describes them"
     )
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A function in a Python file that makes an encoder."""
+
+    file: Path
+    function: str
+
+
+def source_of(name: str) -> SourceFile | None:
+    """What ``FILE.py:FUNCTION`` names; None for any other name."""
+    file, colon, function = name.rpartition(":")
+    return SourceFile(Path(file).expanduser(), function) if colon and file.endswith(".py") else None
+
+
+class _Records(Protocol):
+    """What an encoder gets."""
+
+    @property
+    def fs_hz(self) -> int: ...
+
+    @property
+    def leads(self) -> tuple[str, ...]: ...
+
+    @property
+    def n_samples(self) -> int: ...
+
+
+def unfit(name: str, found: CatalogueEntry, data: _Records, starts_random: bool, drops_paths: bool) -> list[str]:
+    """What keeps an encoder of the catalogue from records like these, a sentence for each thing.
+
+    Args:
+        name: of the encoder.
+        found: its entry.
+        data: the records that it would get.
+        starts_random: whether its weights are for no rate of their own.
+        drops_paths: whether an arm wants to drop residual blocks.
+    """
+    takes, lacking = found.input, []
+    if takes.fs_hz != data.fs_hz and not (starts_random and takes.n_samples is None):
+        lacking.append(f"data.fs_hz = {data.fs_hz}: {name} expects {takes.fs_hz}; write fs_hz = {takes.fs_hz}")
+    if takes.n_leads != len(data.leads):
+        lacking.append(f"data.leads: {name} takes {takes.n_leads}, these are {len(data.leads)}; name as many in leads")
+    if takes.n_samples is not None and takes.n_samples != data.n_samples:
+        window_s = takes.n_samples / data.fs_hz
+        lacking.append(
+            f"data.window_s: {name} takes {takes.n_samples} samples, it would get {data.n_samples}; "
+            f"write window_s = {window_s:g}"
+        )
+    if drops_paths and not found.drops_paths:
+        lacking.append(f"{name} has no residual blocks that can be dropped; set drop_path_rate = 0 in its arms")
+    return [f"{each}, or choose another encoder" for each in lacking]
 
 
 def shipped(name: str) -> tuple[str, ...]:
@@ -240,13 +333,13 @@ def weights_file(spec: EncoderSpec) -> Path | None:
     if spec.weights == "random":
         return None
     if spec.weights in EMBEDDED:
-        file = _embedded_file(spec.name, spec.weights)
+        file = _embedded_file(spec.name, str(spec.weights))
         reason = f"no such weights come with the package for {spec.name}; expected 'random' or a checkpoint's path"
     else:
-        file = Path(spec.weights).expanduser()
+        file = Path(str(spec.weights)).expanduser()
         reason = f"no such file; expected {', '.join(EMBEDDED)}, random or a checkpoint's path"
     if not file.is_file():
-        raise CheckpointError(f"encoder.weights = {spec.weights!r}: {reason}")
+        raise CheckpointError(f"encoder.weights = {str(spec.weights)!r}: {reason}")
     return file
 
 
@@ -263,8 +356,11 @@ def encoder_digest(spec: EncoderSpec, *, seed: int = 0) -> str:
     """
     found = entry(spec.name)
     file = weights_file(spec)
-    about = asdict(found) if found else {"entry_point": spec.name, "version": _version_of(spec.name)}
+    about = asdict(found) if found else _about_own(spec.name)
     about.pop("about", None)
+    about.pop("drops_paths", None)  # says what its blocks are, and decides nothing that they compute
+    if isinstance(spec.weights, WeightsFile):
+        about["wrapping"] = {**asdict(spec.weights), "file": ""}  # another part of the same file is other weights
     return digest.of_json({"name": spec.name, **about, "weights": digest.of_file(file) if file else f"random {seed}"})
 
 
@@ -272,6 +368,26 @@ def _embedded_file(name: str, weights: str) -> Path:
     return WEIGHTS_DIR / f"{name}_{weights}.safetensors"
 
 
-def _version_of(name: str) -> str:
-    points = importlib.metadata.entry_points(group=ENTRY_POINTS, name=name)
-    return " ".join(f"{point.value} {point.dist.version if point.dist else ''}" for point in points)
+def _about_own(name: str) -> dict[str, Any]:
+    """What tells one version of an encoder of one's own from another: its source, and its package's version."""
+    if (source := source_of(name)) is not None:
+        return {"function": source.function, "source": digest.of_file(source.file)}
+    (point, *_) = importlib.metadata.entry_points(group=ENTRY_POINTS, name=name)
+    version = point.dist.version if point.dist else ""
+    return {"entry_point": f"{point.value} {version}", "source": digest.of_json(_sources_of(point.module))}
+
+
+@functools.cache  # of what this process has imported, or is about to
+def _sources_of(module: str) -> dict[str, str]:
+    """Digest of each Python file of the package that holds ``module``, or of the one file that it is."""
+    try:
+        found = importlib.util.find_spec(module.partition(".")[0])
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        return {}
+    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    files = {str(file.relative_to(folder)): file for folder in folders for file in sorted(folder.rglob("*.py"))}
+    if not folders and found.origin and found.origin.endswith(".py"):
+        files = {Path(found.origin).name: Path(found.origin)}
+    return {name: digest.of_file(file) for name, file in files.items()}

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from ablate import atomic, digest
 from ablate.errors import CheckpointError
+from ablate.model.catalogue import WeightsFile
 from ablate.model.net1d import Net1D
+from ablate.model.wrapping import unwrap
 
 HEAD = "dense."  # of ECGFounder's own 150 classes
 N_LISTED = 5
@@ -34,28 +36,29 @@ _HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """Every tensor of the checkpoint, by key.
+def read_checkpoint(file: Path) -> object:
+    """What the checkpoint holds, tensors and plain values alone.
 
     Raises:
         CheckpointError: the file is missing, cut short, no checkpoint, or a pickle that would run code.
     """
     if not file.is_file():
         raise CheckpointError(f"{file}: no such checkpoint; expected a .pth or .safetensors file")
-    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
-    inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(inner, Mapping) or not inner or not all(isinstance(value, Tensor) for value in inner.values()):
-        raise CheckpointError(f"{file}: holds no weights; expected a dict of tensors, or one under 'state_dict'")
-    return {str(key): value for key, value in inner.items()}
+    return _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
 
 
-def load_weights(network: nn.Module, file: Path) -> None:
+def load_weights(network: nn.Module, file: Path, *, wrapping: WeightsFile | None = None) -> None:
     """Put the checkpoint's weights into ``network``.
 
+    Args:
+        network: whose weights are replaced.
+        file: the checkpoint.
+        wrapping: where in it they are; guessed where only one guess fits.
+
     Raises:
-        CheckpointError: as ``read_weights``; or keys are missing, misshaped or unknown, or a weight is not finite.
+        CheckpointError: as ``read_checkpoint``; or keys are missing, misshaped or unknown, or a weight is not finite.
     """
-    fit(network, read_weights(file), file)
+    fit(network, unwrap(read_checkpoint(file), network.state_dict(), file, wrapping).weights, file)
 
 
 def fit(network: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:

@@ -5,9 +5,8 @@ there and a line in ``_NETWORKS`` here. An encoder of another package is named b
 ``ablate.encoders``. ``tests/contract/test_encoder.py`` holds what each has to do.
 """
 
-import importlib.metadata
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -26,39 +25,19 @@ from ablate.model.catalogue import (
     S4dShape,
     StMemShape,
     VitShape,
+    WeightsFile,
     XResNetShape,
     encoder_digest,
 )
 from ablate.model.checkpoint import load_weights
-from ablate.model.drop_path import DropPath
+from ablate.model.encoder_role import Encoder
 from ablate.model.net1d import Net1D
+from ablate.model.own_encoder import own_encoder
 from ablate.model.s4d import S4d
 from ablate.model.st_mem import StMem
 from ablate.model.vit import VisionTransformer
 
 __all__ = ["Classifier", "Encoder", "EncoderSpec", "build", "encoder_digest", "load_encoder", "require_input"]
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """A torch module that turns records into features."""
-
-    n_features: int
-    fs_hz: int
-    n_leads: int
-    n_samples: int | None  # None: any length
-
-    def __call__(self, x: Float[Tensor, "batch lead sample"]) -> Float[Tensor, "batch feature"]:
-        """Features of each record, independent of the others in the batch."""
-        ...
-
-    def stages(self) -> list[list[nn.Parameter]]:
-        """Trainable parameters from input to output, each exactly once."""
-        ...
-
-    def drop_path_layers(self) -> list[DropPath]:
-        """Residual blocks that can be dropped, from input to output."""
-        ...
 
 
 _NETWORKS: Mapping[type, Callable[[Any, Input], Encoder]] = {
@@ -112,23 +91,33 @@ def load_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
         torch.manual_seed(seeds.derive(seed, "encoder"))
         encoder = build(spec.name)
     if file is not None:
-        load_weights(cast(nn.Module, encoder), file)
+        wrapping = spec.weights if isinstance(spec.weights, WeightsFile) else None
+        load_weights(cast(nn.Module, encoder), file, wrapping=wrapping)
     return cast(Encoder, cast(nn.Module, encoder).eval())
 
 
-def require_input(encoder: Encoder, *, fs_hz: int, n_leads: int, n_samples: int) -> None:
+def require_input(encoder: Encoder, *, fs_hz: int, n_leads: int, n_samples: int, any_rate: bool = False) -> None:
     """Refuse records that ``encoder`` does not take.
+
+    Args:
+        encoder: that shall take them.
+        fs_hz: their rate.
+        n_leads: of each.
+        n_samples: of each, or of a window.
+        any_rate: where the encoder starts from random weights and takes any length, no rate is its own.
 
     Raises:
         SpecError: another rate, number of leads or length.
     """
     expected = {"fs_hz": encoder.fs_hz, "n_leads": encoder.n_leads, "n_samples": encoder.n_samples or n_samples}
     given = {"fs_hz": fs_hz, "n_leads": n_leads, "n_samples": n_samples}
+    if any_rate and encoder.n_samples is None:
+        expected["fs_hz"] = fs_hz
     for key, value in given.items():
         if value != expected[key]:
             raise SpecError(
                 f"the records have {key} = {value}, the encoder expects {expected[key]}; "
-                "prepare the data so (data.fs_hz), or choose another encoder"
+                "give it such records (fs_hz, leads, window_s), or choose another encoder"
             )
 
 
@@ -140,18 +129,7 @@ def build(name: str) -> Encoder:
     """
     found = catalogue.entry(name)
     if found is None:
-        return _from_entry_point(name)
+        return own_encoder(name)
     if isinstance(found.shape, Net1DShape):
         return Net1D(found.shape, found.input, channels_last=found.channels_last)
     return _NETWORKS[type(found.shape)](found.shape, found.input)
-
-
-def _from_entry_point(name: str) -> Encoder:
-    (point, *_) = importlib.metadata.entry_points(group=catalogue.ENTRY_POINTS, name=name)
-    encoder = point.load()()
-    if not isinstance(encoder, nn.Module) or not isinstance(encoder, Encoder):
-        raise SpecError(
-            f"encoder.name = {name!r}: {point.value} gives no encoder; "
-            "expected a torch module with the attributes of ablate.model.encoder.Encoder"
-        )
-    return encoder

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from ablate import digest
 from ablate.model import catalogue
-from ablate.model.catalogue import Net1DShape
-from ablate.model.checkpoint import HEAD, fit, mismatches, read_weights
+from ablate.model.catalogue import Net1DShape, WeightsFile
+from ablate.model.checkpoint import HEAD, fit, mismatches, read_checkpoint
 from ablate.model.encoder import build
 from ablate.model.net1d import Net1D
+from ablate.model.wrapping import Unwrapped, unwrap
 
 # First logits of the published 12-lead checkpoint for linspace(-1, 1, 60000) as 12 x 5000, known to 1e-5.
 NOTED_LOGITS = (8.3751, -4.1527, -6.7857, -2.8648, 4.4136, -2.2547)
@@ -23,9 +24,15 @@ PROBE_SAMPLES = 5000
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a checkpoint that fits an encoder.
+    """What was found in a checkpoint.
 
     Attributes:
+        n_matched: of the encoder's own names, those that the file has in the right shape.
+        missing: names of the encoder that the file has not, or in another shape; where there is one, the file is of
+            another architecture.
+        left_over: names in the file that belong to neither encoder nor head.
+        problems: what keeps the encoder from being loaded from the file, a line for each name.
+        key, strip, head: where in the file the weights are, given or guessed.
         n_parameters: of the network with the checkpoint's own head, unused BatchNorm weights included.
         n_unused: keys that the network never applies.
         logits: the first six for the linspace input, None without a head.
@@ -36,6 +43,12 @@ class Inspection:
     file: str
     digest: str
     encoder: str
+    n_matched: int
+    missing: tuple[str, ...]
+    left_over: tuple[str, ...]
+    key: str
+    strip: str
+    head: str
     n_parameters: int
     n_keys: int
     n_unused: int
@@ -44,25 +57,43 @@ class Inspection:
     noted_logits: tuple[float, ...] | None
     agrees: bool | None
 
+    problems: tuple[str, ...] = ()
 
-def inspect(file: Path, *, name: str | None = None) -> Inspection:
+
+def inspect(file: Path, *, name: str | None = None, wrapping: WeightsFile | None = None) -> Inspection:
     """Read ``file`` and compare it with the encoder ``name``, or with whichever of the catalogue fits best.
+
+    Args:
+        file: a checkpoint.
+        name: of an encoder.
+        wrapping: where in the file its weights are; guessed where only one guess fits.
 
     Raises:
         SpecError: nothing has that name.
-        CheckpointError: the file cannot be read, or its keys do not fit.
+        CheckpointError: the file cannot be read, or several parts of it fit equally well.
     """
-    weights = read_weights(file)
-    name = name or _nearest(weights)
-    network = _with_head(name, weights)
-    fit(network, weights, file)
-    logits = _logits(network)
+    content = read_checkpoint(file)
+    name = name or _nearest(content, file, wrapping)
+    wanted = cast(nn.Module, build(name)).state_dict()
+    part = unwrap(content, wanted, file, wrapping)
+    network = _with_head(name, part.of_head)
+    weights = {**part.weights, **part.of_head} if isinstance(network, Net1D) and network.dense else part.weights
+    problems = mismatches(network, weights)
+    if not problems:
+        fit(network, weights, file)
+    logits = None if problems else _logits(network)
     noted = NOTED_LOGITS if name == "ecgfounder" and logits else None
     agrees = max(abs(a - b) for a, b in zip(logits, noted, strict=True)) < NOTED_TOLERANCE if logits and noted else None
     return Inspection(
         file=str(file),
         digest=digest.of_file(file),
         encoder=name,
+        n_matched=sum(key in weights and weights[key].shape == value.shape for key, value in wanted.items()),
+        missing=tuple(problem for problem in problems if not problem.endswith("is unknown")),
+        left_over=(*(problem.split()[0] for problem in problems if problem.endswith("is unknown")), *part.left_over),
+        key=part.key,
+        strip=part.strip,
+        head=part.head,
         n_parameters=sum(parameter.numel() for parameter in network.parameters()),
         n_keys=len(weights),
         n_unused=sum(Net1D.is_unused(key) for key in weights) if isinstance(network, Net1D) else 0,
@@ -70,12 +101,18 @@ def inspect(file: Path, *, name: str | None = None) -> Inspection:
         logits=logits,
         noted_logits=noted,
         agrees=agrees,
+        problems=tuple(problems),
     )
 
 
-def _nearest(weights: Mapping[str, Tensor]) -> str:
+def _nearest(content: object, file: Path, wrapping: WeightsFile | None) -> str:
+    def n_mismatches(name: str) -> int:
+        network = cast(nn.Module, build(name))
+        part: Unwrapped = unwrap(content, network.state_dict(), file, wrapping)
+        return len(mismatches(network, part.weights))
+
     with torch.device("meta"):
-        return min(catalogue.CATALOGUE, key=lambda name: len(mismatches(_with_head(name, weights), weights)))
+        return min(catalogue.CATALOGUE, key=n_mismatches)
 
 
 def _with_head(name: str, weights: Mapping[str, Tensor]) -> nn.Module:

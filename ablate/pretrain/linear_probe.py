@@ -70,7 +70,7 @@ def _probe_all(spec: EncoderSpec, parts: Sequence[Sequence[int]], data: TaskData
         encoder = load_encoder(spec, seed=subset_seeds[0])
         require_input(encoder, fs_hz=data.fs_hz, n_leads=data.signals.shape[1], n_samples=data.signals.shape[2])
         readings += measure(cast(nn.Module, encoder), data, data_fraction=data_fraction, subset_seeds=subset_seeds)
-    return _summary(spec.weights, readings)
+    return _summary(str(spec.weights), readings)
 
 
 def measure(

@@ -13,16 +13,23 @@ _FAVOURABLE = (
     "groups are unions of the labels scored here: transfer is favourable by design."
 )
 _FILTERED = "Signals are filtered as ECGFounder's authors do (notch, band-pass, median baseline) before the z-score."
+_SEVERAL = (
+    "Arms have encoders or weights of their own: a difference between them is one of whole systems, pre-training and "
+    "size included, and equal numbers of epochs are not equal amounts of computing."
+)
 
 
 def caveats(spec: Spec) -> tuple[str, ...]:
     """A sentence for each thing that limits what the study's figures mean elsewhere."""
-    weights, data = spec.encoder.weights, spec.data
+    subjects = list(spec.all_subjects())
+    weights = {str(subject.encoder.weights) for subject in subjects}
+    filtered = {subject.data.preprocessing == "ecgfounder" for subject in subjects}
     limits = (
-        (weights in ("embedded", "synthetic"), _STAND_IN),
-        (weights == "random", _RANDOM),
-        (data.source == "synthetic", _SYNTHETIC_COHORT),
-        (weights == "synthetic", _FAVOURABLE),
-        (data.preprocessing == "ecgfounder", _FILTERED),
+        (bool(weights & {"embedded", "synthetic"}), _STAND_IN),
+        (weights == {"random"}, _RANDOM),
+        (spec.data.source == "synthetic", _SYNTHETIC_COHORT),
+        ("synthetic" in weights, _FAVOURABLE),
+        (filtered == {True}, _FILTERED),
+        (len({subject.encoder for subject in subjects}) > 1, _SEVERAL),
     )
     return tuple(sentence for applies, sentence in limits if applies)

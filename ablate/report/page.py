@@ -46,6 +46,7 @@ from ablate.report.pdf import browser, print_page
 from ablate.report.seal import reach_line, seal_limits, seal_section
 from ablate.report.section import Section, parts, render
 from ablate.report.study_record import StudyRecord
+from ablate.report.subject import subject_section
 from ablate.report.summary import standing_notes
 from ablate.report.trial import trial_facts, trial_section
 from ablate.report.verdict import headline, verdict_facts, verdict_list
@@ -135,6 +136,7 @@ def page_sections(
     answers = [
         contrast_section(evidence),
         arm_section(study, facts) if facts else _refused(evidence),
+        subject_section(study),
         efficiency_section(facts) if facts else None,
         path_section(study, facts) if facts else None,
         external_section(evidence) if facts else None,

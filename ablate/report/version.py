@@ -13,6 +13,7 @@ from ablate.report import wording
 from ablate.report.markup import Column, Html, details, markup, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.report.study_record import StudyRecord
+from ablate.report.subject import subjects_by_slot
 
 DIGESTS = ("data", "encoder", "code", "environment")
 
@@ -40,7 +41,7 @@ def digest_facts(study: StudyRecord) -> DigestFacts:
                 _digest_text(v): int(n) for v, n in digests[kind].dropna().value_counts(sort=False).sort_index().items()
             }
             versions[phase, kind] = counts
-            lines = _differing(_decisive(digests[kind].dropna().astype(str)), done, study)
+            lines = _differing(_decisive(digests[kind].dropna().astype(str)), done, study, kind)
             mixed += [f"{phase}: {kind} differs among the slots of one table: {line}" for line in lines]
     return DigestFacts(versions, tuple(mixed))
 
@@ -50,11 +51,22 @@ def _decisive(values: pd.Series) -> pd.Series:
     return values.str.replace(r"^.* (?=sources [0-9a-f]+$)", "", regex=True)
 
 
-def _differing(values: pd.Series, done: pd.DataFrame, study: StudyRecord) -> list[str]:
-    """Versions beside one another; slots that start from random weights have no encoder to agree on with the others."""
+def _differing(values: pd.Series, done: pd.DataFrame, study: StudyRecord, kind: str) -> list[str]:
+    """Versions beside one another among slots that should have the same.
+
+    Slots that start from random weights have no encoder to agree on with the others, nor do those of arms that train
+    another one; records that are seen otherwise have another digest.
+    """
     starts = study.tables.params["init"] if "init" in study.tables.params else pd.Series(dtype=object)
     starts = starts.reindex(values.index).fillna("pretrained")
-    parts = [values[starts == start] for start in sorted(set(starts))]
+    subjects = subjects_by_slot(study, done)
+    shares = {"data": lambda subject: repr(subject.data), "encoder": lambda subject: repr(subject.encoder)}
+    groups = pd.Series(
+        [(start, shares.get(kind, lambda _: "")(subjects[int(slot)])) for slot, start in starts.items()],
+        index=values.index,
+        dtype=object,
+    )
+    parts = [values[groups == group] for group in sorted(set(groups))]
     return [_beside(part, done) for part in parts if part.nunique() > 1]
 
 

@@ -1,9 +1,12 @@
 """The records that a study asks for, prepared on this machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from ablate import settings
+from ablate.ecg.cohort import open_cohort
 from ablate.ecg.joint import Joint
 from ablate.ecg.preparation import prepare
 from ablate.ecg.ptbxl import PtbXl
@@ -11,6 +14,8 @@ from ablate.ecg.public_set import PUBLIC_SETS, public_set
 from ablate.ecg.record_table import RecordTable
 from ablate.ecg.source import Source
 from ablate.ecg.synthetic import Synthetic
+from ablate.ecg.view import View
+from ablate.errors import DataError
 from ablate.study.spec import DataSpec, ExternalSpec, Spec
 
 
@@ -67,22 +72,68 @@ def _table_source(data: DataSpec, *, data_dir: Path | None) -> RecordTable:
     )  # fmt: skip
 
 
+def prepare_cohorts(
+    spec: Spec,
+    *,
+    data_dir: Path | None = None,
+    n_processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[View, Path]:
+    """Folder of prepared arrays for each view of the records that an arm of the study has; each is built once.
+
+    Raises:
+        DataError: records are missing or damaged, the arrays cannot be written, or two views have other records.
+    """
+    folders: dict[View, Path] = {}
+    for subject in spec.all_subjects():
+        if subject.view not in folders:
+            folders[subject.view] = prepare_cohort(
+                spec, view=subject.view, data_dir=data_dir, n_processes=n_processes, progress=progress
+            )
+    _check_same_records(folders)
+    return folders
+
+
+def _check_same_records(folders: Mapping[View, Path]) -> None:
+    """See that blocks stay paired: every view has the same records of the same patients in the same rows."""
+    cohorts = [(view, open_cohort(folder)) for view, folder in folders.items()]
+    for view, cohort in cohorts[1:]:
+        first_view, first = cohorts[0]
+        if not (np.array_equal(cohort.ecg_id, first.ecg_id) and np.array_equal(cohort.patient_id, first.patient_id)):
+            odd = np.setxor1d(cohort.ecg_id, first.ecg_id)
+            raise DataError(
+                f"{cohort.folder}: the records at {view} are not those at {first_view}: {len(odd)} are in one of them "
+                f"only, the first is ecg_id {odd[0] if len(odd) else '?'}; arms are compared on the same records, so "
+                "mend its files or take it out of the table of records"
+            )
+
+
 def prepare_cohort(
     spec: Spec,
     *,
+    view: View | None = None,
     data_dir: Path | None = None,
     n_processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Folder of the study's prepared arrays, built unless it is there.
 
+    Args:
+        spec: the study.
+        view: how the records are seen; by default as ``[data]`` says.
+        data_dir: as in ``source_of``.
+        n_processes: how many read and filter.
+        progress: called with the number of records done and in all.
+
     Raises:
         DataError: records are missing or damaged, or the arrays cannot be written.
     """
+    view = view or spec.data.view
     return prepare(
         source_of(spec, data_dir=data_dir),
-        fs_hz=spec.data.fs_hz,
-        preprocessing=spec.data.preprocessing,
+        fs_hz=view.fs_hz,
+        preprocessing=view.preprocessing,
+        leads=view.leads,
         n_processes=n_processes,
         progress=progress,
         damaged="skip" if spec.data.skip_damaged else "raise",

@@ -64,6 +64,8 @@ def problems_of(error: ValidationError, source: str = "") -> list[Problem]:
 def _told(error: ErrorDetails) -> Iterator[tuple[str, str]]:
     """Key and text of an error; several where one of our own checks found several."""
     path = [str(part) for part in error["loc"] if not (isinstance(part, str) and part.endswith("]"))]
+    if path[:1] == ["subjects"]:
+        path[0] = "arms"  # where a study file has them
     key, kind, context = ".".join(path), error["type"], error.get("ctx") or {}
     if kind in _UNKNOWN:
         yield key, f"unknown key; remove or rename it{nearest(path[-1], known_keys(path[:-1]))}"

@@ -38,13 +38,14 @@ class Offer:
 
 def asked(spec: Spec, slot: Slot, params: Mapping[str, Any]) -> str:
     """Digest of what a slot is asked for: equal in every study that would train it in the same way."""
+    subject = spec.subject(slot.arm, slot.context)
     return digest.of_json(
         {
             "phase": slot.phase,
             "seed": slot.seed,
             "params": Params.from_dict(params).document(),
-            "data": spec.data.model_dump(mode="json"),
-            "encoder": asdict(spec.encoder),
+            "data": subject.data.model_dump(mode="json"),
+            "encoder": asdict(subject.encoder),
         }
     )
 

@@ -17,6 +17,7 @@ from ablate.store.slot import Past, Slot
 from ablate.study.plan import search_seed
 from ablate.study.sampler import LATIN, POSTERIOR, ask
 from ablate.study.spec import Spec
+from ablate.study.subject import SUBJECT_KEYS
 from ablate.study.thompson import drawn
 from ablate.train.early_stopping import Rungs, at_updates, thresholds
 from ablate.train.params import Params
@@ -76,7 +77,8 @@ def rungs(spec: Spec, slot: Slot, params: Mapping[str, Any], history: History) -
 def fixed_params(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, Scalar]:
     """What is not searched in an arm: the spec's fixed params, the arm's own single values, and the context."""
     chosen = {name: domain.point for name, domain in {**spec.fixed, **spec.arm_space(arm)}.items()}
-    return {name: value for name, value in chosen.items() if value is not None} | dict(context)
+    crossed = {name: value for name, value in context.items() if name not in SUBJECT_KEYS}
+    return {name: value for name, value in chosen.items() if value is not None} | crossed
 
 
 def start_values(searched: Mapping[str, Domain]) -> dict[str, Scalar]:

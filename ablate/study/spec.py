@@ -3,7 +3,7 @@
 A frozen model that knows every key; ``file`` reads it from TOML and words its errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -25,12 +25,15 @@ from ablate.domain import Domain, Scalar, is_number
 from ablate.ecg.form import Form
 from ablate.ecg.public_set import PUBLIC_SETS
 from ablate.ecg.record_table import Columns
+from ablate.ecg.source import DURATION_S, LEADS, LEAST_HZ, MOST_HZ
 from ablate.ecg.task import OWN_TASK, TASKS
+from ablate.ecg.view import View, parse_leads
 from ablate.model.catalogue import EncoderSpec
 from ablate.study.design import Design
 from ablate.study.inference import Inference
 from ablate.study.sampler import LATIN, Sampler, parse_sampler
 from ablate.study.space import Domains, known_domain, restrict
+from ablate.study.subject import SUBJECT_KEYS, ArmSubject, Subject, moved
 from ablate.study.wording import nearest
 from ablate.train.early_stopping import EarlyStopping, given
 from ablate.train.params import Params
@@ -77,8 +80,11 @@ class DataSpec(_Frozen):
             public set in the folder of ``--data``, ``cinc2021``, ``code15`` or ``mimic_iv_ecg``.
         task: which statements are labels: all, diagnostic, subdiagnostic, superdiagnostic, form or rhythm; all
             sources but the first two have their own, ``labels``.
-        fs_hz: samples a second of the prepared arrays; files of another rate are resampled.
+        fs_hz: samples a second of the prepared arrays, 25 to 1000; files of another rate are resampled.
         preprocessing: ``none``, or ``ecgfounder`` for that encoder's filters; each lead is scaled either way.
+        leads: which leads the encoder gets, in this order, as a list or a text; all twelve where left out.
+        window_s: seconds that the encoder takes at once; the whole record where left out. Training takes a window
+            anywhere in a record, evaluation means over windows that cover it.
         n_records: size of the synthetic cohort; only and always with ``source = "synthetic"``.
         seed: of the synthetic cohort; of the folds where a table has none.
         skip_damaged: leave out records that are damaged, and count them in the report; otherwise they are an error.
@@ -91,8 +97,10 @@ class DataSpec(_Frozen):
 
     source: Literal["synthetic", "ptbxl", "table", "cinc2021", "code15", "mimic_iv_ecg"]
     task: str
-    fs_hz: Literal[100, 500] = 100
+    fs_hz: int = Field(default=100, ge=LEAST_HZ, le=MOST_HZ)
     preprocessing: Literal["none", "ecgfounder"] = "none"
+    leads: Annotated[tuple[str, ...], BeforeValidator(parse_leads)] = LEADS
+    window_s: float | None = Field(default=None, ge=0.5, le=DURATION_S, strict=False)
     n_records: int | None = Field(default=None, ge=200, le=100_000)
     seed: int = Field(default=1, ge=0)
     skip_damaged: bool = False
@@ -106,6 +114,7 @@ class DataSpec(_Frozen):
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is usual as before there was any of it: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
+        document["leads"] = list(self.leads)
         usual = {
             "skip_damaged": False,
             "table": None,
@@ -113,9 +122,21 @@ class DataSpec(_Frozen):
             "form": Form(),
             "mapping": None,
             "external": None,
+            "leads": LEADS,
+            "window_s": None,
         }
         return {name: value for name, value in document.items()
                 if name not in usual or getattr(self, name) != usual[name]}  # fmt: skip
+
+    @property
+    def view(self) -> View:
+        """What decides the prepared arrays beside the records themselves."""
+        return View(self.fs_hz, self.preprocessing, self.leads)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that an encoder gets at once."""
+        return round(self.fs_hz * (self.window_s or DURATION_S))
 
     @model_validator(mode="before")
     @classmethod
@@ -348,6 +369,7 @@ class Spec(_Frozen):
         inference: how often the study may err, in which order it asks, and when it looks.
         titles: of arms and components, as people name them; a study file writes each as ``title`` beside what the arm
             or component is.
+        subjects: what each arm trains otherwise than ``data`` and ``encoder`` say; a study file has it in the arm.
     """
 
     name: str
@@ -368,13 +390,49 @@ class Spec(_Frozen):
     margin: Margin = Margin()
     claims: Literal["arxiv-2509.12991"] | None = None
     titles: dict[str, str] = Field(default_factory=dict)
+    subjects: dict[str, ArmSubject] = Field(default_factory=dict)
     inference: Inference = Inference()
 
     @model_serializer(mode="wrap")
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without usual inference as before it could be declared: a study that the store holds keeps its digest."""
+        """Without what is usual as before it could be declared: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
-        return {key: value for key, value in document.items() if key != "inference" or self.inference != Inference()}
+        document["subjects"] = {arm: own.given() for arm, own in self.subjects.items()}
+        usual = {"inference": self.inference == Inference(), "subjects": not self.subjects}
+        return {key: value for key, value in document.items() if not usual.get(key)}
+
+    def subject(self, arm: str, context: Mapping[str, Any]) -> Subject:
+        """What ``arm`` trains in ``context``: which encoder, and how it sees the records."""
+        own = self.subjects.get(arm, ArmSubject()).given()
+        here = {name: value for name, value in context.items() if name in SUBJECT_KEYS}
+        return Subject(self.data, self.encoder).with_changes(own | here)
+
+    def all_subjects(self) -> dict[Subject, str]:
+        """Every different subject of the study, with the arm and context that has it first."""
+        places: dict[Subject, str] = {}
+        for arm, context in product(self.arms, self.contexts()):
+            where = ", ".join(f"{name} = {value}" for name, value in context.items() if name in SUBJECT_KEYS)
+            places.setdefault(self.subject(arm, context), f"arms.{arm}" + (f" with {where}" if where else ""))
+        return places
+
+    def point(self, arm: str, name: str) -> Scalar | None:
+        """The one value that a hyper-parameter has in ``arm``; None where it is searched or crossed."""
+        domain = {**self.fixed, **self.arm_space(arm)}.get(name)
+        if name in self.context:
+            return self.context[name][0] if len(self.context[name]) == 1 else None
+        value: Scalar | None = getattr(Params(), name) if domain is None else domain.point
+        return value
+
+    def most(self, arm: str, name: str) -> float:
+        """The largest value that a number has in any trial of ``arm``."""
+        domain = {**self.fixed, **self.arm_space(arm)}.get(name)
+        values = self.context.get(name) or ((getattr(Params(), name),) if domain is None else domain.extremes)
+        return max(float(value) for value in values)
+
+    def contexts(self) -> Iterator[dict[str, Scalar]]:
+        """Every combination of the context's values, as declared."""
+        for values in product(*self.context.values()):
+            yield dict(zip(self.context, values, strict=True))
 
     def arm_space(self, arm: str) -> dict[str, Domain]:
         """What the sampler may choose from in ``arm``, fixed values of the arm included."""
@@ -431,6 +489,9 @@ class Spec(_Frozen):
         if not isinstance(raw, dict):
             return raw
         raw = _with_titles(raw)
+        if isinstance(raw.get("arms"), Mapping):
+            arms, subjects = moved(raw["arms"], raw.get("subjects", {}))
+            raw = {**raw, "arms": arms, **({"subjects": subjects} if subjects else {})}
         if "design" not in raw or not isinstance(raw["design"], dict):
             return raw
         if "arms" in raw:
@@ -529,9 +590,41 @@ def _check_context(spec: Spec) -> None:
             raise ValueError(f"context.{name}: is in [space] or [fixed] too; keep one of them")
         if not values or len(set(values)) != len(values):
             raise ValueError(f"context.{name}: expected a list of one or more different values")
+        if name in SUBJECT_KEYS:
+            _check_subject_factor(spec, name, values)
+            continue
         for value in values:
             if value not in known_domain(name):
                 raise ValueError(f"context.{name}: {value!r} is outside what {name} may be: {known_domain(name)}")
+
+
+def _check_subject_factor(spec: Spec, name: str, values: tuple[Scalar, ...]) -> None:
+    for arm, own in spec.subjects.items():
+        if name in own.given():
+            raise ValueError(f"context.{name}: is in arms.{arm} too; keep one of them")
+    for value in values:
+        try:
+            Subject(spec.data, spec.encoder).with_changes({name: value})
+        except ValueError as error:
+            raise ValueError(f"context.{name}: {value!r}: {_reason(error)}") from error
+
+
+def _check_subjects(spec: Spec) -> None:
+    for arm, own in spec.subjects.items():
+        if arm not in spec.arms:
+            raise ValueError(f"subjects.{arm}: no arm {arm!r}{nearest(arm, list(spec.arms))}")
+        for name, value in own.given().items():
+            try:
+                Subject(spec.data, spec.encoder).with_changes({name: value})
+            except ValueError as error:
+                raise ValueError(f"arms.{arm}.{name}: {value!r}: {_reason(error)}") from error
+
+
+def _reason(error: ValueError) -> str:
+    """What a part of a subject should be, without pydantic's own words around it."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors(include_url=False))
 
 
 def _check_path(spec: Spec) -> None:
@@ -623,6 +716,7 @@ def _check_contrasts(spec: Spec) -> None:
 _CHECKS = (
     _check_space,
     _check_arms,
+    _check_subjects,
     _check_context,
     _check_path,
     _check_budget,

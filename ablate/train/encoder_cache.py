@@ -7,9 +7,10 @@ from typing import cast
 
 from torch import nn
 
+from ablate.model.catalogue import source_of
 from ablate.model.encoder import Encoder, EncoderSpec, encoder_digest, load_encoder
 
-N_KEPT = 2
+N_KEPT = 4  # a study may compare several
 
 _encoder_cache: OrderedDict[tuple[object, ...], tuple[Encoder, str]] = OrderedDict()
 
@@ -25,7 +26,7 @@ def take(spec: EncoderSpec, *, seed: int) -> tuple[Encoder, str]:
         SpecError: nothing has that name.
         CheckpointError: the weights are missing, damaged, unsafe or of another shape.
     """
-    if spec.weights == "random":
+    if spec.is_random:
         return load_encoder(spec, seed=seed), encoder_digest(spec, seed=seed)
     key = (spec, *_file_state(spec))
     if key not in _encoder_cache:
@@ -48,10 +49,14 @@ def digest_of(spec: EncoderSpec) -> str:
     return encoder_digest(spec) if kept is None else kept[1]
 
 
-def _file_state(spec: EncoderSpec) -> tuple[int, int]:
-    """Size and time of a weights file, so that a changed one is loaded again."""
-    try:
-        stat = Path(spec.weights).expanduser().stat()
-    except OSError:
-        return (0, 0)
-    return (stat.st_size, stat.st_mtime_ns)
+def _file_state(spec: EncoderSpec) -> tuple[int, ...]:
+    """Size and time of the files of weights and of an own encoder, so that a changed one is loaded again."""
+    source = source_of(spec.name)
+    state: list[int] = []
+    for file in [Path(str(spec.weights)).expanduser(), *([source.file] if source else [])]:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        state += [stat.st_size, stat.st_mtime_ns]
+    return tuple(state)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from ablate import seeds
 from ablate.model.drop_path import DropPath
@@ -24,10 +25,12 @@ class Piece:
     Attributes:
         rows: of the cohort.
         positions: of the same records in the trial's training subset.
+        places: where in each record its window lies, in [0, 1).
     """
 
     rows: Rows
     positions: Rows
+    places: Float[Tensor, " record"]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -63,7 +66,8 @@ def plan_epoch(
 ) -> list[Batch]:
     """The batches of ``epoch``, from 1, of ``n_epochs`` over ``rows`` of the cohort, in a new order each epoch."""
     order = epoch_order(len(rows), seed=seed, stage=stage, epoch=epoch)
-    whole = Piece(Rows.on(device, rows[order]), Rows.on(device, order))
+    places = np.random.default_rng(seeds.derive(seed, "window", stage, epoch)).random(len(rows), np.float32)
+    whole = Piece(Rows.on(device, rows[order]), Rows.on(device, order), to_device(torch.from_numpy(places), device))
     n_batches = n_pieces(len(rows), batch_size)
     batches = []
     for i in range(n_batches):
@@ -76,7 +80,7 @@ def plan_epoch(
             warmup_fraction=warmup_fraction,
             min_ratio=min_ratio,
         )
-        pieces = tuple(Piece(whole.rows[part], whole.positions[part]) for part in parts)
+        pieces = tuple(Piece(whole.rows[part], whole.positions[part], whole.places[part]) for part in parts)
         batches.append(Batch(pieces, end - start, factor))
     return batches
 

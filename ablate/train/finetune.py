@@ -17,6 +17,7 @@ from torch import Tensor
 from ablate import seeds
 from ablate.model.drop_path import set_drop_path
 from ablate.model.encoder import Classifier, Encoder
+from ablate.model.window import cut
 from ablate.outcome import Probabilities, Stage
 from ablate.train.epoch_plan import Batch, Piece, plan_drop_path, plan_epoch
 from ablate.train.param_group import finetune_groups, set_rates
@@ -126,13 +127,17 @@ class FineTune:
         for layer in self._drop_paths:
             layer.begin_pass()
         targets = self._trial.targets[piece.positions.device]
-        return F.binary_cross_entropy_with_logits(self._logits(piece.rows), targets)
+        return F.binary_cross_entropy_with_logits(self._logits(piece.rows, piece.places), targets)
 
-    def _logits(self, rows: Rows) -> Float[Tensor, "piece class"]:
+    def _logits(self, rows: Rows, places: Float[Tensor, " piece"] | None = None) -> Float[Tensor, "piece class"]:
+        """Of whole records; with ``places`` of one window of each, where the encoder takes windows."""
         trial = self._trial
+        x = trial.signals.batch(rows)
+        if places is not None and trial.data.n_window:
+            x = cut(x, places, trial.data.n_window)
         is_bf16 = trial.machine.precision == "bf16"
         with torch.autocast(trial.device.type, dtype=torch.bfloat16, enabled=is_bf16):
-            logits: Tensor = self.model(trial.signals.batch(rows))
+            logits: Tensor = self.model(x)
         return logits
 
     def _eval_size(self) -> int:

@@ -17,6 +17,7 @@ import torch
 from ablate import digest, seeds
 from ablate.ecg.split import TaskData, fraction, lost_classes
 from ablate.model.encoder import Classifier, Encoder, EncoderSpec, require_input
+from ablate.model.window import WindowMean
 from ablate.outcome import Outcome, Progress
 from ablate.train import encoder_cache, provenance
 from ablate.train.checkpoint import Checkpoint, Saved
@@ -122,12 +123,15 @@ def _post_train(
         spec = _start_of(encoder_spec, params)
         encoder, encoder_digest = encoder_cache.take(spec, seed=seed)
         n_leads, n_samples = data.signals.shape[1:]
-        require_input(encoder, fs_hz=data.fs_hz, n_leads=n_leads, n_samples=n_samples)
+        n_taken = data.n_window or n_samples
+        require_input(encoder, fs_hz=data.fs_hz, n_leads=n_leads, n_samples=n_taken, any_rate=spec.is_random)
+        if n_taken < n_samples:
+            encoder, encoder_digest = WindowMean(encoder, n_taken), digest.of_json([encoder_digest, n_taken])
         identity = _identity(params, seed, data, encoder_digest, machine)
         trial = _start(data, params, seed=seed, machine=machine, device=device, report=report, stop=stop, rungs=rungs)
         trial.notes.extend(notes)
         saved = Checkpoint(checkpoint, digest.of_json([identity, strict]), trial.notes)
-        network = _Network(encoder, encoder_digest, is_shared=spec.weights != "random", features=features)
+        network = _Network(encoder, encoder_digest, is_shared=not spec.is_random, features=features)
         try:
             learner, course = _train(network, trial, saved)
             outcome = _outcome(learner, course, trial, encoder_cache.digest_of(encoder_spec), peak)

@@ -11,12 +11,14 @@ the slots.
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from ablate import errors
+from ablate.ecg.view import View
 from ablate.errors import AblateError, LaunchError, OutOfMemory, TrainerKilled, TrialError
 from ablate.study.spec import Spec
 from ablate.train.params import Params
@@ -72,7 +74,7 @@ class Agent:
         *,
         seat: int = 0,
         spec: Spec,
-        cohort: Path,
+        cohorts: Mapping[View, Path],
         store_thread: StoreThread,
         trainer: TrainerProcess,
         checkpoint_folder: CheckpointFolder,
@@ -80,7 +82,7 @@ class Agent:
         lifeline: Connection | None,
     ) -> None:
         """Nothing is done before ``serve``; ``seat`` is the agent's number among those that share its device."""
-        self._options, self._seat, self._spec, self._cohort = options, seat, spec, cohort
+        self._options, self._seat, self._spec, self._cohorts = options, seat, spec, cohorts
         self._store_thread, self._trainer, self._checkpoint_folder = store_thread, trainer, checkpoint_folder
         self._wakeup, self._lifeline = wakeup, lifeline
         self._tickets = count(1)
@@ -145,6 +147,7 @@ class Agent:
 
     def _begin(self, assignment: Assignment) -> None:
         slot, micro_batch = assignment.claim.slot, self._micro_batch(assignment)
+        subject = self._spec.subject(slot.arm, slot.context)
         self._trial = _RunningTrial(assignment, next(self._tickets), micro_batch)
         self._trainer.send(
             TrialRequest(
@@ -152,9 +155,10 @@ class Agent:
                 key=slot.key,
                 seed=slot.seed,
                 params=assignment.params,
-                cohort=self._cohort,
-                task=self._spec.data.task,
-                encoder=self._spec.encoder,
+                cohort=self._cohorts[subject.view],
+                task=subject.data.task,
+                encoder=subject.encoder,
+                window_s=subject.data.window_s,
                 permit=assignment.permit,
                 rungs=assignment.rungs,
                 known=frozenset(assignment.twins),

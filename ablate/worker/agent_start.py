@@ -13,7 +13,7 @@ from ablate.errors import AblateError, LaunchError
 from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 from ablate.store.study import StudyRow
-from ablate.study.cohort import prepare_cohort
+from ablate.study.cohort import prepare_cohorts
 from ablate.study.spec import Spec
 from ablate.worker.agent import Agent
 from ablate.worker.agent_options import AgentOptions, Ending
@@ -68,7 +68,7 @@ def serve(
             trainer.start()  # imports while the rest is done
             row = store.study(agent_options.study)
             spec = Spec.from_document(row.spec)
-            cohort = prepare_cohort(spec, data_dir=Path(agent_options.data_dir) if agent_options.data_dir else None)
+            cohorts = prepare_cohorts(spec, data_dir=Path(agent_options.data_dir) if agent_options.data_dir else None)
             ready = trainer.ready(timeout_s=_READY_S)
             check_code(store, agent_options, ready)
             checkpoint_folder, card = _checkpoint_folder(row), _card(agent_options, ready)
@@ -86,7 +86,7 @@ def serve(
                     agent_options,
                     seat=seat,
                     spec=spec,
-                    cohort=cohort,
+                    cohorts=cohorts,
                     store_thread=store_thread,
                     trainer=trainer,
                     checkpoint_folder=checkpoint_folder,

@@ -21,6 +21,7 @@ class TrialRequest:
 
     Attributes:
         cohort: folder of the prepared arrays.
+        window_s: seconds that the encoder takes at once; None is the whole record.
         permit: to open the test fold; None in the search.
         rungs: where the trial ends early; None trains it to the end.
         known: fingerprints of trials that need not be trained again.
@@ -36,6 +37,7 @@ class TrialRequest:
     cohort: Path
     task: str
     encoder: EncoderSpec
+    window_s: float | None = None
     permit: Permit | None = None
     rungs: Rungs | None = None
     known: frozenset[str] = frozenset()

@@ -35,6 +35,7 @@ class PilotRequest:
 
     Attributes:
         cohort: folder of the prepared arrays.
+        window_s: seconds that the encoder takes at once; None is the whole record.
         params: of the trials; they fine-tune.
     """
 
@@ -42,6 +43,7 @@ class PilotRequest:
     cohort: Path
     task: str
     params: Mapping[str, Any]
+    window_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _train(connection: Connection, request: PilotRequest, machine: Machine) -> N
         n_steps += torch.is_grad_enabled()
         return False
 
-    data = load_task(open_cohort(request.cohort), request.task)
+    data = load_task(open_cohort(request.cohort), request.task, window_s=request.window_s)
     for seed in itertools.count():
         try:
             post_train(request.encoder, data, Params.from_dict(request.params), seed=seed, machine=machine, stop=count)

@@ -21,7 +21,7 @@ from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, fingerprint, post_train
 from ablate.worker.message import TrialRequest
 
-_N_KEPT = 4  # cohorts or tasks; a study has one, or two when it confirms
+_N_KEPT = 16  # cohorts or tasks: mapped files and labels, which take little
 
 
 class TrialRunner:
@@ -30,7 +30,7 @@ class TrialRunner:
     def __init__(self, *, device: str, n_threads: int) -> None:
         self._machine = Machine(device=device, n_threads=n_threads)
         self._cohorts: dict[Path, Cohort] = {}
-        self._tasks: dict[tuple[Path, str, bool], TaskData] = {}
+        self._tasks: dict[tuple[Path, str, float | None, bool], TaskData] = {}
         self._features = FeatureCache(settings.home() / "features")
 
     def gpu(self) -> tuple[str, str]:
@@ -122,10 +122,12 @@ class TrialRunner:
 
     def _task(self, request: TrialRequest) -> TaskData:
         """The labels of the task; those of the test fold only where the request brings a permit of its own."""
-        key = (request.cohort, request.task, request.permit is not None)
+        key = (request.cohort, request.task, request.window_s, request.permit is not None)
         if key not in self._tasks:
             _make_room(self._tasks)
-            self._tasks[key] = load_task(self._cohort(request.cohort), request.task, permit=request.permit)
+            self._tasks[key] = load_task(
+                self._cohort(request.cohort), request.task, permit=request.permit, window_s=request.window_s
+            )
         return self._tasks[key]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.errors import CheckpointError
 from ablate.model.catalogue import CATALOGUE, FOUNDER_CLASSES, EncoderSpec, Net1DShape
 from ablate.model.encoder import load_encoder
 from ablate.model.inspection import NOTED_LOGITS, inspect
@@ -52,5 +51,5 @@ def test_one_lead_weights_do_not_pass_for_twelve(network: Net1D, tmp_path: Path)
     torch.save({"state_dict": weights}, file)
     found = inspect(file)
     assert found.encoder == "ecgfounder_1lead" and found.noted_logits is None and found.logits
-    with pytest.raises(CheckpointError, match=r"shape \(64, 1, 16\), expected \(64, 12, 16\)"):
-        inspect(file, name="ecgfounder")
+    (problem,) = inspect(file, name="ecgfounder").problems
+    assert "shape (64, 1, 16), expected (64, 12, 16)" in problem

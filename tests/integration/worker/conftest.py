@@ -97,7 +97,7 @@ class Workplace:
             agent_options,
             seat=seat,
             spec=self.spec,
-            cohort=self.home / "cohort",
+            cohorts=dict.fromkeys((subject.view for subject in self.spec.all_subjects()), self.home / "cohort"),
             store_thread=store_thread,
             trainer=process,
             checkpoint_folder=self.checkpoint_folder,

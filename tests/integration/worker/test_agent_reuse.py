@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import Workplace
 
+from ablate.ecg.cohort import Cohort
 from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.seal import Permit
 from ablate.ecg.split import TaskData, load_task
@@ -118,9 +119,9 @@ def test_the_test_fold_stays_closed_while_a_trial_is_recognised(
 ) -> None:
     permits = []
 
-    def load(cohort: Path, task: str, *, permit: Any) -> TaskData:
+    def load(cohort: Cohort, task: str, *, permit: Permit | None, window_s: float | None) -> TaskData:
         permits.append(permit)
-        return load_task(cohort, task, permit=permit)
+        return load_task(cohort, task, permit=permit, window_s=window_s)
 
     monkeypatch.setattr(trial_runner, "load_task", load)
     folder = prepare(Synthetic(n_records=200, seed=1), cache_dir=tmp_path)

@@ -53,5 +53,6 @@ def test_the_pilot_trains_the_largest_batch_of_the_study() -> None:
     document = load_spec("sd_vs_lp").document()
     document["fixed"] = {"ft_epochs": 0}
     document["space"]["batch_size"] = {"low": 16, "high": 512}
-    params = request_for(Spec.from_document(document), Path("cohort")).params
+    spec = Spec.from_document(document)
+    params = request_for(spec, {spec.data.view: Path("cohort")}).params
     assert params == {"batch_size": 512, "probe_epochs": 0, "ft_epochs": 1}

@@ -11,7 +11,7 @@ import torch
 
 from ablate.errors import CheckpointError, SpecError
 from ablate.model.catalogue import CATALOGUE, EncoderSpec, Input, Net1DShape, encoder_digest, weights_file
-from ablate.model.checkpoint import load_weights, read_weights, write_weights
+from ablate.model.checkpoint import load_weights, read_checkpoint, write_weights
 from ablate.model.encoder import load_encoder, require_input
 from ablate.model.net1d import Net1D
 
@@ -64,7 +64,7 @@ def test_batchnorm_entries_may_be_missing(tmp_path: Path, suffix: str) -> None:
 def test_written_weights_have_no_unused_entries_and_the_digest_of_the_file(tmp_path: Path) -> None:
     net, file = network(), tmp_path / "out.safetensors"
     digest = write_weights(net, file, about="a test")
-    assert not any("bn" in key for key in read_weights(file))
+    assert not any("bn" in key for key in read_checkpoint(file))
     assert write_weights(net, tmp_path / "again.safetensors", about="a test") == digest
     other = network(seed=1)
     load_weights(other, file)
@@ -115,7 +115,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path: Path
     file = tmp_path / "bomb.pth"
     writer({"state_dict": network().state_dict(), "scheduler": Bomb(tmp_path / "exploded")}, file)
     with pytest.raises(CheckpointError, match="could run code"):
-        read_weights(file)
+        read_checkpoint(file)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -131,19 +131,19 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) 
     content = whole.read_bytes()
     cut.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(CheckpointError, match=f"cut.{suffix}") as caught:
-        read_weights(cut)
+        read_checkpoint(cut)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"state_dict": {}}, {"epoch": 3}, torch.zeros(3), {"state_dict": 3}])
 def test_what_holds_no_weights_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(CheckpointError, match="holds no weights"):
-        read_weights(save(content, tmp_path / "other.pth"))
+        load_weights(network(), save(content, tmp_path / "other.pth"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such checkpoint"):
-        read_weights(tmp_path / "nowhere.pth")
+        read_checkpoint(tmp_path / "nowhere.pth")
     with pytest.raises(CheckpointError, match=r"encoder.weights = 'nowhere.pth'"):
         load_encoder(EncoderSpec("net1d_small", "nowhere.pth"))
     with pytest.raises(CheckpointError, match="vit_small"):

@@ -1,0 +1,71 @@
+"""What is seen of a study's encoders before its first slot: that they are there, and take the records that they get."""
+
+from typing import TYPE_CHECKING
+
+from ablate.errors import AblateError, CheckpointError, SpecError
+
+if TYPE_CHECKING:
+    from ablate.study.spec import Spec
+    from ablate.study.subject import Subject
+
+
+def check_subjects(spec: "Spec") -> None:
+    """See that every encoder of the study and its weights are there, and that each takes the records that it gets.
+
+    Those of the catalogue are known; an encoder of one's own, and weights from a file, are tried.
+
+    Raises:
+        SpecError: what does not fit, all of it, a line for each arm that needs another one.
+        CheckpointError: the same, where all of it are weights.
+    """
+    errors: dict[str, AblateError] = {}
+    for subject, place in spec.all_subjects().items():
+        arms = [arm for arm in spec.arms if any(spec.subject(arm, context) == subject for context in spec.contexts())]
+        for error in _errors(spec, subject, arms):
+            errors.setdefault(str(error), type(error)(_placed(spec, place, error)))
+    if not errors:
+        return
+    kind = CheckpointError if all(isinstance(each, CheckpointError) for each in errors.values()) else SpecError
+    raise kind("; ".join(str(each) for each in errors.values()))
+
+
+def _placed(spec: "Spec", place: str, error: AblateError) -> str:
+    """The error with the arm that has it, where arms differ in what they train."""
+    return f"{place}: {error}" if len(spec.all_subjects()) > 1 else str(error)
+
+
+def _errors(spec: "Spec", subject: "Subject", arms: list[str]) -> list[AblateError]:
+    from ablate.model import catalogue
+
+    try:
+        entry = catalogue.entry(subject.encoder.name)
+        file = catalogue.weights_file(subject.encoder)
+    except AblateError as error:
+        return [error]
+    starts_random = subject.encoder.is_random or all(spec.point(arm, "init") == "random" for arm in arms)
+    drops_paths = any(spec.most(arm, "drop_path_rate") > 0 for arm in arms)
+    if entry is not None:
+        lacking: list[AblateError] = [
+            SpecError(each)
+            for each in catalogue.unfit(subject.encoder.name, entry, subject.data, starts_random, drops_paths)
+        ]
+        shipped = isinstance(subject.encoder.weights, str) and subject.encoder.weights in catalogue.EMBEDDED
+        return lacking or ([] if file is None or shipped else _of_weights(subject))
+    from ablate.model.encoder_check import faults
+
+    data = subject.data
+    seen = faults(
+        subject.encoder, fs_hz=data.fs_hz, n_leads=len(data.leads), n_samples=data.n_samples,
+        starts_random=starts_random, drops_paths=drops_paths,
+    )  # fmt: skip
+    return [SpecError(each) for each in seen]
+
+
+def _of_weights(subject: "Subject") -> list[AblateError]:
+    from ablate.model.encoder import load_encoder
+
+    try:
+        load_encoder(subject.encoder)
+    except AblateError as error:
+        return [error]
+    return []
