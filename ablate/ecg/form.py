@@ -45,22 +45,22 @@ class Form:
 
     def complaints(self) -> list[str]:
         """What contradicts itself, each beginning with its key."""
-        found = []
+        lines = []
         if not 0 <= self.longest_gap_s <= _MOST_GAP_S:
-            found.append(
+            lines.append(
                 f"longest_gap_s: {self.longest_gap_s:g} is out of range; expected 0 to {_MOST_GAP_S:g} seconds"
             )
         rates = (self.rates_hz,) if isinstance(self.rates_hz, int) else self.rates_hz
         if isinstance(rates, tuple) and not all(1 <= rate <= _MOST_HZ for rate in rates):
-            found.append(f"rates_hz: {self.rates_hz} is out of range; expected 1 to {_MOST_HZ} Hz")
+            lines.append(f"rates_hz: {self.rates_hz} is out of range; expected 1 to {_MOST_HZ} Hz")
         try:
             named = lead_positions(self.leads or LEADS)
         except ValueError as error:
-            found.append(f"leads: {error} is there twice; name each lead once")
+            lines.append(f"leads: {error} is there twice; name each lead once")
         else:
             if not named:
-                found.append(f"leads: {' '.join(self.leads or ())} has none of {' '.join(LEADS)}")
-        return found
+                lines.append(f"leads: {' '.join(self.leads or ())} has none of {' '.join(LEADS)}")
+        return lines
 
     @property
     def declared_hz(self) -> int | None:

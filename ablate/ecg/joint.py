@@ -68,11 +68,11 @@ class Joint:
 
     def _external_classes(self, external: Records, classes: Mapping[str, str]) -> dict[str, str]:
         own = external.classes.get(self.task) or external.classes[OWN_TASK]
-        known = set(classes.values())
-        if unknown := sorted(set(own.values()) - known):
+        ours = set(classes.values())
+        if unknown := sorted(set(own.values()) - ours):
             raise DataError(
                 f"{self.external.name}: class {unknown[0]!r} of the external records is none of "
-                f"{', '.join(sorted(known))}; join its labels to them by data.external.mapping",
+                f"{', '.join(sorted(ours))}; join its labels to them by data.external.mapping",
                 kind="mapping",
             )
         return {f"{_PREFIX}{code}": class_name for code, class_name in own.items()}

@@ -83,8 +83,8 @@ class PtbXl:
             DataError: a table lacks a column, a value cannot be read, a statement is not in ``scp_statements.csv``, or
                 folds and identifiers contradict themselves.
         """
-        known = read_statements(self.folder / STATEMENTS)
-        codes = tuple(statement.code for statement in known)
+        table = read_statements(self.folder / STATEMENTS)
+        codes = tuple(statement.code for statement in table)
         position = {code: column for column, code in enumerate(codes)}
         ecg_id, patient_id, fold = (self._numbers(name) for name in ("ecg_id", "patient_id", "strat_fold"))
         check_folds(str(self.folder / DATABASE), ecg_id, patient_id, fold)
@@ -94,7 +94,7 @@ class PtbXl:
                 if code not in position:
                     raise self._complaint(row, "scp_codes", code, f"a statement of {STATEMENTS}")
                 statements[row, position[code]] = True
-        return Records(ecg_id, patient_id, fold, codes, statements, task_classes(known))
+        return Records(ecg_id, patient_id, fold, codes, statements, task_classes(table))
 
     def read(self, ecg_id: int, fs_hz: int) -> Float32[np.ndarray, "lead sample"]:
         """Signal of one record from its files at ``fs_hz``.

@@ -159,8 +159,8 @@ def _member(given: Sequence[frozenset[str]], codes: Sequence[str]) -> Bool[np.nd
 
 def _diagnoses(header: Path) -> frozenset[str]:
     content = read_regular(header, most_bytes=_MOST_HEADER_BYTES, remedy="fetch the file again")
-    found = _DIAGNOSES.search(content)
-    text = found[1].decode("ascii", "replace") if found else ""
+    line = _DIAGNOSES.search(content)
+    text = line[1].decode("ascii", "replace") if line else ""
     return frozenset(code.strip() for code in text.split(",") if code.strip())
 
 

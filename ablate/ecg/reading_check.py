@@ -29,11 +29,11 @@ def across_findings(source: Source, read: ReadRecords, fold: Mapping[int, int]) 
         return []
     findings = []
     if isinstance(source, Collection) and len(read.rates) > 1 and source.form.rates_hz is None:
-        told = ", ".join(f"{n} of {rate} Hz" for rate, n in sorted(read.rates.items()))
+        counted = ", ".join(f"{n} of {rate} Hz" for rate, n in sorted(read.rates.items()))
         findings.append(
             Finding(
                 "mixed rates",
-                f"{source.folder}: records are {told}; to resample all of them write "
+                f"{source.folder}: records are {counted}; to resample all of them write "
                 f"data.form.rates_hz = {sorted(read.rates)}",
             )
         )

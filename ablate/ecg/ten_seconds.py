@@ -104,16 +104,16 @@ def _completed(
     rows: Mapping[str, Float32[np.ndarray, "sample"]], missing: list[str], changes: list[str]
 ) -> Float32[np.ndarray, "lead sample"]:
     """All twelve: limb leads from two others of I, II and III, what cannot be derived flat."""
-    known = dict(rows)
+    leads = dict(rows)
     for lead, parts in _LIMB.items():
-        if lead in missing and all(part in known for part, _ in parts):
-            known[lead] = np.asarray(sum(known[part] * np.float32(weight) for part, weight in parts), np.float32)
-    if derived := [lead for lead in missing if lead in known]:
+        if lead in missing and all(part in leads for part, _ in parts):
+            leads[lead] = np.asarray(sum(leads[part] * np.float32(weight) for part, weight in parts), np.float32)
+    if derived := [lead for lead in missing if lead in leads]:
         changes.append(f"derived: {' '.join(derived)}")
-    if flat := [lead for lead in missing if lead not in known]:
+    if flat := [lead for lead in missing if lead not in leads]:
         changes.append(f"without signal: {' '.join(flat)}")
     n_samples = len(next(iter(rows.values())))
-    return np.stack([known.get(lead, np.zeros(n_samples, np.float32)) for lead in LEADS])
+    return np.stack([leads.get(lead, np.zeros(n_samples, np.float32)) for lead in LEADS])
 
 
 def _cut(

@@ -156,13 +156,13 @@ def measure(
             except _DeviceFull as error:
                 if not levels:
                     raise LaunchError(f"pilot on {device}: {error}") from error
-                found = levels[-1].n_trainers, "one more ran out of memory"
+                choice = levels[-1].n_trainers, "one more ran out of memory"
                 break
             chosen = choose(levels, n_most=n_most)
             if chosen is not None:
-                found = chosen
+                choice = chosen
                 break
-    return Packing(gpu=gpu, levels=tuple(levels), n_trainers=found[0], why=found[1])
+    return Packing(gpu=gpu, levels=tuple(levels), n_trainers=choice[0], why=choice[1])
 
 
 def packing_of(
@@ -185,12 +185,12 @@ def packing_of(
         LaunchError: not even one trainer can train.
     """
     gpu = "cpu" if device == "cpu" else gpu_name(device)
-    known = None if again else store.packing(spec.name, gpu)
-    if known is not None:
-        return Packing.from_document(known)
-    found = measure(request_for(spec, cohorts), device=device, gpu=gpu, n_most=n_most, span_s=span_s)
-    store.keep_packing(spec.name, found.document())
-    return found
+    stored = None if again else store.packing(spec.name, gpu)
+    if stored is not None:
+        return Packing.from_document(stored)
+    measured = measure(request_for(spec, cohorts), device=device, gpu=gpu, n_most=n_most, span_s=span_s)
+    store.keep_packing(spec.name, measured.document())
+    return measured
 
 
 def cores_for(n_devices: int) -> int:

@@ -293,7 +293,7 @@ class _Records(Protocol):
     def n_samples(self) -> int: ...
 
 
-def unfit(name: str, found: CatalogueEntry, data: _Records, starts_random: bool, drops_paths: bool) -> list[str]:
+def unfit(name: str, catalogued: CatalogueEntry, data: _Records, starts_random: bool, drops_paths: bool) -> list[str]:
     """What keeps an encoder of the catalogue from records like these, a sentence for each thing.
 
     Args:
@@ -303,7 +303,7 @@ def unfit(name: str, found: CatalogueEntry, data: _Records, starts_random: bool,
         starts_random: whether its weights are for no rate of their own.
         drops_paths: whether an arm wants to drop residual blocks.
     """
-    takes, lacking = found.input, []
+    takes, lacking = catalogued.input, []
     if takes.fs_hz != data.fs_hz and not (starts_random and takes.n_samples is None):
         lacking.append(f"data.fs_hz = {data.fs_hz}: {name} expects {takes.fs_hz}; write fs_hz = {takes.fs_hz}")
     if takes.n_leads != len(data.leads):
@@ -314,7 +314,7 @@ def unfit(name: str, found: CatalogueEntry, data: _Records, starts_random: bool,
             f"data.window_s: {name} takes {takes.n_samples} samples, it would get {data.n_samples}; "
             f"write window_s = {window_s:g}"
         )
-    if drops_paths and not found.drops_paths:
+    if drops_paths and not catalogued.drops_paths:
         lacking.append(f"{name} has no residual blocks that can be dropped; set drop_path_rate = 0 in its arms")
     return [f"{each}, or choose another encoder" for each in lacking]
 
@@ -354,9 +354,9 @@ def encoder_digest(spec: EncoderSpec, *, seed: int = 0) -> str:
         SpecError: nothing has that name.
         CheckpointError: the weights' file is missing.
     """
-    found = entry(spec.name)
+    catalogued = entry(spec.name)
     file = weights_file(spec)
-    about = asdict(found) if found else _about_own(spec.name)
+    about = asdict(catalogued) if catalogued else _about_own(spec.name)
     about.pop("about", None)
     about.pop("drops_paths", None)  # says what its blocks are, and decides nothing that they compute
     if isinstance(spec.weights, WeightsFile):
@@ -381,13 +381,13 @@ def _about_own(name: str) -> dict[str, Any]:
 def _sources_of(module: str) -> dict[str, str]:
     """Digest of each Python file of the package that holds ``module``, or of the one file that it is."""
     try:
-        found = importlib.util.find_spec(module.partition(".")[0])
+        module_spec = importlib.util.find_spec(module.partition(".")[0])
     except (ImportError, ValueError):
-        found = None
-    if found is None:
+        module_spec = None
+    if module_spec is None:
         return {}
-    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    folders = [Path(folder) for folder in module_spec.submodule_search_locations or ()]
     files = {str(file.relative_to(folder)): file for folder in folders for file in sorted(folder.rglob("*.py"))}
-    if not folders and found.origin and found.origin.endswith(".py"):
-        files = {Path(found.origin).name: Path(found.origin)}
+    if not folders and module_spec.origin and module_spec.origin.endswith(".py"):
+        files = {Path(module_spec.origin).name: Path(module_spec.origin)}
     return {name: digest.of_file(file) for name, file in files.items()}

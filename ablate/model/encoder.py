@@ -127,9 +127,9 @@ def build(name: str) -> Encoder:
     Raises:
         SpecError: nothing has that name, or the entry point gives no encoder.
     """
-    found = catalogue.entry(name)
-    if found is None:
+    catalogued = catalogue.entry(name)
+    if catalogued is None:
         return own_encoder(name)
-    if isinstance(found.shape, Net1DShape):
-        return Net1D(found.shape, found.input, channels_last=found.channels_last)
-    return _NETWORKS[type(found.shape)](found.shape, found.input)
+    if isinstance(catalogued.shape, Net1DShape):
+        return Net1D(catalogued.shape, catalogued.input, channels_last=catalogued.channels_last)
+    return _NETWORKS[type(catalogued.shape)](catalogued.shape, catalogued.input)

@@ -116,10 +116,12 @@ def _nearest(content: object, file: Path, wrapping: WeightsFile | None) -> str:
 
 
 def _with_head(name: str, weights: Mapping[str, Tensor]) -> nn.Module:
-    found, head = catalogue.entry(name), weights.get(f"{HEAD}weight")
-    if found is None or not isinstance(found.shape, Net1DShape) or head is None:
+    catalogued, head = catalogue.entry(name), weights.get(f"{HEAD}weight")
+    if catalogued is None or not isinstance(catalogued.shape, Net1DShape) or head is None:
         return cast(nn.Module, build(name))
-    return Net1D(replace(found.shape, n_classes=len(head)), found.input, channels_last=found.channels_last)
+    return Net1D(
+        replace(catalogued.shape, n_classes=len(head)), catalogued.input, channels_last=catalogued.channels_last
+    )
 
 
 def _logits(network: nn.Module) -> tuple[float, ...] | None:

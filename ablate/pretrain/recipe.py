@@ -62,17 +62,17 @@ def make_supervised(
         Diverged: the loss is not finite.
     """
     _check_target(target)
-    known = source.targets()
-    at = np.searchsorted(known.ecg_id, cohort.ecg_id)
+    targets = source.targets()
+    at = np.searchsorted(targets.ecg_id, cohort.ecg_id)
     losses = _Losses(report)
     encoder = pretrain_supervised(
-        name, cohort.signals, np.arange(len(at)), known.latents[at], known.groups[at], method, report=losses
+        name, cohort.signals, np.arange(len(at)), targets.latents[at], targets.groups[at], method, report=losses
     )
     data = {
         "source": cohort.source,
         "seed": source.seed,
         "digest": cohort.digest,
-        "labels": f"{len(known.latent_names)} latents and {len(known.group_names)} groups of the generator as they "
+        "labels": f"{len(targets.latent_names)} latents and {len(targets.group_names)} groups of the generator as they "
         "truly are; all but one of the groups nearly coincide with a superclass, so transfer to the superdiagnostic "
         "task is favourable by design",
     }

@@ -63,8 +63,8 @@ def efficiency_figure(facts: EfficiencyFacts) -> go.Figure:
 def efficiency_section(facts: ArmFacts) -> Section | None:
     """Curves over data fractions, for both objectives; None where the study has one fraction."""
     split = "test" if "test_auroc" in facts.columns else "val"
-    found = [efficiency_facts(facts, column=f"{split}_{metric}") for metric in wording.METRIC_NAMES]
-    pictures = tuple(_efficiency_picture(one) for one in found if one is not None)
+    facts_by_metric = [efficiency_facts(facts, column=f"{split}_{metric}") for metric in wording.METRIC_NAMES]
+    pictures = tuple(_efficiency_picture(one) for one in facts_by_metric if one is not None)
     return Section("efficiency", "How far the data goes", pictures) if pictures else None
 
 
@@ -96,8 +96,8 @@ def _efficiency_picture(facts: EfficiencyFacts) -> Picture:
 def _alt_best(facts: EfficiencyFacts) -> str:
     parts = []
     for k, fraction in enumerate(facts.fractions):
-        known = {arm: scores[k].mean for arm, scores in facts.curves.items() if scores[k].n}
-        if known:
-            best = max(known, key=lambda arm: known[arm])
-            parts.append(f"at {100 * fraction:g} % {best} is highest with {known[best]:.4f}")
+        means = {arm: scores[k].mean for arm, scores in facts.curves.items() if scores[k].n}
+        if means:
+            best = max(means, key=lambda arm: means[arm])
+            parts.append(f"at {100 * fraction:g} % {best} is highest with {means[best]:.4f}")
     return "; ".join(parts) + "." if parts else "no score yet."

@@ -113,7 +113,7 @@ def forest_pictures(evidence: Evidence) -> list[Picture]:
 
 def _forest_picture(facts: ForestFacts) -> Picture:
     name = f"Macro {wording.METRIC_NAMES[facts.metric]}"
-    told = "; ".join(
+    described = "; ".join(
         f"{label.replace(_BREAK, ' ')} {wording.signed(c.difference)} "
         f"({wording.interval(*c.interval, sign=True)}), {LABELS[c.verdict]}"
         for label, c in zip(facts.labels, facts.rows, strict=True)
@@ -132,7 +132,7 @@ def _forest_picture(facts: ForestFacts) -> Picture:
     return Picture(
         f"forest-{facts.metric}",
         name,
-        f"{name}, differences on the test fold: {told}.",
+        f"{name}, differences on the test fold: {described}.",
         forest_figure(facts),
         columns,
         rows,

@@ -56,8 +56,8 @@ def _facts(metric: str, pool: Pool) -> ImportanceFacts:
     scores = np.log(values.clip(_LEAST, _MOST) / (1 - values.clip(_LEAST, _MOST)))
     seed = zlib.crc32(f"{metric} {pool.key}".encode())
     n_draws = _DRAWS if pool.is_main else _DRAWS // 2
-    found = importance(pool.params.loc[values.index], scores.to_numpy(), pool.axes, n_draws=n_draws, seed=seed)
-    return ImportanceFacts(metric, pool, found)
+    importances = importance(pool.params.loc[values.index], scores.to_numpy(), pool.axes, n_draws=n_draws, seed=seed)
+    return ImportanceFacts(metric, pool, importances)
 
 
 def importance_figure(facts: ImportanceFacts) -> go.Figure:
@@ -128,11 +128,13 @@ def importance_sentences(facts: tuple[ImportanceFacts, ...]) -> list[str]:
     return sentences or list(dict.fromkeys(missing_trials(one) for one in main[:1]))
 
 
-def _leading_sentence(facts: ImportanceFacts, found: Importances) -> str:
+def _leading_sentence(facts: ImportanceFacts, importances: Importances) -> str:
     metric, where = wording.metric_name(facts.metric), "" if facts.pool.key == ALL else f" ({facts.pool.title})"
-    names = [name for name in leading((facts,))[:3] if found.main[name].mean >= _WORTH_TELLING]
-    shares = [f"{name} {100 * found.main[name].mean:.0f} % ({_percents(found.main[name])})" for name in names]
-    return f"{metric[:1].upper()}{metric[1:]}{where} is moved most by {wording.listing(shares)}. {ranking(found)}"
+    names = [name for name in leading((facts,))[:3] if importances.main[name].mean >= _WORTH_TELLING]
+    shares = [
+        f"{name} {100 * importances.main[name].mean:.0f} % ({_percents(importances.main[name])})" for name in names
+    ]
+    return f"{metric[:1].upper()}{metric[1:]}{where} is moved most by {wording.listing(shares)}. {ranking(importances)}"
 
 
 def missing_trials(facts: ImportanceFacts) -> str:
@@ -147,10 +149,12 @@ def missing_trials(facts: ImportanceFacts) -> str:
     )
 
 
-def ranking(found: Importances) -> str:
+def ranking(importances: Importances) -> str:
     """Whether the ranking holds when trials are resampled, and how much of the variance there is to share."""
-    explained = f"{100 * found.explained.mean:.0f} % ({_percents(found.explained)})"
-    return f"The ranking is {found.statement}. Main effects and pairs explain {explained} of the trials’ variance."
+    explained = f"{100 * importances.explained.mean:.0f} % ({_percents(importances.explained)})"
+    return (
+        f"The ranking is {importances.statement}. Main effects and pairs explain {explained} of the trials’ variance."
+    )
 
 
 def _percents(share: Share) -> str:
@@ -205,9 +209,9 @@ def _picture(facts: ImportanceFacts, k: int) -> Picture:
         Column("PED-ANOVA", wording.number, True),
     ]
     rows = [(name, main[name].mean, wording.interval(main[name].low, main[name].high), ped.get(name)) for name in names]
-    told = ", ".join(f"{name} {main[name].mean:.2f}" for name in names)
+    described = ", ".join(f"{name} {main[name].mean:.2f}" for name in names)
     title = wording.metric_name(facts.metric)
-    alt = f"Importance for {title} over {facts.pool.title}: {told}."
+    alt = f"Importance for {title} over {facts.pool.title}: {described}."
     return Picture(f"importance-{k}", title[:1].upper() + title[1:], alt, importance_figure(facts), columns, rows)
 
 

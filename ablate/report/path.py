@@ -68,12 +68,12 @@ def path_figure(facts: PathFacts) -> go.Figure:
 def path_section(study: StudyRecord, arms: ArmFacts) -> Section | None:
     """Paths of both objectives in every context; None for another design."""
     split = "test" if "test_auroc" in arms.columns else "val"
-    found = [
+    paths = [
         path_facts(study, arms, context=context, column=f"{split}_{metric}")
         for context in arms.contexts
         for metric in wording.METRIC_NAMES
     ]
-    pictures = [_picture(facts, k) for k, facts in enumerate(found) if facts is not None]
+    pictures = [_picture(facts, k) for k, facts in enumerate(paths) if facts is not None]
     note = (
         "Forward adds at each step the component that helps most, backward takes away the one that costs least. "
         "The order follows mean scores and is exploratory: it was chosen on the scores it is drawn with."
@@ -93,7 +93,7 @@ def _picture(facts: PathFacts, k: int) -> Picture:
         (way, step.component, step.arm, step.score, step.change) for way, steps in facts.steps.items() for step in steps
     ]
     title = f"{wording.metric_name(facts.column)}, {wording.context_text(facts.context)}"
-    told = "; ".join(f"{way}: {', '.join(step.component for step in steps)}" for way, steps in facts.steps.items())
+    described = "; ".join(f"{way}: {', '.join(step.component for step in steps)}" for way, steps in facts.steps.items())
     return Picture(
-        f"path-{k}", title[:1].upper() + title[1:], f"Ablation path, {told}.", path_figure(facts), columns, rows
+        f"path-{k}", title[:1].upper() + title[1:], f"Ablation path, {described}.", path_figure(facts), columns, rows
     )

@@ -35,9 +35,9 @@ def browser() -> str:
         LaunchError: there is none.
     """
     for name in BROWSERS:
-        found = shutil.which(name)
-        if found:
-            return found
+        program = shutil.which(name)
+        if program:
+            return program
     raise LaunchError(
         f"--pdf: no browser found to print the page with; install one of {', '.join(BROWSERS[:3])}, or leave --pdf out"
     )

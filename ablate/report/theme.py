@@ -64,8 +64,8 @@ def scale(title: str | None, values: Sequence[Any]) -> dict[str, Any]:
     look = axis(title) | {"type": kind}
     if kind != "log":
         return look
-    known = [float(value) for value in values if value is not None and value > 0]
-    low, high = math.log10(min(known)), math.log10(max(known))
+    positive = [float(value) for value in values if value is not None and value > 0]
+    low, high = math.log10(min(positive)), math.log10(max(positive))
     steps = (1, 3) if high - low < 2.5 else (1,)
     ticks = [step * 10.0**power for power in range(math.floor(low) - 1, math.ceil(high) + 1) for step in steps]
     return look | {"tickvals": ticks, "ticktext": [f"{tick:g}".replace("e-0", "e-") for tick in ticks]}
@@ -73,10 +73,10 @@ def scale(title: str | None, values: Sequence[Any]) -> dict[str, Any]:
 
 def scale_type(values: Sequence[Any]) -> str:
     """Logarithmic where positive numbers span more than a factor of 20, categories for words."""
-    known = [value for value in values if value is not None and value == value]  # noqa: PLR0124 - without NaN
-    if any(isinstance(value, str | bool) for value in known):
+    finite = [value for value in values if value is not None and value == value]  # noqa: PLR0124 - without NaN
+    if any(isinstance(value, str | bool) for value in finite):
         return "category"
-    return "log" if known and min(known) > 0 and max(known) > 20 * min(known) else "linear"
+    return "log" if finite and min(finite) > 0 and max(finite) > 20 * min(finite) else "linear"
 
 
 def arm_colours(arms: Sequence[str], *, baseline: str | None) -> Mapping[str, str]:

@@ -35,12 +35,12 @@ def walk(components: Sequence[str], score: Callable[[str], float], *, forward: b
     on = frozenset() if forward else frozenset(components)
     steps: list[Step] = []
     for _ in components:
-        known = score(_arm(components, on))
+        current = score(_arm(components, on))
         candidates = {name: on ^ {name} for name in components if (name in on) != forward}
         best = max(candidates, key=lambda name: score(_arm(components, candidates[name])))
         on = candidates[best]
         reached = score(_arm(components, on))
-        steps.append(Step(best, _arm(components, on), reached, reached - known))
+        steps.append(Step(best, _arm(components, on), reached, reached - current))
     return tuple(steps)
 
 

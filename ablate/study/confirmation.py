@@ -50,10 +50,10 @@ def advance(store: Store, spec: Spec, phases: Sequence[str] = (SEARCH, CONFIRM))
     is_open = any(slot.phase == SEARCH and slot.state in (SlotState.WAITING, SlotState.LEASED) for slot in slots)
     if is_open or CONFIRM not in phases or not spec.budget.replicates:
         return Step.NONE
-    found = tunings(store, spec, slots)
-    if obstacles(found) or unchosen(spec, found):
+    searches = tunings(store, spec, slots)
+    if obstacles(searches) or unchosen(spec, searches):
         return Step.BLOCKED
-    return Step.SEALED if store.seal(spec.name, seal_document(spec, found)) else Step.NONE
+    return Step.SEALED if store.seal(spec.name, seal_document(spec, searches)) else Step.NONE
 
 
 def seal_incomplete(store: Store, spec: Spec) -> None:
@@ -67,20 +67,20 @@ def seal_incomplete(store: Store, spec: Spec) -> None:
         slot.phase == SEARCH and slot.state in (SlotState.WAITING, SlotState.LEASED) for slot in slots
     ):
         raise StoreError(f"{spec.name}: cannot be sealed before its search is over; see `ablate status`")
-    found = tunings(store, spec, slots)
-    if missing := unchosen(spec, found):
+    searches = tunings(store, spec, slots)
+    if missing := unchosen(spec, searches):
         raise StoreError(f"{spec.name}: cannot be sealed; {'; '.join(missing)}")
-    store.seal(spec.name, seal_document(spec, found))
+    store.seal(spec.name, seal_document(spec, searches))
 
 
-def unchosen(spec: Spec, found: Sequence[Tuning]) -> list[str]:
+def unchosen(spec: Spec, searches: Sequence[Tuning]) -> list[str]:
     """Searches from which no params can be chosen, a sentence for each."""
     if not spec.budget.most_trials:
         return []
     return [
         f"{one.place}: none of its {one.n_planned} search trials ran to its end, {len(one.diverged)} diverged; "
         "change its space, or see `ablate status` and `ablate retry`"
-        for one in found
+        for one in searches
         if one.settlement is None
     ]
 
@@ -95,14 +95,14 @@ def confirm_params(spec: Spec, seal: Mapping[str, Any], slot: Slot) -> dict[str,
     return dict(chosen["params"])
 
 
-def seal_document(spec: Spec, found: Sequence[Tuning]) -> dict[str, Any]:
+def seal_document(spec: Spec, searches: Sequence[Tuning]) -> dict[str, Any]:
     """What is decided before the test fold is opened: chosen params, contrasts and margins, and how the searches stood.
 
     Args:
         spec: the study.
         found: its searches; none where nothing is searched.
     """
-    by_chain = {one.chain: one for one in found}
+    by_chain = {one.chain: one for one in searches}
     chosen: dict[str, Any] = {}
     for context, search in product(contexts(spec), range(spec.budget.searches)):
         tuned = {
@@ -120,7 +120,7 @@ def seal_document(spec: Spec, found: Sequence[Tuning]) -> dict[str, Any]:
         "searches": spec.budget.searches,
         "spec_digest": spec.digest(),
     }
-    return document | {"incomplete": missing} if (missing := obstacles(found)) else document
+    return document | {"incomplete": missing} if (missing := obstacles(searches)) else document
 
 
 def choose(spec: Spec, arm: str, context: Mapping[str, Any], tuning: Tuning | None) -> Choice | None:

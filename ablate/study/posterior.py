@@ -120,8 +120,8 @@ class _Problem:
 
     def most_probable(self) -> Float[np.ndarray, "parameter"]:
         """Logarithms of lengths, signal and noise."""
-        found = optimize.minimize(self.loss, self._start, jac=True, bounds=self.bounds, method="L-BFGS-B")
-        return np.asarray(found.x)
+        optimum = optimize.minimize(self.loss, self._start, jac=True, bounds=self.bounds, method="L-BFGS-B")
+        return np.asarray(optimum.x)
 
     def spread(self, centre: Float[np.ndarray, "parameter"]) -> Float[np.ndarray, "parameter parameter"]:
         """Root of the covariance that the curvature at ``centre`` stands for; at least as tight as the priors."""

@@ -53,12 +53,12 @@ def problems_of(error: ValidationError, source: str = "") -> list[Problem]:
         error: from validating the study's document.
         source: text of its file, for the lines.
     """
-    found: dict[tuple[str, str], Problem] = {}
+    by_place: dict[tuple[str, str], Problem] = {}
     lines = _lines_of(source)
     for each in sorted(error.errors(include_url=False), key=lambda each: each["type"] not in _UNKNOWN):
         for key, text in _told(each):
-            found.setdefault((key, text), Problem(_line(lines, key), key, text))
-    return list(found.values())
+            by_place.setdefault((key, text), Problem(_line(lines, key), key, text))
+    return list(by_place.values())
 
 
 def _told(error: ErrorDetails) -> Iterator[tuple[str, str]]:

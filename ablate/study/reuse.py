@@ -101,22 +101,22 @@ class _Look:
 
     def follow(self, chain: str, members: Sequence[Slot]) -> tuple[list[Past], bool]:
         """The chain's trials, its own and those of others, and whether all of it is known."""
-        known = self._store.history(self._spec.name, chain, below_generation=members[-1].generation + 1)
+        history = self._store.history(self._spec.name, chain, below_generation=members[-1].generation + 1)
         for _, group in groupby(members, key=lambda slot: slot.generation):
             slots = list(group)
-            earlier = [past for past in known if past.index < slots[0].index]
+            earlier = [past for past in history if past.index < slots[0].index]
             before = (slot for slot in members if slot.generation < slots[0].generation)
             diverged = [slot.params for slot in before if slot.has_diverged and slot.params is not None]
             waiting = [slot for slot in slots if slot.state in _OPEN]
-            found = self._ask(
+            answered = self._ask(
                 (slot, params, rungs(self._spec, slot, params, earlier))
                 for slot in waiting
                 for params in [slot.params or propose(self._spec, slot, earlier, diverged)]
             )
-            known = sorted([*known, *found], key=lambda past: past.index)
-            if len(found) < len(waiting):
-                return known, False
-        return known, True
+            history = sorted([*history, *answered], key=lambda past: past.index)
+            if len(answered) < len(waiting):
+                return history, False
+        return history, True
 
     def tunings(self, slots: Sequence[Slot], chains: Mapping[str, Sequence[Past]]) -> list[Tuning]:
         """The searches as they would stand with what others have finished."""
@@ -131,12 +131,12 @@ class _Look:
     def _ask(self, questions: Iterable[_Question]) -> list[Past]:
         """The trials that answer, each under the index of the slot that it answers."""
         by_asked: dict[str, list[_Question]] = defaultdict(list)
-        for slot, params, found in questions:
-            by_asked[asked(self._spec, slot, params)].append((slot, params, found))
+        for slot, params, past in questions:
+            by_asked[asked(self._spec, slot, params)].append((slot, params, past))
         answers: dict[int, Past] = {}
         for twin in self._store.twins(self._spec.name, list(by_asked)):
-            for slot, params, found in by_asked[twin.asked]:
-                if self._code in twin.code and is_usable(twin, rungs=found):
+            for slot, params, past in by_asked[twin.asked]:
+                if self._code in twin.code and is_usable(twin, rungs=past):
                     answers[slot.id] = replace(twin.past, index=slot.index, params=params)
                     self.studies.add(twin.study)
         self.n_found += len(answers)

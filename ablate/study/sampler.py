@@ -60,8 +60,8 @@ class Sampler:
         Raises:
             ValueError: it cannot be made with these arguments, or needs a package that is not installed.
         """
-        known = inspect.signature(_optuna_class(self.name).__init__).parameters
-        given = {key: value for key, value in _DEFAULTS.items() if key in known} | dict(self.arguments)
+        parameters = inspect.signature(_optuna_class(self.name).__init__).parameters
+        given = {key: value for key, value in _DEFAULTS.items() if key in parameters} | dict(self.arguments)
         with _quiet():
             try:
                 sampler: BaseSampler = _optuna_class(self.name)(**given, seed=seed % 2**32)
@@ -89,8 +89,8 @@ def parse_sampler(given: object) -> Sampler:
         return Sampler(name)  # the usual ones without the half second of importing Optuna
     if name in _OURS:
         raise ValueError(f"{min(arguments)}: {name} takes no arguments")
-    if name not in (known := sampler_names()):
-        raise ValueError(f"no sampler {table['name']!r}{nearest(name, known)}")
+    if name not in (names := sampler_names()):
+        raise ValueError(f"no sampler {table['name']!r}{nearest(name, names)}")
     _check_arguments(name, arguments)
     sampler = Sampler(name, arguments)
     sampler.built(0)
@@ -167,11 +167,11 @@ def _finished(past: Past, searched: Mapping[str, Domain], distributions: Mapping
     """A trial of before as Optuna keeps it; stopped early, it counts as worse than all that were not."""
     from optuna.trial import TrialState, create_trial  # noqa: PLC0415
 
-    told: dict[str, Any] = {"value": past.scores[select]}
+    values: dict[str, Any] = {"value": past.scores[select]}
     if past.stopped_epoch is not None:
-        told = {"state": TrialState.PRUNED, "intermediate_values": {past.stopped_epoch: past.scores[select]}}
+        values = {"state": TrialState.PRUNED, "intermediate_values": {past.stopped_epoch: past.scores[select]}}
     params = {name: past.params[name] for name in searched}
-    return create_trial(params=params, distributions=dict(distributions), **told)
+    return create_trial(params=params, distributions=dict(distributions), **values)
 
 
 def _cut_short(params: Mapping[str, Any], searched: Mapping[str, Domain], distributions: Mapping[str, Any]) -> Any:
@@ -183,12 +183,12 @@ def _cut_short(params: Mapping[str, Any], searched: Mapping[str, Domain], distri
 
 
 def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
-    known = [key for key in inspect.signature(_optuna_class(name).__init__).parameters if key not in ("self", "seed")]
+    names = [key for key in inspect.signature(_optuna_class(name).__init__).parameters if key not in ("self", "seed")]
     for key in arguments:
         if key == "seed":
             raise ValueError("seed: comes from the study's own seed; remove it")
-        if key not in known:
-            raise ValueError(f"{name} has no argument {key!r}{nearest(key, known)}")
+        if key not in names:
+            raise ValueError(f"{name} has no argument {key!r}{nearest(key, names)}")
 
 
 def _optuna_class(name: str) -> Any:

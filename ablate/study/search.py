@@ -120,8 +120,8 @@ def _proposed(
     if sampler.name == POSTERIOR:
         margin = getattr(spec.margin, spec.objectives.select.removeprefix("val_"))
         seed = seeds.derive(spec.seed, sampler.name, f"{slot.chain}/{slot.generation}")
-        told = [*_told(history, spec.objectives.select), *((params, -math.inf) for params in diverged)]
-        return drawn(told, searched, margin, n=spec.budget.generation, seed=seed)[place]
+        finished = [*_told(history, spec.objectives.select), *((params, -math.inf) for params in diverged)]
+        return drawn(finished, searched, margin, n=spec.budget.generation, seed=seed)[place]
     if sampler.name == "tpe":
         stream, place = slot.key, 0
     else:

@@ -183,13 +183,13 @@ def _candidates(
             for row in spread.tolist()
         ]
     )
-    known = np.concatenate([everywhere, tried])
-    best = known[np.argsort(-mean_of(posteriors, known))[:8]]
+    points = np.concatenate([everywhere, tried])
+    best = points[np.argsort(-mean_of(posteriors, points))[:8]]
     random = np.random.default_rng(0)
     near = best[random.integers(len(best), size=_N_NEAR)] + random.normal(0, 0.08, (_N_NEAR, tried.shape[1]))
     is_choice = np.concatenate([[bool(domain.choices)] * max(len(domain.choices), 1) for domain in searched.values()])
     near = np.where(is_choice, np.round(near), near)
-    return np.unique(np.concatenate([known, np.clip(near, 0, 1)]), axis=0)
+    return np.unique(np.concatenate([points, np.clip(near, 0, 1)]), axis=0)
 
 
 def _edges(
@@ -200,7 +200,7 @@ def _edges(
     margin: float,
 ) -> tuple[Edge, ...]:
     """Ends of ranges that are better than all inside of them, by more than a quarter of the margin over a fifth."""
-    found, place = [], 0
+    edges, place = [], 0
     for name, domain in searched.items():
         if domain.choices:
             place += len(domain.choices)
@@ -211,9 +211,9 @@ def _edges(
         for end, at, within in (("low", 0, inside), ("high", len(shares) - 1, len(shares) - 1 - inside)):
             if int(np.argmax(profile)) == at and profile[at] - profile[within] > margin / 4:
                 value = domain.low if end == "low" else domain.high
-                found.append(Edge(name, end, domain.typed(value)))  # type: ignore[arg-type]
+                edges.append(Edge(name, end, domain.typed(value)))  # type: ignore[arg-type]
         place += 1
-    return tuple(found)
+    return tuple(edges)
 
 
 def _with(

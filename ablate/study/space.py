@@ -53,14 +53,14 @@ def _is_switched_off(name: str, space: Mapping[str, Domain]) -> bool:
 def _parse_domains(given: Any) -> Any:
     if not isinstance(given, Mapping):
         raise ValueError("expected a table of hyper-parameters")
-    domains, found = {}, []
+    domains, problems = {}, []
     for name, value in given.items():
         try:
             domains[name] = value if isinstance(value, Domain) else parse_domain(name, value)
         except ValueError as error:
-            found.append(f"{name}: {error}")
-    if found:
-        raise ValueError("\n".join(found))
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise ValueError("\n".join(problems))
     return domains
 
 

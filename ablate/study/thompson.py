@@ -78,8 +78,8 @@ def _shares(
 ) -> Float[np.ndarray, "point parameter"]:
     """Places within each domain: some anywhere, some near the best trials, where half of the choices stay."""
     anywhere = random.random((_N_ANYWHERE, len(searched)))
-    known = np.array([[share(params[name], domain) for name, domain in searched.items()] for params in best])
-    start = known[random.integers(len(known), size=_N_NEAR)]
+    shares = np.array([[share(params[name], domain) for name, domain in searched.items()] for params in best])
+    start = shares[random.integers(len(shares), size=_N_NEAR)]
     moved = start + random.normal(0, _NEAR_SD, start.shape)
     is_choice = np.array([bool(domain.choices) for domain in searched.values()])
     redrawn = np.where(random.random(start.shape) < 0.5, start, random.random(start.shape))

@@ -78,8 +78,8 @@ class Tuning:
 
     def document(self) -> dict[str, Any]:
         """For the seal and for ``status``; an infinite gain, of which too few trials tell, is null."""
-        known = self.settlement
-        gain = known.remaining_gain if known else math.inf
+        settlement = self.settlement
+        gain = settlement.remaining_gain if settlement else math.inf
         return {
             "arm": self.arm,
             "context": dict(self.context),
@@ -90,7 +90,7 @@ class Tuning:
             "n_missing": self.n_missing,
             "remaining_gain": gain if math.isfinite(gain) else None,
             "is_settled": self.is_settled,
-            "edges": [asdict(edge) for edge in known.edges] if known else [],
+            "edges": [asdict(edge) for edge in settlement.edges] if settlement else [],
         }
 
 
@@ -126,11 +126,11 @@ def due(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[PlannedSlot]:
     return planned
 
 
-def obstacles(found: Sequence[Tuning]) -> list[str]:
+def obstacles(searches: Sequence[Tuning]) -> list[str]:
     """Why the searches are no ground for a seal, a sentence for each."""
     return [
         f"{one.place}: {one.n_missing} of {one.n_planned} search trials failed or were cancelled"
-        for one in found
+        for one in searches
         if one.n_missing
     ]
 

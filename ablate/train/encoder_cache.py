@@ -34,8 +34,8 @@ def take(spec: EncoderSpec, *, seed: int) -> tuple[Encoder, str]:
         while len(_encoder_cache) > N_KEPT:
             _encoder_cache.popitem(last=False)
     _encoder_cache.move_to_end(key)
-    encoder, found = _encoder_cache[key]
-    return cast(Encoder, copy.deepcopy(cast(nn.Module, encoder))), found
+    encoder, identity = _encoder_cache[key]
+    return cast(Encoder, copy.deepcopy(cast(nn.Module, encoder))), identity
 
 
 def digest_of(spec: EncoderSpec) -> str:

@@ -111,16 +111,16 @@ def _shared(
     n_rows = 1 + int(max(trial.data.train_rows.max(), trial.data.val_rows.max()))  # those of the test fold come last
     parts = [np.arange(start, min(start + PART, n_rows)) for start in np.unique(needed // PART) * PART]
     sign = _SignOfLife(trial, sum(len(rows) for rows in parts))
-    found: dict[int, Features] = {}
+    parts_by_index: dict[int, Features] = {}
     try:
         for i in np.random.default_rng().permutation(len(parts)):
             rows = parts[i]
             features = _part(encoder, trial, cache, identity, rows, sign)
-            found[i] = features[needed[(rows[0] <= needed) & (needed <= rows[-1])] - rows[0]]
+            parts_by_index[i] = features[needed[(rows[0] <= needed) & (needed <= rows[-1])] - rows[0]]
     except DataError as error:
         trial.notes.append(f"features are kept in memory, for this trial only: {error}")
         return None
-    return np.concatenate([found[i] for i in range(len(parts))])
+    return np.concatenate([parts_by_index[i] for i in range(len(parts))])
 
 
 def _part(
@@ -131,9 +131,9 @@ def _part(
     rows: Int[np.ndarray, "row"],
     sign: "_SignOfLife",
 ) -> Features:
-    def is_right(found: Features) -> bool:
+    def is_right(stored: Features) -> bool:
         fresh = forward(encoder, trial.signals, rows[:BATCH]).cpu().numpy()
-        return found.shape == (len(rows), fresh.shape[1]) and np.allclose(found[:BATCH], fresh, rtol=1e-3, atol=1e-4)
+        return stored.shape == (len(rows), fresh.shape[1]) and np.allclose(stored[:BATCH], fresh, rtol=1e-3, atol=1e-4)
 
     features = cache.load(
         {**identity, "rows": [int(rows[0]), int(rows[-1])]},
@@ -157,10 +157,10 @@ def _cohort_digest(data: TaskData) -> str:
 @functools.cache
 def _folder_digest(folder: Path) -> str | None:
     try:
-        found: str = cohort.read_meta(folder)["digest"]
+        identity: str = cohort.read_meta(folder)["digest"]
     except DataError:
         return None
-    return found
+    return identity
 
 
 class _SignOfLife:

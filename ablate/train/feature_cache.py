@@ -51,18 +51,18 @@ class FeatureCache:
             DataError: the folder cannot be used at all; nothing was built.
         """
         target = self.folder / digest.of_json(identity)[:24]
-        found = _mapped(target, identity, is_right)
-        if found is not None:
-            return found
+        features = _mapped(target, identity, is_right)
+        if features is not None:
+            return features
         with _locked(target, wait):
-            found = _mapped(target, identity, is_right)
-            if found is None:
-                found = build()
+            features = _mapped(target, identity, is_right)
+            if features is None:
+                features = build()
                 try:
-                    _write(target, identity, found)
+                    _write(target, identity, features)
                 except (DataError, OSError) as error:
                     note(f"features could not be kept for other trials: {error}")
-        return found
+        return features
 
 
 _intact: set[tuple[str, int, int]] = set()  # files whose content this process has looked at

@@ -143,9 +143,9 @@ class MemoryPeak:
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
         with contextlib.suppress(OSError):
-            found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-            if found:
-                return int(found[1]) * 1024
+            peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+            if peak:
+                return int(peak[1]) * 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -153,5 +153,5 @@ def device_memory(device: torch.device) -> tuple[int, int]:
     """Free and total bytes of ``device``, whichever process asks; for a CPU those of the machine."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)
-    found = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text()))
-    return int(found["MemAvailable"]) * 1024, int(found["MemTotal"]) * 1024
+    kilobytes = dict(re.findall(r"(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text()))
+    return int(kilobytes["MemAvailable"]) * 1024, int(kilobytes["MemTotal"]) * 1024

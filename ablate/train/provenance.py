@@ -49,11 +49,11 @@ def environment() -> str:
     """For people: Python, torch, numpy, the processor's instruction set and its digest."""
     import torch  # noqa: PLC0415 - as above
 
-    told = (
+    versions = (
         f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, "
         f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     )
-    return f"{told} ({digest.of_json(told)[: digest.SHORT]})"
+    return f"{versions} ({digest.of_json(versions)[: digest.SHORT]})"
 
 
 def _git(*words: str) -> str:

@@ -62,9 +62,9 @@ class Course:
 
     def chosen(self, choice: EpochChoice) -> Snapshot:
         """The snapshot that counts."""
-        found = self.last if choice == "last" else self.best
-        assert found is not None, "a stage has at least one epoch"
-        return found
+        snapshot = self.last if choice == "last" else self.best
+        assert snapshot is not None, "a stage has at least one epoch"
+        return snapshot
 
     def extend(self, progress: Progress, snapshot: Snapshot, choice: EpochChoice) -> None:
         """One more epoch; of equally good ones the first stays the best."""

@@ -47,8 +47,8 @@ class KubernetesLauncher:
         time.sleep(timeout_s)
         if self._name is not None and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_S
-            found = self._call("read", self._batch.read_namespaced_job_status, self._name, self._options.namespace)
-            self._seen = [_status(each, index, found) for index, each in enumerate(self._seen)]
+            job = self._call("read", self._batch.read_namespaced_job_status, self._name, self._options.namespace)
+            self._seen = [_status(each, index, job) for index, each in enumerate(self._seen)]
         return self._seen
 
     def stop(self, *, at_once: bool = False) -> None:
@@ -85,16 +85,16 @@ class KubernetesLauncher:
             raise LaunchError(f"--launcher kubernetes: {host} does not answer; check `kubectl cluster-info`") from error
 
 
-def _status(before: AgentStatus, index: int, found: Any) -> AgentStatus:
+def _status(before: AgentStatus, index: int, job: Any) -> AgentStatus:
     """How one index stands; a Job that is gone was deleted, and its agents were told to end."""
-    if found is None:
+    if job is None:
         return AgentStatus(place=before.place, is_alive=False)
-    if _holds(found.status.completed_indexes, index):
+    if _holds(job.status.completed_indexes, index):
         return AgentStatus(place=before.place, is_alive=False, exit_status=0)
     ended = {
-        condition.type: condition.message for condition in found.status.conditions or () if condition.status == "True"
+        condition.type: condition.message for condition in job.status.conditions or () if condition.status == "True"
     }
-    if _holds(found.status.failed_indexes, index) or "Failed" in ended:
+    if _holds(job.status.failed_indexes, index) or "Failed" in ended:
         complaint = f"{before.place} failed; see `kubectl logs job/{before.place.rpartition('-')[0]}`"
         return AgentStatus(place=before.place, is_alive=False, exit_status=LaunchError.exit_status, complaint=complaint)
     return AgentStatus(place=before.place, is_alive="Complete" not in ended)

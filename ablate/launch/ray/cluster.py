@@ -94,12 +94,12 @@ def connect(ray: ModuleType, options: RayOptions) -> None:
 
 def usable_nodes(nodes: Sequence[Mapping[str, Any]], options: RayOptions) -> list[Node]:
     """Those of ``ray.nodes()`` that live and have room for an agent."""
-    found = [
+    alive = [
         Node(node["NodeID"], node["NodeManagerAddress"], _room(node["Resources"], options))
         for node in nodes
         if node["Alive"]
     ]
-    return [node for node in found if node.room]
+    return [node for node in alive if node.room]
 
 
 def require_room(nodes: Sequence[Node], resources: Mapping[str, float], options: RayOptions, *, n_agents: int) -> None:

@@ -15,8 +15,8 @@ PASSWORD = "PGPASSWORD"  # where libpq, and so every agent, looks for it  # noqa
 
 def own_addresses() -> frozenset[str]:
     """Every address and name of this machine."""
-    found = {address.address.partition("%")[0] for each in psutil.net_if_addrs().values() for address in each}
-    return frozenset(found | {"localhost", socket.gethostname(), socket.getfqdn()})
+    addresses = {address.address.partition("%")[0] for each in psutil.net_if_addrs().values() for address in each}
+    return frozenset(addresses | {"localhost", socket.gethostname(), socket.getfqdn()})
 
 
 def others(hosts: Iterable[str]) -> list[str]:
@@ -61,8 +61,8 @@ def storage_host(storage: str) -> str | None:
 
 def is_loopback(host: str) -> bool:
     """Whether ``host`` can only be reached from the machine that says it."""
-    found = _resolved(host)
-    return bool(found) and all(ipaddress.ip_address(address).is_loopback for address in found)
+    addresses = _resolved(host)
+    return bool(addresses) and all(ipaddress.ip_address(address).is_loopback for address in addresses)
 
 
 def without_password(storage: str) -> tuple[str, dict[str, str]]:

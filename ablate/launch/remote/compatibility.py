@@ -48,11 +48,13 @@ def require_alike(sites: Sequence[Site], *, token: Token | None = None, allow_mi
         if not site.has_folder and token is not None:
             raise LaunchError(token.missing(site.host))
     for what in ("torch", "python"):
-        found = {getattr(site, what): site.host for site in reversed(sites)}
-        if _MISSING in found:
-            raise LaunchError(f"{found[_MISSING]}: {what} is not installed there; install the same as elsewhere")
-        if len(found) > 1 and not allow_mixed:
-            listed = ", ".join(f"{host} has {version}" for version, host in reversed(found.items()))
+        host_by_value = {getattr(site, what): site.host for site in reversed(sites)}
+        if _MISSING in host_by_value:
+            raise LaunchError(
+                f"{host_by_value[_MISSING]}: {what} is not installed there; install the same as elsewhere"
+            )
+        if len(host_by_value) > 1 and not allow_mixed:
+            listed = ", ".join(f"{host} has {version}" for version, host in reversed(host_by_value.items()))
             raise LaunchError(
                 f"machines differ in {what}: {listed}; install the same on all, or mix them with --allow-mixed"
             )

@@ -36,9 +36,9 @@ class Token:
     def is_here(self, *, patience_s: float = _PATIENCE_S) -> bool:
         """Whether this machine sees the same folder."""
         until = time.monotonic() + patience_s
-        while not (found := self._is_read()) and time.monotonic() < until:
+        while not (is_read := self._is_read()) and time.monotonic() < until:
             time.sleep(_PAUSE_S)
-        return found
+        return is_read
 
     def require(self, host: str) -> None:
         """See that this machine, which is ``host``, has the same folder.

@@ -50,13 +50,13 @@ def nodes(partition: str | None) -> list[SlurmNode]:
     """
     wanted = ["--partition", partition] if partition else []
     said = _ask("sinfo", "--noheader", "--Node", "--format=%N %o %G", *wanted)
-    found = {}
+    by_name = {}
     for line in said.splitlines():
         name, where, resources = line.split(maxsplit=2)
-        found[name] = SlurmNode(name, where, n_gpus(resources))
-    if not found:
+        by_name[name] = SlurmNode(name, where, n_gpus(resources))
+    if not by_name:
         raise LaunchError(f"--option partition={partition or '(any)'}: has no nodes; `sinfo` lists the partitions")
-    return list(found.values())
+    return list(by_name.values())
 
 
 def n_gpus(resources: str) -> int:
@@ -65,14 +65,14 @@ def n_gpus(resources: str) -> int:
     return sum(int(count) for count in counts)
 
 
-def require_gpus(found: Sequence[SlurmNode], gpus_per_worker: float) -> None:
+def require_gpus(partition_nodes: Sequence[SlurmNode], gpus_per_worker: float) -> None:
     """See that an element with a GPU can start at all; that it may have to wait is Slurm's business.
 
     Raises:
         LaunchError: no node has one.
     """
-    if gpus_per_worker and not any(node.n_gpus for node in found):
-        listed = ", ".join(node.name for node in found[:5])
+    if gpus_per_worker and not any(node.n_gpus for node in partition_nodes):
+        listed = ", ".join(node.name for node in partition_nodes[:5])
         raise LaunchError(
             f"--gpus-per-worker {gpus_per_worker:g}: no node of the partition has a GPU ({listed}); choose another "
             "with --option partition=…, or use 0"
@@ -90,12 +90,12 @@ def states(array_id: str) -> dict[str, ElementState]:
         "--Format=ArrayJobID:|,ArrayTaskID:|,State:|,NodeList:|,RestartCnt:|",
         missing="Invalid job id",
     )  # fmt: skip
-    found = {}
+    elements = {}
     for line in said.splitlines():
         array, element, state, node, n_requeues, *_ = (part.strip() for part in line.split("|"))
         name = array if element in ("", "N/A") else f"{array}_{element}"
-        found[name] = ElementState(state, node, int(n_requeues or 0))
-    return found
+        elements[name] = ElementState(state, node, int(n_requeues or 0))
+    return elements
 
 
 def cancel(array_id: str, *options: str) -> None:
