@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import stats
+from scipy import special
 
 from ablate.errors import DataError, SpecError
 from ablate.stats.two_source import TwoSource, satterthwaite
@@ -67,7 +67,7 @@ class Effect:
         df = satterthwaite(parts, np.array([self.n_units - 1, self.df_patients]))
         if not parts.sum():
             return (1 + float(np.sign(self.difference))) / 2
-        return float(stats.t.cdf(self.difference / math.sqrt(parts.sum()), df))
+        return float(special.stdtr(min(df, 1e9), self.difference / math.sqrt(parts.sum())))
 
     def on_logit_scale(self) -> "Effect":
         """The same score with an interval that is symmetric in its log odds and never leaves 0 to 1."""

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 
 from ablate.stats import spending
 from ablate.stats.contrast import Contrast, Lack, Verdict
@@ -355,7 +355,7 @@ class _Study:
             return (Lack.GATE,) if is_settled else (Lack.SEARCH,)
         margin = self.declared.margins.get(key[2])
         # With any number of blocks only the patients' part of the interval stays.
-        least = float(stats.t.isf(self.alone[key] / 2, effect.df_patients)) * effect.sd_patients
+        least = -float(special.stdtrit(min(effect.df_patients, 1e9), self.alone[key] / 2)) * effect.sd_patients
         away = abs(effect.difference)
         reachable = away > least or (margin is not None and away + least < margin)
         missing = Lack.BLOCKS if reachable else Lack.PATIENTS
@@ -376,13 +376,16 @@ def _prospect(answer: _Answer, alone: float, margin: float | None) -> float:
     """
     effect = answer.effects[-1]
     last_error = math.sqrt(effect.sd_patients**2 + effect.sd_seeds**2 / answer.most_blocks)
-    half = float(stats.norm.isf(alone / 2)) * last_error
+    half = -float(special.ndtri(alone / 2)) * last_error
     spread = math.sqrt(max(effect.reference.error**2 - last_error**2, 1e-18))
-    there = stats.norm(effect.difference, spread)
-    chance = float(there.sf(half) + there.cdf(-half))
+
+    def below(value: float) -> float:
+        return float(special.ndtr((value - effect.difference) / spread))
+
+    chance = 1 - below(half) + below(-half)
     if margin is not None and half < margin:
         inside = min(margin - half, half)
-        chance += float(there.cdf(inside) - there.cdf(-inside))
+        chance += below(inside) - below(-inside)
     return min(1.0, chance)
 
 

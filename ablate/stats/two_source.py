@@ -82,10 +82,17 @@ def _scores(seeds: float, patients: float, df_seeds: float, df_patients: float) 
     # Over the values of the smaller t variable, which leaves a smooth integrand.
     (small, df_small), (large, df_large) = sorted([(seeds, min(df_seeds, 1e9)), (patients, min(df_patients, 1e9))])
     values = small * special.stdtrit(df_small, special.ndtr(_NODES))
-    away, back = (values - _REACH[:, None]) / large, (-values - _REACH[:, None]) / large
-    both = (special.stdtr(df_large, away) + special.stdtr(df_large, back)) @ _WEIGHTS
+    both = 2 * _beyond(df_large, (_REACH[:, None] - values) / large) @ _WEIGHTS  # nodes lie evenly about zero
     tails = np.exp(_SINGLE_T * single + (1 - _SINGLE_T) * np.log(np.clip(both, 1e-300, 1.0)))
     return np.asarray(np.maximum.accumulate(-special.ndtri(tails / 2)))
+
+
+def _beyond(df: float, deviation: Float[np.ndarray, "reach node"]) -> Float[np.ndarray, "reach node"]:
+    """Upper tail of Student's t, between the points of a table: many times as fast, tails right to a thousandth."""
+    place = np.arcsinh(deviation)
+    table = np.linspace(place.min(), place.max(), 2000)
+    logs = np.log(np.maximum(special.stdtr(df, -np.sinh(table)), 1e-300))
+    return np.asarray(np.exp(np.interp(place, table, logs)))
 
 
 def satterthwaite(parts: Float[np.ndarray, "part"], dfs: Float[np.ndarray, "part"]) -> float:

@@ -81,7 +81,8 @@ def test_a_refused_answer_keeps_its_place() -> None:
     assert set(less) == {key for key in whole if key[0] == 0.1 and key[1] != "sd - ft"}
     for key, contrast in less.items():
         assert contrast.p == whole[key].p
-        assert contrast.p_adjusted >= whole[key].p_adjusted - 0.01
+        slack = 0.01 if whole[key].p_adjusted < 0.3 else 0.05  # far from any level, the gate's share is a coarse sum
+        assert contrast.p_adjusted >= whole[key].p_adjusted - slack
         assert contrast.verdict is whole[key].verdict
 
 
