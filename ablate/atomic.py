@@ -49,6 +49,7 @@ def write_bytes(target: Path, *parts: bytes, mode: int = 0o644) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(scratch, mode)
+            _give_to_owner_of_folder(Path(scratch))
             os.replace(scratch, target)
         except BaseException:
             os.unlink(scratch)
@@ -63,11 +64,23 @@ def write_text(target: Path, content: str, *, mode: int = 0o644) -> None:
 @contextlib.contextmanager
 def lock(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
     """Hold the lock ``target.lock`` among the processes of this machine; it frees itself when its holder dies."""
+    path = Path(f"{target}.lock")
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(f"{target}.lock", timeout=timeout_s).acquire()
+        is_new = not path.exists()
+        held = FileLock(path, timeout=timeout_s).acquire()
+        if is_new:
+            _give_to_owner_of_folder(path)
     with held:
         yield
+
+
+def _give_to_owner_of_folder(path: Path) -> None:
+    """What root makes in another account's folder belongs to that account, which could not use it otherwise."""
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        with contextlib.suppress(PermissionError):  # a file server may not let root do that
+            os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
 
 
 @contextlib.contextmanager

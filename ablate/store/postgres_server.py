@@ -208,11 +208,7 @@ class Server:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        path = self.folder / "server.lock"
-        is_new = not path.exists()
         with atomic.lock(self.folder / "server"):
-            if is_new:
-                self._account.own(path)  # or its owner could not take it again
             yield
 
     def _write(self, path: Path, content: str) -> None:

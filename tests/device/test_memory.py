@@ -16,7 +16,7 @@ from ablate.train import signals as signals_module
 from ablate.train.finetune import FineTune
 from ablate.train.params import Params
 from ablate.train.routine import Machine, post_train
-from ablate.train.signals import Signals
+from ablate.train.signals import Rows, Signals
 
 PARAMS = Params(data_fraction=0.5, ft_epochs=1, batch_size=8)
 GPU = Machine(device="cuda")
@@ -107,9 +107,9 @@ def test_scoring_takes_no_more_than_four_times_the_records_of_training(
     sizes: list[tuple[bool, int]] = []
     logits = FineTune._logits
 
-    def noted(self: FineTune, rows: Tensor) -> torch.Tensor:
+    def noted(self: FineTune, rows: Rows, places: Tensor | None = None) -> Tensor:
         sizes.append((self.model.training, len(rows)))
-        return logits(self, rows)
+        return logits(self, rows, places)
 
     monkeypatch.setattr(FineTune, "_logits", noted)
     post_train(spec, data, PARAMS, seed=3, machine=replace(GPU, micro_batch=1))

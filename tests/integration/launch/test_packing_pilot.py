@@ -7,10 +7,11 @@ from typing import Any
 import psutil
 import pytest
 
+from ablate.ecg.view import View
 from ablate.errors import LaunchError
 from ablate.launch.packing import measure, packing_of, request_for
 from ablate.store.store import Store
-from ablate.study.cohort import prepare_cohort
+from ablate.study.cohort import prepare_cohorts
 from ablate.study.plan import plan
 from ablate.study.spec import Spec
 
@@ -34,37 +35,41 @@ def spec() -> Spec:
 
 
 @pytest.fixture(scope="module")
-def cohort(spec: Spec) -> Path:
-    return prepare_cohort(spec)
+def cohorts(spec: Spec) -> dict[View, Path]:
+    return prepare_cohorts(spec)
 
 
 def pilots() -> list[Any]:
     return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "ablate pilot"]
 
 
-def test_levels_are_measured_kept_in_the_store_and_not_measured_again(spec: Spec, cohort: Path, store: Store) -> None:
+def test_levels_are_measured_kept_in_the_store_and_not_measured_again(
+    spec: Spec, cohorts: dict[View, Path], store: Store
+) -> None:
     store.register(spec.name, spec.document(), spec.digest(), plan(spec), max_attempts=1)
-    found = packing_of(store, spec, cohort, device="cpu", n_most=2, span_s=0.5)
+    found = packing_of(store, spec, cohorts, device="cpu", n_most=2, span_s=0.5)
     assert found.n_trainers in (1, 2)
     assert [level.n_trainers for level in found.levels] == [1, 2]
     assert all(level.steps_per_s > 0 and 0 < level.used_bytes < level.total_bytes for level in found.levels)
-    assert packing_of(store, spec, cohort, device="cpu", n_most=2, span_s=0.5) == found
+    assert packing_of(store, spec, cohorts, device="cpu", n_most=2, span_s=0.5) == found
     (kept,) = store.tables(spec.name).packings
     assert kept == store.packing(spec.name, "cpu") == found.document()
-    again = packing_of(store, spec, cohort, device="cpu", n_most=1, span_s=0.5, again=True)
+    again = packing_of(store, spec, cohorts, device="cpu", n_most=1, span_s=0.5, again=True)
     assert len(again.levels) == 1
     assert store.packing(spec.name, "cpu") == again.document()
     assert pilots() == []  # they are gone when their figures are there: real trainers need their memory
 
 
-def test_a_trainer_that_cannot_train_says_why_in_one_line(spec: Spec, cohort: Path, tmp_path: Path) -> None:
-    request = request_for(spec, cohort)
+def test_a_trainer_that_cannot_train_says_why_in_one_line(
+    spec: Spec, cohorts: dict[View, Path], tmp_path: Path
+) -> None:
+    request = request_for(spec, cohorts)
     encoder = replace(request.encoder, weights=str(tmp_path / "no.pth"))
     with pytest.raises(LaunchError, match=r"no\.pth") as caught:
         measure(replace(request, encoder=encoder), device="cpu", gpu="cpu", n_most=1)
     assert "\n" not in str(caught.value)
 
 
-def test_a_machine_without_the_gpu_is_refused(spec: Spec, cohort: Path) -> None:
+def test_a_machine_without_the_gpu_is_refused(spec: Spec, cohorts: dict[View, Path]) -> None:
     with pytest.raises(LaunchError, match="torch sees 0 CUDA devices"):
-        measure(request_for(spec, cohort), device="cuda:0", gpu="none", n_most=1)
+        measure(request_for(spec, cohorts), device="cuda:0", gpu="none", n_most=1)

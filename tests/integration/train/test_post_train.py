@@ -1,6 +1,7 @@
 """The routine as a library: what an outcome holds, and what bad luck looks like."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,11 @@ def test_a_machine_that_is_not_there_is_one_line(
         post_train(spec, data, BOTH, seed=1, machine=Machine(**machine))
 
 
-def test_an_encoder_that_takes_other_records_is_refused(data: TaskData) -> None:
-    with pytest.raises(SpecError, match="fs_hz"):
-        post_train(EncoderSpec("ecgfounder", "random"), data, BOTH, seed=1)
+def test_an_encoder_that_takes_other_records_is_refused(spec: EncoderSpec, data: TaskData) -> None:
+    with pytest.raises(SpecError, match="n_leads"):
+        post_train(EncoderSpec("ecgfounder_1lead", "random"), data, BOTH, seed=1)
+    with pytest.raises(SpecError, match="fs_hz"):  # from weights; random ones have no rate of their own
+        post_train(spec, replace(data, fs_hz=500), BOTH, seed=1)
 
 
 def test_bf16_is_recorded_and_near_fp32(spec: EncoderSpec, data: TaskData) -> None:

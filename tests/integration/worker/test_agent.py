@@ -137,7 +137,7 @@ def test_divergence_fails_its_slot_and_the_study_goes_on(make_workplace: Callabl
 
 def test_killed_trainer_is_replaced_and_its_slot_tried_again(make_workplace: Callable[..., Any]) -> None:
     workplace = make_workplace(replicates=0)
-    workplace.agent("dying").serve()
+    workplace.agent("dying", lease_s=30.0).serve()  # none runs out on a busy machine
     assert set(workplace.states().values()) == {"done"}
     killed = [message for outcome, message in workplace.attempts() if outcome == "killed"]
     assert len(killed) == 4
