@@ -68,11 +68,11 @@ def doctor(storage: StorageOption = None, as_json: JsonOption = False) -> None:
 
 def examine(storage: str | None) -> list[Finding]:
     """Every finding, in the order in which things are needed."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for check in (check_python, check_torch, check_cores, check_home, check_shared_memory, check_ports):
-        found.extend(check())
-    found.extend(check_storage(storage))
-    return found
+        findings.extend(check())
+    findings.extend(check_storage(storage))
+    return findings
 
 
 def check_python() -> Iterator[Finding]:
@@ -190,5 +190,5 @@ def _schema(store: "Store") -> Finding:
 def _space(what: str, folder: Path, least_bytes: int, remedy: str) -> Finding:
     free = shutil.disk_usage(folder).free
     good = free >= least_bytes
-    found = f"{folder}: {free / 2**30:.1f} GiB free"
-    return Finding(what, Health.GOOD if good else Health.BAD, found, "" if good else remedy)
+    room = f"{folder}: {free / 2**30:.1f} GiB free"
+    return Finding(what, Health.GOOD if good else Health.BAD, room, "" if good else remedy)

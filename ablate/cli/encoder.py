@@ -81,11 +81,11 @@ def verify(
     from ablate.model.inspection import inspect
 
     inspection = inspect(file, name=name, wrapping=WeightsFile(str(file), key, strip, head))
-    found = asdict(inspection)
+    facts = asdict(inspection)
     if as_json:
-        emit_json(found)
+        emit_json(facts)
     else:
-        emit_facts({key: _text(value) for key, value in found.items() if key != "problems"})
+        emit_facts({key: _text(value) for key, value in facts.items() if key != "problems"})
     if inspection.problems:
         raise CheckpointError(
             f"{file}: does not fit {inspection.encoder}, {len(inspection.problems)} names differ; "
@@ -103,13 +103,15 @@ def fetch(
     from ablate.model.inspection import inspect
 
     file = hub.fetch(name)
-    found = inspect(file, name=name)
-    if found.problems:
-        raise CheckpointError(f"{file}: does not fit {name}: {found.problems[0]}; fetch it again")
+    inspection = inspect(file, name=name)
+    if inspection.problems:
+        raise CheckpointError(f"{file}: does not fit {name}: {inspection.problems[0]}; fetch it again")
     if as_json:
-        emit_json({"file": str(file), "digest": found.digest, "agrees": found.agrees})
+        emit_json({"file": str(file), "digest": inspection.digest, "agrees": inspection.agrees})
         return
-    console.print(f"{file}\ndigest {found.digest}, all {found.n_keys} keys fit {name}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{file}\ndigest {inspection.digest}, all {inspection.n_keys} keys fit {name}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command()

@@ -83,8 +83,8 @@ def emit_list(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in cells:
             (_, title), *others = row.items()
             console.print(Text(title))
-            told = ", ".join(f"{name} {value}" for name, value in others if value)
-            console.print(Padding(Text(told), (0, 0, 0, 4)))
+            line = ", ".join(f"{name} {value}" for name, value in others if value)
+            console.print(Padding(Text(line), (0, 0, 0, 4)))
         return
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for name, key in zip(widths, rows[0] if rows else (), strict=True):

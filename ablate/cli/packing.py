@@ -56,14 +56,14 @@ def packing(
     cohorts = prepare_records(spec, quiet=as_json)
     n_devices = 1 if where == "cpu" else len(visible_devices())
     with begun(store, spec), console.status(PILOTING) if not as_json else contextlib.nullcontext():
-        found = packing_of(
+        measured = packing_of(
             store, spec, cohorts, device=where, n_most=most or cores_for(n_devices), span_s=seconds, again=True
         )
     if as_json:
-        emit_json(found.document())
+        emit_json(measured.document())
         return
-    emit(level_rows(found.levels))
-    for line in advice(found, n_devices=n_devices):
+    emit(level_rows(measured.levels))
+    for line in advice(measured, n_devices=n_devices):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -80,10 +80,10 @@ def level_rows(levels: "Sequence[Level]") -> list[dict[str, object]]:
     ]
 
 
-def advice(found: "Packing", *, n_devices: int) -> list[str]:
+def advice(packing: "Packing", *, n_devices: int) -> list[str]:
     """What to type, and why."""
-    n = found.n_trainers
-    lines = [f"{n} to a device ({found.gpu}): {found.why}", f"ablate run … --workers {n * n_devices}"]
-    if found.gpu != "cpu":
+    n = packing.n_trainers
+    lines = [f"{n} to a device ({packing.gpu}): {packing.why}", f"ablate run … --workers {n * n_devices}"]
+    if packing.gpu != "cpu":
         lines.append(f"on an engine: --gpus-per-worker {1 / n:.3g}")
     return lines

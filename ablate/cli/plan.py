@@ -65,12 +65,12 @@ def plan(
     pace_s = None if past is None else pace_of(past, task)
     if pace_s is None and pilot:
         pace_s = _timed_pilot(spec, task)
-    found = estimate(spec, task, pace_s=pace_s, past=past)
+    estimated = estimate(spec, task, pace_s=pace_s, past=past)
     n_workers = workers or os.cpu_count() or 1
     if as_json:
-        emit_json(_document(spec, found, n_workers, folder))
+        emit_json(_document(spec, estimated, n_workers, folder))
     else:
-        _show(spec, found, n_workers, folder)
+        _show(spec, estimated, n_workers, folder)
 
 
 def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
@@ -79,8 +79,8 @@ def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
     for name in [spec.name, *reversed(store.studies())]:
         if name not in store.studies():
             continue
-        known = store.study(name).spec
-        alike = known["data"] == spec.data.model_dump() and known["encoder"] == asdict(spec.encoder)
+        stored = store.study(name).spec
+        alike = stored["data"] == spec.data.model_dump() and stored["encoder"] == asdict(spec.encoder)
         if alike and not (tables := store.tables(name)).scores.empty:
             return tables
     return None
@@ -110,13 +110,13 @@ def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
     return seconds / (params.ft_epochs * (outcome.n_train + EVALUATION * len(task.val_rows)))
 
 
-def _document(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> dict[str, object]:
+def _document(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path") -> dict[str, object]:
     """For programs; times in seconds."""
     from ablate.cli.document import PlanDocument
 
     phases = []
-    for phase, n_slots in found.slots.items():
-        hours = found.hours[phase]
+    for phase, n_slots in estimated.slots.items():
+        hours = estimated.hours[phase]
         worker_s = None if hours is None else hours * 3600
         wall_s = None if worker_s is None else worker_s / n_workers
         phases.append({"phase": phase, "slots": n_slots, "worker_s": worker_s, "wall_s": wall_s})
@@ -128,22 +128,22 @@ def _document(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -
         "workers": n_workers,
         "phases": phases,
         "prepared_mb": _prepared_mb(folder),
-        "artifact_mb": found.artifact_mb,
+        "artifact_mb": estimated.artifact_mb,
         "free_mb": _free_mb(),
-        "updates": [asdict(each) for each in found.updates],
-        "warnings": _updates(spec, found),
-        "auroc": None if found.sight is None else asdict(found.sight),
+        "updates": [asdict(each) for each in estimated.updates],
+        "warnings": _updates(spec, estimated),
+        "auroc": None if estimated.sight is None else asdict(estimated.sight),
     }
     return PlanDocument.model_validate(document).model_dump(mode="json")
 
 
-def _updates(spec: "Spec", found: "Estimate") -> list[str]:
+def _updates(spec: "Spec", estimated: "Estimate") -> list[str]:
     from ablate.study.update_count import unequal
 
-    return unequal(spec, found.updates)
+    return unequal(spec, estimated.updates)
 
 
-def _show(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> None:
+def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path") -> None:
     from ablate.cli.progress import duration
     from ablate.cli.wording import PHASES, context_words
 
@@ -153,24 +153,24 @@ def _show(spec: "Spec", found: "Estimate", n_workers: int, folder: "Path") -> No
     say("", *([f"each with {' and with '.join(contexts)}"] if contexts else []))
     say(*(f"contrast: {each.name}" for each in spec.contrasts), "")
     rows = []
-    for phase, n_slots in found.slots.items():
-        hours = found.hours[phase]
+    for phase, n_slots in estimated.slots.items():
+        hours = estimated.hours[phase]
         one, all_ = ("-", "-") if hours is None else (duration(hours * 3600), duration(hours * 3600 / n_workers))
         rows.append({"phase": PHASES[phase], "trials": n_slots, "one worker": one, f"{n_workers} workers": all_})
     emit_list(rows)
     say("")
     prepared_mb = _prepared_mb(folder)
-    say(f"disk: {prepared_mb:.0f} MB of prepared records, {found.artifact_mb:.0f} MB of predictions in the store")
-    if _free_mb() < 2 * (prepared_mb + found.artifact_mb):
+    say(f"disk: {prepared_mb:.0f} MB of prepared records, {estimated.artifact_mb:.0f} MB of predictions in the store")
+    if _free_mb() < 2 * (prepared_mb + estimated.artifact_mb):
         say(f"warning: {settings.home()} has {_free_mb():.0f} MB free; set ABLATE_HOME to another disk")
-    if None in found.hours.values():
+    if None in estimated.hours.values():
         say("time: no past trial of this data and encoder; --pilot times one")
     if spec.budget.is_until_settled:
         first, most = spec.budget.first_trials, spec.budget.most_trials
         say(f"search: counted with the first {first} trials of each arm; goes on until it is settled, {most} at most")
-    say(*(f"warning: {each}" for each in _updates(spec, found)))
-    if found.sight is not None:
-        say(*_sight(spec, found))
+    say(*(f"warning: {each}" for each in _updates(spec, estimated)))
+    if estimated.sight is not None:
+        say(*_sight(spec, estimated))
     say(f"home: {settings.home()}")
 
 
@@ -188,8 +188,8 @@ def _free_mb() -> float:
     return shutil.disk_usage(settings.home()).free / 1e6
 
 
-def _sight(spec: "Spec", found: "Estimate") -> list[str]:
-    sight, margin = found.sight, spec.margin.auroc
+def _sight(spec: "Spec", estimated: "Estimate") -> list[str]:
+    sight, margin = estimated.sight, spec.margin.auroc
     assert sight is not None
     source = "presumed spreads" if sight.is_presumed else "the spread of past trials"
     lines = [f"detectable with 80 % power ({source}): a macro AUROC difference of {sight.detectable:.4f}"]

@@ -171,8 +171,8 @@ def summary(standing: Standing) -> str:
     counts = standing.counts
     parts = [f"{counts.of(SlotState.DONE)} of {counts.total()} trials done"]
     notes = [(counts.stopped_early(), "stopped early"), (counts.taken(), "reused")]
-    if told := ", ".join(f"{n} {word}" for n, word in notes if n):
-        parts[0] += f" ({told})"
+    if remarks := ", ".join(f"{n} {word}" for n, word in notes if n):
+        parts[0] += f" ({remarks})"
     for state, word in ((SlotState.LEASED, "at work"), (SlotState.WAITING, "waiting"), (SlotState.FAILED, "failed")):
         if counts.of(state):
             parts.append(f"{counts.of(state)} {word}")

@@ -301,11 +301,11 @@ def _offer(store: "Store", spec: "Spec", phases: tuple[str, ...]) -> None:
     from ablate.study.reuse import offer
     from ablate.train.provenance import CODE_DIGEST
 
-    found = offer(store, spec, code=CODE_DIGEST, phases=phases)
-    if found.n_slots:
+    offered = offer(store, spec, code=CODE_DIGEST, phases=phases)
+    if offered.n_slots:
         n_all = store.counts(spec.name).total()
         stderr.print(
-            f"{spec.name}: {found.n_slots} of {n_all} slots are finished in {', '.join(found.studies)} already; "
+            f"{spec.name}: {offered.n_slots} of {n_all} slots are finished in {', '.join(offered.studies)} already; "
             "--reuse takes their results, where records, weights and libraries are the same",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
@@ -435,6 +435,6 @@ def _obstacles(store: "Store", spec: "Spec") -> list[str]:
 
     if advance(store, spec) is not Step.BLOCKED:
         return []
-    found = tunings(store, spec, store.slots(spec.name))
+    searches = tunings(store, spec, store.slots(spec.name))
     remedy = f"`ablate retry {spec.name}`, or `ablate seal {spec.name} --accept-incomplete`"
-    return unchosen(spec, found) or [*obstacles(found), remedy]
+    return unchosen(spec, searches) or [*obstacles(searches), remedy]

@@ -121,17 +121,17 @@ def _search(search: "Tuning", spec: "Spec") -> dict[str, Any]:
     """How a search stands: its trials, the gain that more of them would bring, and optima at the ends of ranges."""
     from ablate.cli.wording import context_words
 
-    told = search.document()
-    gain = told["remaining_gain"]
-    number = f"search {told['search'] + 1}" if spec.budget.searches > 1 else ""
+    document = search.document()
+    gain = document["remaining_gain"]
+    number = f"search {document['search'] + 1}" if spec.budget.searches > 1 else ""
     return {
-        "search of": ", ".join(filter(None, (spec.title(told["arm"]), context_words(told["context"]), number))),
-        "trials": told["n_trials"],
+        "search of": ", ".join(filter(None, (spec.title(document["arm"]), context_words(document["context"]), number))),
+        "trials": document["n_trials"],
         "open": search.n_open,
-        "missing": told["n_missing"],
+        "missing": document["n_missing"],
         "remaining gain": "-" if gain is None else f"{gain:.4f}",
-        "settled": "yes" if told["is_settled"] else "no",
-        "optimum at": "; ".join(f"{edge['name']}={edge['value']:g}" for edge in told["edges"]) or "-",
+        "settled": "yes" if document["is_settled"] else "no",
+        "optimum at": "; ".join(f"{edge['name']}={edge['value']:g}" for edge in document["edges"]) or "-",
     }
 
 

@@ -29,14 +29,14 @@ def stop() -> None:
 @app.command()
 def status(as_json: JsonOption = False) -> None:
     """Show whether the managed Postgres is there, and where it lies."""
-    known = _server().status()
+    server = _server().status()
     row = {
-        "running": known.running,
-        "pid": known.pid,
-        "version": known.version,
-        "disk_mb": round(known.disk_bytes / 1e6),
-        "folder": str(known.folder),
-        "url": known.url,
+        "running": server.running,
+        "pid": server.pid,
+        "version": server.version,
+        "disk_mb": round(server.disk_bytes / 1e6),
+        "folder": str(server.folder),
+        "url": server.url,
     }
     if as_json:
         emit_json(row)

@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     from ablate.report.summary import Summary
 
 
-def show_summary(study: str, found: "Summary") -> None:
+def show_summary(study: str, summary: "Summary") -> None:
     """Print what was found."""
-    if found.rows:
+    if summary.rows:
         say(study)
-        emit_list([_narrow(row) for row in found.rows])
-    show_outcome(study, found)
+        emit_list([_narrow(row) for row in summary.rows])
+    show_outcome(study, summary)
 
 
-def show_outcome(study: str, found: "Summary") -> None:
+def show_outcome(study: str, summary: "Summary") -> None:
     """Print verdicts and what is missing only."""
     from ablate.report.wording import context_text
 
-    if found.headline:
-        say(found.headline)
-    for verdict in found.verdicts:
+    if summary.headline:
+        say(summary.headline)
+    for verdict in summary.verdicts:
         where = f" at {context_text(verdict.context)}" if verdict.context.factors else ""
         say(f"{verdict.label}{where}: {verdict.sentence}")
-    for note in found.notes:
+    for note in summary.notes:
         say(note)
 
 
@@ -37,8 +37,8 @@ def _narrow(row: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in row.items():
         if key.endswith("_mean"):
             spread = row[key.removesuffix("_mean") + "_sd"]
-            known = [f"{number:.4f}" for number in (value, spread) if number is not None and math.isfinite(number)]
-            shown[key.removesuffix("_mean")] = " ± ".join(known) or "-"
+            numbers = [f"{number:.4f}" for number in (value, spread) if number is not None and math.isfinite(number)]
+            shown[key.removesuffix("_mean")] = " ± ".join(numbers) or "-"
         elif not key.endswith("_sd"):
             shown[key] = f"{value:g}" if isinstance(value, float) else value
     return shown

@@ -84,9 +84,9 @@ def weigh(tables: StudyTables, *, partial: bool = False) -> Evidence:
                 needed |= set(arms)
             else:
                 unanswered.append(Unanswered(contrast.name, context, *obstacle))
-        found = _evaluate(study, counted, [arm for arm in study.arms if arm in needed])
-        if found is not None:
-            evaluations[context] = found
+        evaluated = _evaluate(study, counted, [arm for arm in study.arms if arm in needed])
+        if evaluated is not None:
+            evaluations[context] = evaluated
     contrasts = judge(
         declaration_of(study),
         {context.json: evaluation for context, evaluation in evaluations.items()},

@@ -155,22 +155,22 @@ Contrast & Context & Metric & Blocks & Difference (simultaneous 95\,\% interval)
 TEX_FOOT = "\n\\bottomrule\n\\end{tabular}\n"
 
 
-def _tex_interval(found: Contrast) -> str:
-    if not found.is_tested:
+def _tex_interval(contrast: Contrast) -> str:
+    if not contrast.is_tested:
         return "not tested"
-    return f"${found.simultaneous_low:+.4f}$ to ${found.simultaneous_high:+.4f}$"
+    return f"${contrast.simultaneous_low:+.4f}$ to ${contrast.simultaneous_high:+.4f}$"
 
 
-def _tex_row(found: Contrast) -> str:
-    context = Context.of(found.context)
-    interval = f"${found.difference:+.4f}$ ({_tex_interval(found)})"
-    p = "--" if wording.missing(found.p_adjusted) else f"${wording.probability(found.p_adjusted)}$"
+def _tex_row(contrast: Contrast) -> str:
+    context = Context.of(contrast.context)
+    interval = f"${contrast.difference:+.4f}$ ({_tex_interval(contrast)})"
+    p = "--" if wording.missing(contrast.p_adjusted) else f"${wording.probability(contrast.p_adjusted)}$"
     cells = (
-        _escape(found.name),
+        _escape(contrast.name),
         _escape(wording.context_text(context)),
-        wording.METRIC_NAMES[found.metric],
+        wording.METRIC_NAMES[contrast.metric],
     )
-    return " & ".join([*cells, str(found.n_blocks), interval, p, LABELS[found.verdict]]) + r" \\"
+    return " & ".join([*cells, str(contrast.n_blocks), interval, p, LABELS[contrast.verdict]]) + r" \\"
 
 
 _SPECIAL = {

@@ -67,13 +67,13 @@ class Declaration:
         first_ones = [family for family in self.families if family.behind is None]
         n_contrasts = sum(len(family.contrasts) for family in first_ones)
         later = self.reserve / (len(self.contexts) - 1) if len(self.contexts) > 1 else 0.0
-        found = {}
+        share_of = {}
         for place, context in enumerate(self.contexts):
             part = self.alpha * (later if place else 1 - later * (len(self.contexts) - 1))
             for family in self.families:
                 weight = 0.0 if family.behind else len(family.contrasts) / n_contrasts
-                found[context, family.name] = part * weight
-        return found
+                share_of[context, family.name] = part * weight
+        return share_of
 
 
 def claim_of(weights: Mapping[str, float]) -> Claim:

@@ -116,7 +116,10 @@ def evaluate(
         for arm, blocks in arms.items()
     }
     by_metric = {
-        metric: {arm: {block: found[metric] for block, found in blocks.items()} for arm, blocks in scored.items()}
+        metric: {
+            arm: {block: pseudo_values[metric] for block, pseudo_values in blocks.items()}
+            for arm, blocks in scored.items()
+        }
         for metric in METRICS
     }
     return Evaluation(by_metric, int(counted.sum()), searches)

@@ -29,12 +29,12 @@ def levels(
     Source:
         Dmitrienko and Tamhane 2011, Stat. Med. 30:1473: gatekeeping with separable procedures.
     """
-    found = declared.shares()
+    level_of = declared.shares()
     for place, context in enumerate(declared.contexts):
         later = declared.contexts[place + 1 : place + 2]
         for family in declared.families:
             here = context, family.name
-            level = found[here]
+            level = level_of[here]
             if level <= 0:
                 continue
             is_open: Bool[np.ndarray, contrast] = p_values(*here) > families[here].single(level)
@@ -43,5 +43,5 @@ def levels(
             onward = [(next_one, other.name) for next_one in later for other in declared.families if not other.behind]
             for receivers, part in ((behind, 0.25 if onward else 1.0), (onward, 0.75 if behind else 1.0)):
                 for receiver in receivers:
-                    found[receiver] += released * part / len(receivers)
-    return found
+                    level_of[receiver] += released * part / len(receivers)
+    return level_of

@@ -138,10 +138,10 @@ def ped_anova(
                 for (_, row), value in zip(params.iterrows(), values.tolist(), strict=True)
             ]
         )
-        found = optuna.importance.get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+        importances = optuna.importance.get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return {name: float(found[name]) for name in space}
+    return {name: float(importances[name]) for name in space}
 
 
 def _check(params: pd.DataFrame, values: Float[np.ndarray, "trial"]) -> None:

@@ -52,10 +52,10 @@ def judge(
     """
     most = max(
         (
-            len(found.complete(weights))
-            for found in evaluations.values()
+            len(evaluation.complete(weights))
+            for evaluation in evaluations.values()
             for weights in declared.weights.values()
-            if set(weights) <= set(found.blocks[METRICS[0]])
+            if set(weights) <= set(evaluation.blocks[METRICS[0]])
         ),
         default=0,
     )
@@ -198,8 +198,8 @@ def _joint(answers: Sequence[_Answer | None]) -> Family:
     size = len(answers)
     here = [place for place, answer in enumerate(answers) if answer is not None]
     covariances = np.zeros((2, size, size))
-    found = [answers[place] for place in here]
-    latest = [answer.units[-1] for answer in found if answer is not None]
+    members = [answers[place] for place in here]
+    latest = [answer.units[-1] for answer in members if answer is not None]
     if latest:
         n_units = min(len(units.differences) for units in latest)
         differences = np.stack([units.differences[:n_units] for units in latest])
@@ -237,7 +237,7 @@ class _Study:
     @cached_property
     def equivalent_at(self) -> dict[Key, int]:
         """First look whose interval lies within the margin, of the contrasts that have one."""
-        found = {}
+        first_looks = {}
         for key, answer in self.answers.items():
             margin = self.declared.margins.get(key[2])
             if margin is None or not answer.is_tested:
@@ -245,9 +245,9 @@ class _Study:
             for look in range(len(answer.effects)):
                 low, high = answer.interval(look, self.alone[key])
                 if -margin < low and high < margin:
-                    found[key] = look
+                    first_looks[key] = look
                     break
-        return found
+        return first_looks
 
     def p(self, key: Key) -> float:
         """Sequential p-value up to the look that calls it equivalent; 1 without an answer, 0 where a claim was made."""

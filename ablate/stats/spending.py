@@ -52,8 +52,8 @@ def boundaries(levels: Float[np.ndarray, "level"], fractions: Sequence[float]) -
         Armitage, McPherson and Rowe 1969, J. R. Stat. Soc. A 132:235, by Gauss-Legendre quadrature.
     """
     first = -special.ndtri(spent(levels, fractions[0]) / 2)
-    found, done = [np.minimum(first, _MOST_SCORE)], spent(levels, fractions[0])
-    reach = found[0] * math.sqrt(fractions[0])  # of the sum with independent increments
+    bounds, done = [np.minimum(first, _MOST_SCORE)], spent(levels, fractions[0])
+    reach = bounds[0] * math.sqrt(fractions[0])  # of the sum with independent increments
     place = reach[:, None] * _NODES
     mass = _density(place, math.sqrt(fractions[0])) * reach[:, None] * _WEIGHTS
     before = fractions[0]
@@ -61,13 +61,13 @@ def boundaries(levels: Float[np.ndarray, "level"], fractions: Sequence[float]) -
         step = math.sqrt(max(fraction - before, _LEAST_STEP))
         target = np.maximum(spent(levels, fraction) - done, 1e-300)
         reach = _exceeded_with(target, place, mass, step, root=math.sqrt(fraction))
-        found.append(np.minimum(reach / math.sqrt(fraction), _MOST_SCORE))
+        bounds.append(np.minimum(reach / math.sqrt(fraction), _MOST_SCORE))
         done, before = np.maximum(done, spent(levels, fraction)), fraction
         nodes = reach[:, None] * _NODES
         kernel = _density(nodes[:, :, None] - place[:, None, :], step)
         mass = (kernel @ mass[:, :, None])[:, :, 0] * reach[:, None] * _WEIGHTS
         place = nodes
-    return np.stack(found, axis=1)
+    return np.stack(bounds, axis=1)
 
 
 def nominal_level(level: float, fractions: Sequence[float]) -> float:
@@ -96,11 +96,11 @@ def sequential_p(p_values: Sequence[float], fractions: Sequence[float]) -> tuple
         return (p_values[0],)
     limits = _limits(tuple(fractions))
     scores = np.minimum(-special.ndtri(np.maximum(np.array(p_values), 1e-300) / 2), _MOST_SCORE)
-    found = [
+    p_at_looks = [
         float(np.exp(np.interp(-score, -limits[:, look], np.log(_LEVELS)))) if score >= limits[-1, look] else 1.0
         for look, score in enumerate(scores)
     ]
-    return tuple(np.minimum.accumulate(found).tolist())
+    return tuple(np.minimum.accumulate(p_at_looks).tolist())
 
 
 @lru_cache(maxsize=4096)

@@ -169,10 +169,10 @@ class Database:
         self._engine.dispose()
 
     def _text(self, statement: str) -> sa.TextClause:
-        known = self._statements.get(statement)
-        if known is None:
-            known = self._statements[statement] = sa.text(statement)
-        return known
+        clause = self._statements.get(statement)
+        if clause is None:
+            clause = self._statements[statement] = sa.text(statement)
+        return clause
 
     def retried(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt``, again and again through an outage; the driver's errors become ours.

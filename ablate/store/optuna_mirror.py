@@ -200,13 +200,13 @@ def _adopt(storage: "RDBStorage", connection: Connection, study: Row[Any], optun
     latest: dict[str, FrozenTrial] = {}
     for trial in storage.get_all_trials(optuna_id, deepcopy=False):
         latest[trial.user_attrs.get("slot", "")] = trial
-    found: dict[str, list[Any]] = {"slots": [], "ids": []}
+    adopted: dict[str, list[Any]] = {"slots": [], "ids": []}
     for slot in connection.execute(sa.text(_BEGUN), {"study": study.id}).all():
         last, state = latest.get(slot.key), _state(slot, study.metric_names)
         if (last and last._trial_id) != slot.trial_id or (last and last.state is not state):
-            found["slots"].append(slot.id)
-            found["ids"].append(last and last._trial_id)
-    connection.execute(sa.text(_ADOPT), found)
+            adopted["slots"].append(slot.id)
+            adopted["ids"].append(last and last._trial_id)
+    connection.execute(sa.text(_ADOPT), adopted)
 
 
 @contextlib.contextmanager
@@ -232,11 +232,11 @@ def _describe(storage: "RDBStorage", optuna_id: int, study: Row[Any]) -> None:
     import optuna  # noqa: PLC0415
 
     facts = {_OWNER: study.id, "spec_digest": study.spec_digest, "question": study.question or ""}
-    known = storage.get_study_user_attrs(optuna_id)
+    attributes = storage.get_study_user_attrs(optuna_id)
     for key, value in facts.items():
-        if known.get(key) != value:
+        if attributes.get(key) != value:
             storage.set_study_user_attr(optuna_id, key, value)
-    if known != facts:
+    if attributes != facts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             optuna.load_study(study_name=study.name, storage=storage).set_metric_names(list(study.metric_names))

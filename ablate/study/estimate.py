@@ -110,16 +110,16 @@ def _sight(spec: Spec, data: TaskData, past: StudyTables | None) -> Sight | None
     spreads = [] if past is None else _past_spreads(past)
     n_positive = data.val_labels.sum(axis=0)
     scored = (n_positive > 0) & (n_positive < len(data.val_rows))
-    known: dict[str, Any] = {
+    assumed: dict[str, Any] = {
         "sd_seeds": max(spreads, default=_PRESUMED_SEEDS_SD),
         "sd_patients": presumed_patient_sd(n_positive[scored], len(data.val_rows)),  # fold 10 is like fold 9
         "n_contrasts": len(spec.contrasts) * len(contexts(spec)),
         "power": _POWER,
     }
     return Sight(
-        detectable=detectable_difference(n_blocks=n_blocks, **known),
-        margin=reachable_margin(n_blocks=n_blocks, **known),
-        margin_at_best=reachable_margin(n_blocks=1_000_000, **known),
+        detectable=detectable_difference(n_blocks=n_blocks, **assumed),
+        margin=reachable_margin(n_blocks=n_blocks, **assumed),
+        margin_at_best=reachable_margin(n_blocks=1_000_000, **assumed),
         is_presumed=not spreads,
     )
 

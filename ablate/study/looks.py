@@ -73,9 +73,9 @@ def judged_so_far(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[Contr
         lost = {one.arm for one in replicates if not counts(seal.inference, one.state)}
         refused += [(key, contrast.name) for contrast in seal.contrasts if lost & set(contrast.weights())]
         arms = [arm for arm in spec.arms if arm not in lost and any(one.arm == arm for one in replicates)]
-        found = evaluate_confirmed(tables, spec, seal.inference, replicates, arms) if arms else None
-        if found is not None:
-            evaluations[key] = found
+        evaluation = evaluate_confirmed(tables, spec, seal.inference, replicates, arms) if arms else None
+        if evaluation is not None:
+            evaluations[key] = evaluation
     declared = declaration(
         seal.inference,
         weights={contrast.name: contrast.weights() for contrast in seal.contrasts},
@@ -102,9 +102,9 @@ def unsettled_arms(spec: Spec, seal: Seal) -> dict[str, tuple[str, ...]]:
     """Arms by context whose search was to settle and did not; none where several searches are judged."""
     if not spec.budget.is_until_settled or spec.budget.searches > 1:
         return {}
-    found: dict[str, tuple[str, ...]] = {}
+    by_context: dict[str, tuple[str, ...]] = {}
     for context in contexts(spec):
         choices = {arm: seal.choice(arm, context) for arm in spec.arms}
         arms = tuple(arm for arm, choice in choices.items() if choice is not None and choice.is_settled is False)
-        found[json.dumps(context, sort_keys=True)] = arms
-    return found
+        by_context[json.dumps(context, sort_keys=True)] = arms
+    return by_context

@@ -64,11 +64,11 @@ class ExternalSpec(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "ExternalSpec":
-        found = [f"form.{complaint}" for complaint in self.form.complaints()]
+        problems = [f"form.{complaint}" for complaint in self.form.complaints()]
         if (self.table is None) == (self.source == "table"):
-            found.append("table: belongs to source = 'table', and is needed there, such as table = 'records.csv'")
-        if found:
-            raise ValueError("\n".join(found))
+            problems.append("table: belongs to source = 'table', and is needed there, such as table = 'records.csv'")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -148,22 +148,22 @@ class DataSpec(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "DataSpec":
-        found = []
+        problems = []
         tasks = (OWN_TASK,) if self.source in LISTED else TASKS
         if self.task not in tasks:
-            found.append(f"task: {self.task!r} is unknown; there are: {', '.join(tasks)}")
+            problems.append(f"task: {self.task!r} is unknown; there are: {', '.join(tasks)}")
         if (self.n_records is None) == (self.source == "synthetic"):
-            found.append("n_records: belongs to source = 'synthetic', and is needed there")
+            problems.append("n_records: belongs to source = 'synthetic', and is needed there")
         if (self.table is None) == (self.source == "table"):
-            found.append("table: belongs to source = 'table', and is needed there, such as table = 'records.csv'")
+            problems.append("table: belongs to source = 'table', and is needed there, such as table = 'records.csv'")
         if self.source != "table" and self.columns != Columns():
-            found.append("columns: belongs to source = 'table'")
+            problems.append("columns: belongs to source = 'table'")
         if self.source not in LISTED:
-            found += [f"{key}: belongs to records of your own" for key in ("form", "mapping")
+            problems += [f"{key}: belongs to records of your own" for key in ("form", "mapping")
                       if getattr(self, key) != DataSpec.model_fields[key].default]  # fmt: skip
-        found += [f"form.{complaint}" for complaint in self.form.complaints()]
-        if found:
-            raise ValueError("\n".join(found))
+        problems += [f"form.{complaint}" for complaint in self.form.complaints()]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -502,14 +502,14 @@ class Spec(_Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Spec":
-        found = []
+        problems = []
         for check in _CHECKS:
             try:
                 check(self)
             except ValueError as error:
-                found.append(str(error))
-        if found:
-            raise ValueError("\n".join(found))
+                problems.append(str(error))
+        if problems:
+            raise ValueError("\n".join(problems))
         if not self.contrasts and len(self.arms) > 1:
             baseline, *others = self.arms
             pairs = tuple(ContrastSpec(name=f"{arm} - {baseline}", arm=arm, baseline=baseline) for arm in others)

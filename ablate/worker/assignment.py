@@ -54,8 +54,8 @@ def assign(store: Store, spec: Spec, claim: Claim, *, reuse: bool = False) -> As
         if slot.params != params:
             store.set_params(claim, params, asked=asked(spec, slot, params))
         permit = store.open_test(claim)
-        known = store.read_artifact(spec.name, None, TEST_FOLD)
-        assignment = Assignment(claim, params, permit, wants_test_fold=known is None)
+        sealed_labels = store.read_artifact(spec.name, None, TEST_FOLD)
+        assignment = Assignment(claim, params, permit, wants_test_fold=sealed_labels is None)
     else:
         assignment = _search(store, spec, claim)
     return replace(assignment, twins=_twins(store, spec, assignment)) if reuse else assignment
@@ -68,10 +68,10 @@ def _search(store: Store, spec: Spec, claim: Claim) -> Assignment:
     history = store.history(spec.name, slot.chain, below_generation=slot.generation)
     diverged = store.diverged(spec.name, slot.chain, below_generation=slot.generation)
     params = propose(spec, slot, history, diverged)
-    found = rungs(spec, slot, params, history)
-    told = None if found is None else found.document()
-    store.set_params(claim, params, rungs=told, asked=asked(spec, slot, params))
-    return Assignment(claim, params, rungs=found)
+    early_stopping = rungs(spec, slot, params, history)
+    rung_document = None if early_stopping is None else early_stopping.document()
+    store.set_params(claim, params, rungs=rung_document, asked=asked(spec, slot, params))
+    return Assignment(claim, params, rungs=early_stopping)
 
 
 def _twins(store: Store, spec: Spec, assignment: Assignment) -> dict[str, int]:

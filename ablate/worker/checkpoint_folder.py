@@ -57,12 +57,12 @@ class CheckpointFolder:
         return removed
 
     def _files(self) -> list[tuple[float, int, Path]]:
-        found = []
+        files = []
         for path in self._folder.glob("*"):
             with contextlib.suppress(OSError):  # another agent has just removed it
                 status = path.stat()
-                found.append((status.st_mtime, status.st_size, path))
-        return found
+                files.append((status.st_mtime, status.st_size, path))
+        return files
 
 
 def _slot_id(path: Path) -> int | None:

@@ -84,13 +84,13 @@ def _gpus() -> list[Gpu]:
     gpus: list[Gpu] = []
     whole: Gpu | None = None
     for line in done.stdout.splitlines():
-        if found := re.fullmatch(r"GPU (\d+): (.*?)(?: \(UUID: (\S+)\))?", line.strip()):
-            whole = Gpu(found[2], found[3] or found[1], found[1])
+        if named := re.fullmatch(r"GPU (\d+): (.*?)(?: \(UUID: (\S+)\))?", line.strip()):
+            whole = Gpu(named[2], named[3] or named[1], named[1])
             gpus.append(whole)
-        elif whole is not None and (found := re.fullmatch(r"MIG (\S+)\s+Device\s+\d+: \(UUID: (\S+)\)", line.strip())):
+        elif whole is not None and (named := re.fullmatch(r"MIG (\S+)\s+Device\s+\d+: \(UUID: (\S+)\)", line.strip())):
             if gpus[-1] is whole:
                 gpus.pop()
-            gpus.append(Gpu(f"{whole.name} MIG {found[1]}", found[2]))
+            gpus.append(Gpu(f"{whole.name} MIG {named[1]}", named[2]))
     return gpus
 
 

@@ -269,8 +269,8 @@ def _call_myself(name: str) -> None:
 
 def _entry_point(entry: str) -> Callable[..., int | None]:
     module, _, function = entry.partition(":")
-    found: Callable[..., int | None] = getattr(importlib.import_module(module), function)
-    return found
+    entry_point: Callable[..., int | None] = getattr(importlib.import_module(module), function)
+    return entry_point
 
 
 def main(control: int) -> None:

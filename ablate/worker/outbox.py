@@ -67,7 +67,7 @@ class Outbox:
                 _log.warning("%s: result of %s is kept in memory only", error, telling.claim.slot.key)
         self._waiting.append((telling, path))
 
-    def tell(self, told: Callable[[Telling], None]) -> None:
+    def tell(self, done: Callable[[Telling], None]) -> None:
         """Tell everything that waits; ``told`` is called after each, also when the store no longer wants it.
 
         Raises:
@@ -77,7 +77,7 @@ class Outbox:
             telling, path = self._waiting[0]
             self._tell(telling, path)
             self._waiting.popleft()
-            told(telling)
+            done(telling)
 
     def adopt(self) -> int:
         """Tell the results that dead agents left on this machine; how many the store took.

@@ -104,8 +104,8 @@ class TrialRunner:
             return None
         data = self._task(replace(request, permit=None))
         params, machine = Params.from_dict(request.params), self._machine_for(request)
-        found = fingerprint(request.encoder, data, params, seed=request.seed, machine=machine)
-        return found if found in request.known else None
+        identity = fingerprint(request.encoder, data, params, seed=request.seed, machine=machine)
+        return identity if identity in request.known else None
 
     def _machine_for(self, request: TrialRequest) -> Machine:
         device, precision = self._machine.device, request.encoder.precision
