@@ -38,6 +38,7 @@ from ablate.report.importance import (
 )
 from ablate.report.interaction import interaction_section
 from ablate.report.landscape import search_section
+from ablate.report.literature import literature_section
 from ablate.report.markup import Html, details, items, markup, paragraph, tag
 from ablate.report.moved_record import moved_section
 from ablate.report.paper_claim import claim_section
@@ -149,6 +150,7 @@ def page_sections(
         class_section(study),
         moved_section(evidence, source) if facts else None,
         claim_section(study, facts) if facts else None,
+        literature_section(study, facts) if facts else None,
         seal_section(study),
         budget_section(study),
         deviation_section(study),
