@@ -67,7 +67,7 @@ def _measured(study: StudyRecord, arms: ArmFacts, plain: Beside, encoders: list[
             epochs = study.spec.ft_epochs(arm, context.values)
             length = "a searched number of epochs" if epochs is None else f"{epochs} epochs"
             parts = [
-                where if context.data_fraction else share,
+                ", ".join(filter(None, (where, share))),
                 records_text(subject),
                 str(subject.encoder.weights),
                 length,
