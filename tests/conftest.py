@@ -1,5 +1,6 @@
 """What all tests share: a private Postgres for the session, and a database of its own for each test."""
 
+import logging
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several threads on busy cores cost six times as much
@@ -24,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = "whole machine" if item.get_closest_marker("whole_machine") else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(autouse=True)
+def logging_stays_on() -> Iterator[None]:
+    """No test may switch off the product's loggers for the ones that its process runs after it."""
+    yield
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("ablate")]
+    assert not [each.name for each in loggers if each.disabled]
 
 
 @pytest.fixture(scope="session")
