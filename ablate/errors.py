@@ -23,6 +23,14 @@ traceback.
 """
 
 
+def first_line(error: Exception) -> str:
+    """What another library says in the first line of its error, for a message of ours; its name where it says nothing.
+
+    At most 120 characters.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+
+
 class AblateError(Exception):
     """Root of the tree; ``exit_status`` is what the command line exits with. What is said of it is one line."""
 

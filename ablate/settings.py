@@ -19,6 +19,12 @@ def storage_url(given: str | None = None) -> str | None:
     return given or os.environ.get("ABLATE_STORAGE") or None
 
 
+def study_folders() -> list[Path]:
+    """Where study files lie: in the working folder, and those that come with the package."""
+    installed = Path(__file__).parent / "studies"
+    return [Path("studies"), installed if installed.is_dir() else installed.parents[1] / "studies"]
+
+
 def data_dir(given: Path | None = None, *, otherwise: Path | None = None) -> Path:
     """Folder of the records: PTB-XL in PhysioNet's layout, or that of a table.
 

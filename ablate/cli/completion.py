@@ -20,12 +20,6 @@ DEFAULTED_KEYS = (
 )  # fmt: skip
 
 
-def study_folders() -> list[Path]:
-    """Where study files lie: here, and those that come with the package."""
-    shipped = Path(__file__).parents[1] / "studies"
-    return [Path("studies"), shipped if shipped.is_dir() else shipped.parents[1] / "studies"]
-
-
 def remember_studies(names: Iterable[str]) -> None:
     """Keep what the store holds for the next completion; a home that cannot be written does no harm."""
     try:
@@ -39,7 +33,7 @@ def remember_studies(names: Iterable[str]) -> None:
 
 def complete_study(incomplete: str) -> list[str]:
     """Names of study files and of stored studies."""
-    names = {path.stem for folder in study_folders() for path in folder.glob("*.toml")}
+    names = {path.stem for folder in settings.study_folders() for path in folder.glob("*.toml")}
     with contextlib.suppress(OSError):
         names.update((settings.home() / _NAMES).read_text().split())
     return sorted(name for name in names if name.startswith(incomplete))
@@ -55,7 +49,8 @@ def complete_set(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _keys_of(study: str) -> list[str]:
-    paths = [Path(study)] if study.endswith(".toml") else [folder / f"{study}.toml" for folder in study_folders()]
+    named = [folder / f"{study}.toml" for folder in settings.study_folders()]
+    paths = [Path(study)] if study.endswith(".toml") else named
     for path in paths:
         try:
             return [key for key, _ in flat(tomllib.loads(path.read_text(encoding="utf-8")))]

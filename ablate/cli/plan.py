@@ -76,8 +76,9 @@ def plan(
 def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
     """This study in the store, or else the latest one on the same data with the same encoder."""
     store = open_store(storage)
-    for name in [spec.name, *reversed(store.studies())]:
-        if name not in store.studies():
+    names = store.studies()
+    for name in [spec.name, *reversed(names)]:
+        if name not in names:
             continue
         stored = store.study(name).spec
         alike = stored["data"] == spec.data.model_dump() and stored["encoder"] == asdict(spec.encoder)

@@ -9,12 +9,11 @@ from jaxtyping import Float32
 
 from ablate.ecg.extra import extra
 from ablate.ecg.form import Form
-from ablate.ecg.recording import MILLIVOLTS, MOST_BYTES, Recording
+from ablate.ecg.recording import MILLIVOLTS, MOST_BYTES, RESTORE, Recording
 from ablate.ecg.regular_file import check_regular
 from ablate.ecg.source import LEADS
-from ablate.errors import DataError
+from ablate.errors import DataError, first_line
 
-_RESTORE = "restore the file, or leave the record out with --skip-damaged"
 _MOST_HDF5_BYTES = 1 << 42  # one file for many records, of which only one is read
 
 
@@ -24,11 +23,11 @@ def read_npy(path: Path, form: Form, row: int | None = None) -> Recording:
     Raises:
         DataError: the file is missing, damaged, or no such array.
     """
-    check_regular(path, most_bytes=MOST_BYTES, remedy=_RESTORE)
+    check_regular(path, most_bytes=MOST_BYTES, remedy=RESTORE)
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: is no array that numpy reads ({_first_line(error)}); {_RESTORE}") from error
+        raise DataError(f"{path}: is no array that numpy reads ({first_line(error)}); {RESTORE}") from error
     return _recording(path, array if row is None else array[row], form)
 
 
@@ -40,13 +39,13 @@ def read_mat(path: Path, form: Form, row: int | None = None) -> Recording:
     """
     from scipy.io import loadmat, matlab  # noqa: PLC0415 - slow to import, and few need it
 
-    check_regular(path, most_bytes=MOST_BYTES, remedy=_RESTORE)
+    check_regular(path, most_bytes=MOST_BYTES, remedy=RESTORE)
     try:
         arrays = loadmat(path)
     except NotImplementedError:  # version 7.3 is HDF5
         return read_hdf5(path, form, row)
     except (OSError, ValueError, TypeError, IndexError, matlab.MatReadError) as error:
-        raise DataError(f"{path}: scipy cannot read it ({_first_line(error)}); {_RESTORE}") from error
+        raise DataError(f"{path}: scipy cannot read it ({first_line(error)}); {RESTORE}") from error
     array = _chosen(path, {name: each for name, each in arrays.items() if not name.startswith("__")}, form.dataset, row)
     return _recording(path, array if row is None else array[row], form)
 
@@ -58,7 +57,7 @@ def read_hdf5(path: Path, form: Form, row: int | None = None) -> Recording:
         DataError: the file is missing, damaged, holds no such array, or h5py is not installed.
     """
     h5py = extra("h5py", path)
-    check_regular(path, most_bytes=_MOST_HDF5_BYTES, remedy=_RESTORE)
+    check_regular(path, most_bytes=_MOST_HDF5_BYTES, remedy=RESTORE)
     try:
         with h5py.File(path, "r") as file:
             datasets: dict[str, Any] = {}
@@ -68,7 +67,7 @@ def read_hdf5(path: Path, form: Form, row: int | None = None) -> Recording:
                 raise DataError(f"{path}: has no record {row}; {dataset.name} holds {len(dataset)}", kind="index")
             array = np.asarray(dataset[...] if row is None else dataset[row])
     except (OSError, RuntimeError) as error:
-        raise DataError(f"{path}: h5py cannot read it ({_first_line(error)}); {_RESTORE}") from error
+        raise DataError(f"{path}: h5py cannot read it ({first_line(error)}); {RESTORE}") from error
     return _recording(path, array, form)
 
 
@@ -111,7 +110,3 @@ def _leads_first(path: Path, array: Float32[np.ndarray, "a b"], n_leads: int) ->
             kind="shape",
         )
     return np.ascontiguousarray(array if fits[0] else array.T)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -8,11 +8,9 @@ import numpy as np
 from ablate.ecg.extra import extra
 from ablate.ecg.form import Form
 from ablate.ecg.lead_name import lead_of
-from ablate.ecg.recording import MILLIVOLTS, MOST_BYTES, Recording
+from ablate.ecg.recording import MILLIVOLTS, MOST_BYTES, RESTORE, Recording
 from ablate.ecg.regular_file import check_regular
 from ablate.errors import DataError
-
-_RESTORE = "restore the file, or leave the record out with --skip-damaged"
 
 
 def read_edf(path: Path, form: Form, row: int | None = None) -> Recording:
@@ -23,7 +21,7 @@ def read_edf(path: Path, form: Form, row: int | None = None) -> Recording:
     """
     del row
     pyedflib = extra("pyedflib", path)
-    check_regular(path, most_bytes=MOST_BYTES, remedy=_RESTORE)
+    check_regular(path, most_bytes=MOST_BYTES, remedy=RESTORE)
     try:
         with pyedflib.EdfReader(str(path)) as file:
             labels = file.getSignalLabels()
@@ -32,7 +30,7 @@ def read_edf(path: Path, form: Form, row: int | None = None) -> Recording:
             units = [file.getPhysicalDimension(number).strip() for number in chosen]
             signals = [file.readSignal(number) for number in chosen]
     except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: pyedflib cannot read it ({error}); {_RESTORE}") from error
+        raise DataError(f"{path}: pyedflib cannot read it ({error}); {RESTORE}") from error
     if len(rates) != 1:
         raise DataError(
             f"{path}: channels {', '.join(labels)[:120]} have no lead, or leads of {len(rates)} rates; "
@@ -50,7 +48,7 @@ def read_dicom(path: Path, form: Form, row: int | None = None) -> Recording:
     """
     del row
     pydicom = extra("pydicom", path)
-    check_regular(path, most_bytes=MOST_BYTES, remedy=_RESTORE)
+    check_regular(path, most_bytes=MOST_BYTES, remedy=RESTORE)
     try:
         dataset = pydicom.dcmread(path)
         groups = [[_channel(each) for each in one.ChannelDefinitionSequence] for one in dataset.WaveformSequence]
@@ -62,7 +60,7 @@ def read_dicom(path: Path, form: Form, row: int | None = None) -> Recording:
     except DataError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged element leads to
-        raise DataError(f"{path}: pydicom cannot read it ({error}); {_RESTORE}") from error
+        raise DataError(f"{path}: pydicom cannot read it ({error}); {RESTORE}") from error
     chosen = [number for number, (name, _) in enumerate(groups[at]) if lead_of(name)]
     names, units = [groups[at][number][0] for number in chosen], [groups[at][number][1] for number in chosen]
     return _recording(path, names, units, rate, [signals[number] for number in chosen], form)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ablate.ecg.collection import Collection
 from ablate.ecg.finding import DataFindings, Finding
-from ablate.ecg.preparation import Progress, prepare
+from ablate.ecg.preparation import prepare
 from ablate.ecg.reading_check import across_findings, damage_findings
-from ablate.ecg.row_filler import Filler, Preparation, ReadRecords, fill_all
+from ablate.ecg.row_filler import Filler, Preparation, Progress, fill_all
 from ablate.errors import DataError
 
 
@@ -60,11 +60,9 @@ def check_collection(
 
 def _read(source: Collection, how: Preparation, n_processes: int, progress: Progress | None) -> list[Finding]:
     """What reading shows where no cohort can come of it."""
-    read, folds = ReadRecords(), source.folds()
-    for part in fill_all(Filler(None, source, how), list(source.readable), n_processes=n_processes):
-        read.add(part)
-        if progress is not None:
-            progress(len(read.digests) + len(read.skipped), len(source.readable))
+    folds = source.folds()
+    filler = Filler(None, source, how)
+    read = fill_all(filler, list(source.readable), n_processes=n_processes, progress=progress)
     return [*damage_findings(read), *across_findings(source, read, folds)]
 
 

@@ -25,7 +25,6 @@ class Joint:
     external: Source
     task: str
 
-    form = None
     reads_files = True
 
     @property

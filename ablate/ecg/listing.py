@@ -1,6 +1,6 @@
 """A list of records: whose they are, what they show and where their samples lie. Tables and public sets become one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,16 @@ class Listing:
     places: tuple[Place | None, ...]
     classes: Mapping[str, str]
     findings: tuple[Finding, ...] = ()
+
+
+def statement_matrix(given: Sequence[frozenset[str]]) -> tuple[tuple[str, ...], Bool[np.ndarray, "record code"]]:
+    """All codes of some records, sorted, and which record has which."""
+    codes = tuple(sorted(frozenset().union(*given)))
+    at = {code: position for position, code in enumerate(codes)}
+    statements = np.zeros((len(given), len(codes)), bool)
+    for row, own in enumerate(given):
+        statements[row, [at[code] for code in own]] = True
+    return codes, statements
 
 
 def patient_findings(

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from ablate.ecg.cohort import Cohort, open_cohort
 from ablate.ecg.finding import refuse_fatal
 from ablate.ecg.preprocessing import VERSION, check_preprocessing
 from ablate.ecg.reading_check import across_findings, damage_findings, source_findings
-from ablate.ecg.row_filler import Damage, Filler, Preparation, ReadRecords, Rows, fill_all
+from ablate.ecg.row_filler import Damage, Filler, Preparation, Progress, ReadRecords, Rows, fill_all
 from ablate.ecg.source import EXTERNAL_FOLD, LEADS, LEAST_HZ, MOST_HZ, TEST_FOLD, Records, Source, check_folds
 from ablate.errors import DataError
 
 __all__ = ["Cohort", "Damage", "Progress", "open_cohort", "prepare", "prepared_folder"]
-
-Progress = Callable[[int, int], None]  # records done, records in all
 
 
 def prepare(
@@ -109,11 +106,8 @@ def _build(folder: Path, source: Source, how: Preparation, n_processes: int, pro
     _clear_remains(folder)
     with atomic.folder(folder) as scratch:
         rows = Rows.create(scratch / cohort.SIGNALS, (len(records.ecg_id), *how.shape))
-        read = ReadRecords()
-        for part in fill_all(Filler(rows, source, how), records.ecg_id.tolist(), n_processes=n_processes):
-            read.add(part)
-            if progress is not None:
-                progress(len(read.digests) + len(read.skipped), len(records.ecg_id))
+        filler = Filler(rows, source, how)
+        read = fill_all(filler, records.ecg_id.tolist(), n_processes=n_processes, progress=progress)
         folds = dict(zip(records.ecg_id.tolist(), records.fold.tolist(), strict=True))
         across = across_findings(source, read, folds)
         refuse_fatal([*across, *damage_findings(read)] if how.damaged == "collect" else across)

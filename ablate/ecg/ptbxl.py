@@ -46,7 +46,6 @@ class PtbXl:
     files_hz: int | None = None
 
     name = "ptbxl"
-    form = None
     reads_files = True
 
     def __post_init__(self) -> None:

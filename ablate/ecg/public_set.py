@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from ablate.ecg.collection import Collection
 from ablate.ecg.extra import extra
@@ -20,7 +20,7 @@ from ablate.ecg.finding import Finding
 from ablate.ecg.fold_making import make_folds
 from ablate.ecg.form import Form
 from ablate.ecg.label_cell import flag_of
-from ablate.ecg.listing import Listing, Place, class_findings, fold_findings
+from ablate.ecg.listing import Listing, Place, class_findings, fold_findings, statement_matrix
 from ablate.ecg.mapping import read_mapping
 from ablate.ecg.regular_file import read_regular
 from ablate.ecg.snomed import SCORED
@@ -132,8 +132,7 @@ def _listing(
     places: Sequence[Place],
     usual: Mapping[str, str],
 ) -> Listing:
-    codes = tuple(sorted(frozenset().union(*given)))
-    statements = _member(given, codes)
+    codes, statements = statement_matrix(given)
     if source.mapping:
         classes = read_mapping(source.folder, source.mapping, codes)
     else:
@@ -147,14 +146,6 @@ def _listing(
         )
     return Listing(source.folder, ecg_id, tuple(map(str, ecg_id.tolist())), patient_id, fold, codes, statements,
                    tuple(places), classes, tuple(findings))  # fmt: skip
-
-
-def _member(given: Sequence[frozenset[str]], codes: Sequence[str]) -> Bool[np.ndarray, "record code"]:
-    at = {code: position for position, code in enumerate(codes)}
-    statements = np.zeros((len(given), len(codes)), bool)
-    for row, own in enumerate(given):
-        statements[row, [at[code] for code in own]] = True
-    return statements
 
 
 def _diagnoses(header: Path) -> frozenset[str]:

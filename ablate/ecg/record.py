@@ -19,7 +19,7 @@ from jaxtyping import Float32, Int16
 
 from ablate.ecg.form import Form
 from ablate.ecg.plausible import check_plausible
-from ablate.ecg.recording import MILLIVOLTS, Recording
+from ablate.ecg.recording import MILLIVOLTS, RESTORE, Recording
 from ablate.ecg.regular_file import check_regular, read_regular
 from ablate.ecg.source import DURATION_S, LEADS
 from ablate.errors import DataError
@@ -40,7 +40,6 @@ _INVALID = -32768  # format 16's word for "no value here"
 _UPPER = [lead.upper() for lead in LEADS]
 _AS_THEY_ARE = list(range(len(LEADS)))
 _MOST_HEADER_BYTES, _MOST_SIGNAL_BYTES = 1 << 20, 64 << 20
-_RESTORE = "restore the file, or leave the record out with --skip-damaged"
 _AGAIN = "fetch the file again, or read the files of the other rate with --from"
 _LEAVE_OUT = "correct it, or leave the record out with --skip-damaged"
 
@@ -99,7 +98,7 @@ def read_wfdb(path: Path, form: Form, row: int | None = None) -> Recording:
     del form, row
     has_suffix = path.suffix in (".hea", *_SUFFIXES) and not path.with_name(f"{path.name}.hea").exists()
     header_path = path.with_suffix(".hea") if has_suffix else path.with_name(f"{path.name}.hea")
-    content = read_regular(header_path, most_bytes=_MOST_HEADER_BYTES, remedy=_RESTORE)
+    content = read_regular(header_path, most_bytes=_MOST_HEADER_BYTES, remedy=RESTORE)
     header = _parse_plain(header_path, content, header_path.stem)
     if header is None:
         return _recording_by_wfdb(header_path, content)

@@ -14,7 +14,7 @@ from ablate.ecg.collection import Collection
 from ablate.ecg.finding import Finding
 from ablate.ecg.fold_making import make_folds
 from ablate.ecg.label_cell import LIST_SEPARATORS, flag_of, labels_of
-from ablate.ecg.listing import Listing, Place, class_findings, fold_findings, patient_findings
+from ablate.ecg.listing import Listing, Place, class_findings, fold_findings, patient_findings, statement_matrix
 from ablate.ecg.mapping import read_mapping
 from ablate.ecg.source import TEST_FOLD
 from ablate.ecg.table import Table, read_table
@@ -173,12 +173,7 @@ class _Reader:
     def _statements(self) -> tuple[tuple[str, ...], Bool[np.ndarray, "record code"]]:
         labels = self._columns.labels
         if isinstance(labels, str):
-            given = [labels_of(row[labels]) for row in self._table.rows]
-            codes = tuple(sorted(set().union(*given)))
-            at = {code: position for position, code in enumerate(codes)}
-            statements = np.zeros((len(given), len(codes)), bool)
-            for row, own in enumerate(given):
-                statements[row, [at[code] for code in own]] = True
+            codes, statements = statement_matrix([labels_of(row[labels]) for row in self._table.rows])
             if not codes:
                 self._findings.append(
                     Finding(

@@ -19,6 +19,7 @@ MILLIVOLTS = {  # of one unit; two letters are called mu
     "v": 1e3,
 }
 MOST_BYTES = 256 << 20  # of the file of one record
+RESTORE = "restore the file, or leave the record out with --skip-damaged"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from ablate.ecg.preprocessing import preprocess
 from ablate.ecg.source import DURATION_S, LEADS, Source
 from ablate.errors import DataError
 
+Progress = Callable[[int, int], None]  # records done, records in all
 Damage = Literal["raise", "skip", "collect"]  # "collect": say all of it at the end, and leave nothing
 
 N_RECORDS = 128  # in a chunk: enough to pay for handing it to a process, few enough to show progress
@@ -159,12 +160,23 @@ class Filler:
         row[:] = preprocess(signal, from_hz=stored_hz, fs_hz=fs_hz, preprocessing=self.how.preprocessing)
 
 
-def fill_all(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Iterator[ReadRecords]:
-    """Fill the rows of all records, chunk by chunk, and tell what came of each chunk.
+def fill_all(
+    filler: Filler, ecg_ids: Sequence[int], *, n_processes: int, progress: Progress | None = None
+) -> ReadRecords:
+    """Fill the rows of all records and tell what came of them; ``progress`` hears of every chunk.
 
     Raises:
         DataError: as ``Filler.fill``, or a process was killed.
     """
+    read = ReadRecords()
+    for part in _chunks(filler, ecg_ids, n_processes=n_processes):
+        read.add(part)
+        if progress is not None:
+            progress(len(read.digests) + len(read.skipped), len(ecg_ids))
+    return read
+
+
+def _chunks(filler: Filler, ecg_ids: Sequence[int], *, n_processes: int) -> Iterator[ReadRecords]:
     starts = range(0, len(ecg_ids), N_RECORDS)
     n_processes = min(n_processes, len(ecg_ids) // _N_WORTHWHILE)
     if n_processes <= 1:

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from ablate.ecg.task import Classes
 from ablate.errors import DataError
-
-if TYPE_CHECKING:
-    from ablate.ecg.form import Form
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 RATES_HZ = (100, 500)  # of PTB-XL's files
@@ -57,10 +54,6 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """Such as ``ptbxl`` or ``synthetic``; begins the name of the prepared folder."""
-
-    @property
-    def form(self) -> "Form | None":
-        """What is declared of its records; None where all of them must have the cohort's form."""
 
     @property
     def reads_files(self) -> bool:

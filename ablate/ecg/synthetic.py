@@ -73,7 +73,6 @@ class Synthetic:
     seed: int = 0
 
     name = "synthetic"
-    form = None
     reads_files = False
 
     def __post_init__(self) -> None:

@@ -298,7 +298,7 @@ def unfit(name: str, catalogued: CatalogueEntry, data: _Records, starts_random: 
 
     Args:
         name: of the encoder.
-        found: its entry.
+        catalogued: its entry.
         data: the records that it would get.
         starts_random: whether its weights are for no rate of their own.
         drops_paths: whether an arm wants to drop residual blocks.
@@ -330,7 +330,7 @@ def weights_file(spec: EncoderSpec) -> Path | None:
     Raises:
         CheckpointError: there is no such file, or no weights of that name come with the package for this encoder.
     """
-    if spec.weights == "random":
+    if spec.is_random:
         return None
     if spec.weights in EMBEDDED:
         file = _embedded_file(spec.name, str(spec.weights))

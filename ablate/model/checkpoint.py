@@ -8,6 +8,7 @@ uses, and its own head ``dense``.
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ablate import atomic, digest
-from ablate.errors import CheckpointError
+from ablate.errors import CheckpointError, first_line
 from ablate.model.catalogue import WeightsFile
 from ablate.model.net1d import Net1D
 from ablate.model.wrapping import unwrap
@@ -67,7 +68,7 @@ def fit(network: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
     Raises:
         CheckpointError: keys are missing, misshaped or unknown, or a weight is not finite.
     """
-    problems = mismatches(network, weights)
+    problems = mismatches(network, weights).lines
     if problems:
         more = f"; and {len(problems) - N_LISTED} more" if len(problems) > N_LISTED else ""
         raise CheckpointError(
@@ -81,18 +82,45 @@ def fit(network: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
     network.load_state_dict({key: weights.get(key, value) for key, value in wanted.items()})
 
 
-def mismatches(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
-    """What keeps ``weights`` from fitting ``network``, one line a key; empty when they fit."""
+@dataclass(frozen=True)
+class Mismatches:
+    """What keeps weights from fitting a network, a line for each of its names that the file lacks or has otherwise.
+
+    Attributes:
+        missing: names of the network that are not there.
+        misshaped: name -> the shape that is there and the one that is expected.
+        unknown: names that the network does not have.
+    """
+
+    missing: tuple[str, ...]
+    misshaped: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    unknown: tuple[str, ...]
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What the network needs and does not get, a line for each name."""
+        shapes = [f"{key} has shape {shape}, expected {expected}" for key, (shape, expected) in self.misshaped.items()]
+        return (*(f"{key} is missing" for key in self.missing), *shapes)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of it, a line for each name; empty where the weights fit."""
+        return (*self.lacking, *(f"{key} is unknown" for key in self.unknown))
+
+
+def mismatches(network: nn.Module, weights: Mapping[str, Tensor]) -> Mismatches:
+    """What keeps ``weights`` from fitting ``network``."""
     wanted = network.state_dict()
     unused = {key for key in {*wanted, *weights} if _is_unused(network, key)}
-    missing = [f"{key} is missing" for key in wanted if key not in weights and key not in unused]
-    shapes = [
-        f"{key} has shape {tuple(weights[key].shape)}, expected {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in weights and weights[key].shape != value.shape
-    ]
-    unknown = [f"{key} is unknown" for key in weights if key not in wanted and key not in unused]
-    return missing + shapes + unknown
+    return Mismatches(
+        missing=tuple(key for key in wanted if key not in weights and key not in unused),
+        misshaped={
+            key: (tuple(weights[key].shape), tuple(value.shape))
+            for key, value in wanted.items()
+            if key in weights and weights[key].shape != value.shape
+        },
+        unknown=tuple(key for key in weights if key not in wanted and key not in unused),
+    )
 
 
 def write_weights(network: nn.Module, file: Path, *, about: str) -> str:
@@ -117,7 +145,7 @@ def _read_safetensors(file: Path) -> Mapping[str, Tensor]:
         return safetensors.torch.load_file(file)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{file}: not readable as safetensors ({_one_line(error)}); copy or fetch it again"
+            f"{file}: not readable as safetensors ({first_line(error)}); copy or fetch it again"
         ) from error
 
 
@@ -133,9 +161,5 @@ def _read_torch(file: Path) -> object:
         ) from error
     except Exception as error:  # a damaged pickle lets torch's reader stumble over anything
         raise CheckpointError(
-            f"{file}: not readable as a checkpoint ({_one_line(error)}); copy or fetch it again"
+            f"{file}: not readable as a checkpoint ({first_line(error)}); copy or fetch it again"
         ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__

@@ -79,9 +79,9 @@ def inspect(file: Path, *, name: str | None = None, wrapping: WeightsFile | None
     network = _with_head(name, part.of_head)
     weights = {**part.weights, **part.of_head} if isinstance(network, Net1D) and network.dense else part.weights
     problems = mismatches(network, weights)
-    if not problems:
+    if not problems.lines:
         fit(network, weights, file)
-    logits = None if problems else _logits(network)
+    logits = None if problems.lines else _logits(network)
     noted = NOTED_LOGITS if name == "ecgfounder" and logits else None
     agrees = max(abs(a - b) for a, b in zip(logits, noted, strict=True)) < NOTED_TOLERANCE if logits and noted else None
     return Inspection(
@@ -89,8 +89,8 @@ def inspect(file: Path, *, name: str | None = None, wrapping: WeightsFile | None
         digest=digest.of_file(file),
         encoder=name,
         n_matched=sum(key in weights and weights[key].shape == value.shape for key, value in wanted.items()),
-        missing=tuple(problem for problem in problems if not problem.endswith("is unknown")),
-        left_over=(*(problem.split()[0] for problem in problems if problem.endswith("is unknown")), *part.left_over),
+        missing=problems.lacking,
+        left_over=(*problems.unknown, *part.left_over),
         key=part.key,
         strip=part.strip,
         head=part.head,
@@ -101,7 +101,7 @@ def inspect(file: Path, *, name: str | None = None, wrapping: WeightsFile | None
         logits=logits,
         noted_logits=noted,
         agrees=agrees,
-        problems=tuple(problems),
+        problems=problems.lines,
     )
 
 
@@ -109,7 +109,7 @@ def _nearest(content: object, file: Path, wrapping: WeightsFile | None) -> str:
     def n_mismatches(name: str) -> int:
         network = cast(nn.Module, build(name))
         part: Unwrapped = unwrap(content, network.state_dict(), file, wrapping)
-        return len(mismatches(network, part.weights))
+        return len(mismatches(network, part.weights).lines)
 
     with torch.device("meta"):
         return min(catalogue.CATALOGUE, key=n_mismatches)

@@ -60,7 +60,7 @@ def compare(
         DataError: the fraction leaves no record.
     """
     random = _probe_all(replace(spec, weights="random"), [[seed] for seed in subset_seeds], data, data_fraction)
-    return [random] if spec.weights == "random" else [_probe_all(spec, [subset_seeds], data, data_fraction), random]
+    return [random] if spec.is_random else [_probe_all(spec, [subset_seeds], data, data_fraction), random]
 
 
 def _probe_all(spec: EncoderSpec, parts: Sequence[Sequence[int]], data: TaskData, data_fraction: float) -> Comparison:

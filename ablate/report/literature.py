@@ -5,7 +5,7 @@ Source: the benchmarks that ``literature.json`` names, macro AUROC on the test f
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -72,17 +72,8 @@ def _measured(study: StudyRecord, arms: ArmFacts, plain: Beside, encoders: list[
                 str(subject.encoder.weights),
                 length,
             ]
-            title = study.spec.title(arm)
-            rows.append(
-                Beside(
-                    plain.model,
-                    plain.source,
-                    plain.published,
-                    title,
-                    wording.finite(score),
-                    "; ".join(filter(None, parts)),
-                )
-            )
+            differs = "; ".join(filter(None, parts))
+            rows.append(replace(plain, arm=study.spec.title(arm), measured=wording.finite(score), differs=differs))
     return rows
 
 

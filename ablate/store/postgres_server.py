@@ -12,7 +12,6 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ class Server:
         try:
             if not self._answers():
                 self._prepare_folder()
-                with self._lock():
+                with atomic.lock(self.folder / "server"):
                     self._make_answer()
         except OSError as error:
             said = f"{self.folder}: cannot hold a Postgres ({error.strerror or error})"
@@ -104,7 +103,7 @@ class Server:
         """Stop the server, letting transactions go; False when it was not running."""
         if self._pid() is None:
             return False
-        with self._lock():
+        with atomic.lock(self.folder / "server"):
             done = self._binaries.call("pg_ctl", "stop", "-w", "-m", "fast", "-D", self._data, folder=self._place)
             if done.returncode != 0 and self._pid() is not None:
                 raise StoreError(f"{self._data}: Postgres does not stop: {_cause(done.stdout)}")
@@ -205,11 +204,6 @@ class Server:
                         f"{path}: is a link, and root follows none here; set ABLATE_HOME to where it leads, or run "
                         "as the account that owns it"
                     )
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        with atomic.lock(self.folder / "server"):
-            yield
 
     def _write(self, path: Path, content: str) -> None:
         """A file for nobody but the server's account."""

@@ -100,7 +100,7 @@ def seal_document(spec: Spec, searches: Sequence[Tuning]) -> dict[str, Any]:
 
     Args:
         spec: the study.
-        found: its searches; none where nothing is searched.
+        searches: its searches; none where nothing is searched.
     """
     by_chain = {one.chain: one for one in searches}
     chosen: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablate import digest
+from ablate import digest, settings
 from ablate.errors import SpecError
 from ablate.study.problem import Problem, problems_of
 from ablate.study.spec import DataSpec, Spec
@@ -89,7 +89,7 @@ def find_study(study: str) -> Path:
         SpecError: neither is there.
     """
     given = Path(study)
-    folders = [Path("studies"), _shipped_folder()]
+    folders = settings.study_folders()
     candidates = [given] if given.suffix == ".toml" else [folder / f"{study}.toml" for folder in folders]
     for path in candidates:
         if path.is_file():
@@ -100,12 +100,7 @@ def find_study(study: str) -> Path:
 
 def shipped_study(name: str) -> Path:
     """A study file that comes with the package, whatever lies in the working folder."""
-    return _shipped_folder() / f"{name}.toml"
-
-
-def _shipped_folder() -> Path:
-    installed = Path(__file__).parents[1] / "studies"
-    return installed if installed.is_dir() else installed.parents[1] / "studies"
+    return settings.study_folders()[-1] / f"{name}.toml"
 
 
 def _read(path: Path) -> str:

@@ -68,7 +68,7 @@ class Outbox:
         self._waiting.append((telling, path))
 
     def tell(self, done: Callable[[Telling], None]) -> None:
-        """Tell everything that waits; ``told`` is called after each, also when the store no longer wants it.
+        """Tell everything that waits; ``done`` is called after each, also when the store no longer wants it.
 
         Raises:
             StoreUnavailable: the store is away; what was not told waits on.
