@@ -28,7 +28,7 @@ def read_npy(path: Path, form: Form, row: int | None = None) -> Recording:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: is no array that numpy reads ({first_line(error)}); {RESTORE}") from error
-    return _recording(path, array if row is None else array[row], form)
+    return _recording(path, _at_row(path, "its array", array, row), form)
 
 
 def read_mat(path: Path, form: Form, row: int | None = None) -> Recording:
@@ -46,8 +46,10 @@ def read_mat(path: Path, form: Form, row: int | None = None) -> Recording:
         return read_hdf5(path, form, row)
     except (OSError, ValueError, TypeError, IndexError, matlab.MatReadError) as error:
         raise DataError(f"{path}: scipy cannot read it ({first_line(error)}); {RESTORE}") from error
-    array = _chosen(path, {name: each for name, each in arrays.items() if not name.startswith("__")}, form.dataset, row)
-    return _recording(path, array if row is None else array[row], form)
+    name, array = _chosen(
+        path, {name: each for name, each in arrays.items() if not name.startswith("__")}, form.dataset, row
+    )
+    return _recording(path, _at_row(path, name, array, row), form)
 
 
 def read_hdf5(path: Path, form: Form, row: int | None = None) -> Recording:
@@ -62,17 +64,25 @@ def read_hdf5(path: Path, form: Form, row: int | None = None) -> Recording:
         with h5py.File(path, "r") as file:
             datasets: dict[str, Any] = {}
             file.visititems(lambda name, item: datasets.update({name: item} if hasattr(item, "dtype") else {}))
-            dataset = _chosen(path, datasets, form.dataset, row)
-            if row is not None and not 0 <= row < len(dataset):
-                raise DataError(f"{path}: has no record {row}; {dataset.name} holds {len(dataset)}", kind="index")
-            array = np.asarray(dataset[...] if row is None else dataset[row])
+            name, dataset = _chosen(path, datasets, form.dataset, row)
+            array = _at_row(path, name, dataset, row)
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path}: h5py cannot read it ({first_line(error)}); {RESTORE}") from error
     return _recording(path, array, form)
 
 
-def _chosen(path: Path, arrays: Mapping[str, Any], name: str | None, row: int | None) -> Any:
-    """The array by its name, or the only one of numbers that has as many axes as needed."""
+def _at_row(path: Path, name: str, array: Any, row: int | None) -> np.ndarray:
+    """The record at ``row`` of an array or dataset that holds many; all of it where there is one."""
+    if row is None:
+        return np.asarray(array[...])
+    n_records = array.shape[0] if array.shape else 0
+    if not 0 <= row < n_records:
+        raise DataError(f"{path}: has no record {row}; {name} holds {n_records}", kind="index")
+    return np.asarray(array[row])
+
+
+def _chosen(path: Path, arrays: Mapping[str, Any], name: str | None, row: int | None) -> tuple[str, Any]:
+    """The array that is named, or the only one of numbers that has as many axes as needed; with its name."""
     n_axes = 2 if row is None else 3
     if name is not None:
         if name not in arrays:
@@ -80,8 +90,8 @@ def _chosen(path: Path, arrays: Mapping[str, Any], name: str | None, row: int | 
                 f"{path}: has no array {name!r}, there are {', '.join(arrays) or 'none'}; correct data.form.dataset",
                 kind="dataset",
             )
-        return arrays[name]
-    fitting = [each for each in arrays.values() if len(each.shape) == n_axes and each.dtype.kind in "iuf"]
+        return name, arrays[name]
+    fitting = [(name, each) for name, each in arrays.items() if len(each.shape) == n_axes and each.dtype.kind in "iuf"]
     if len(fitting) != 1:
         raise DataError(
             f"{path}: has {len(fitting)} arrays of {n_axes} axes among {', '.join(arrays) or 'nothing'}; "

@@ -14,12 +14,12 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int
 
+from ablate.ecg.cell_reader import CellReader
 from ablate.ecg.collection import Collection
 from ablate.ecg.extra import extra
 from ablate.ecg.finding import Finding
 from ablate.ecg.fold_making import make_folds
 from ablate.ecg.form import Form
-from ablate.ecg.label_cell import flag_of
 from ablate.ecg.listing import Listing, Place, class_findings, fold_findings, statement_matrix
 from ablate.ecg.mapping import read_mapping
 from ablate.ecg.regular_file import read_regular
@@ -75,15 +75,18 @@ class Code15(Collection):
         columns = ("exam_id", "patient_id", "trace_file", *_CODE_LABELS)
         table = read_table(self.folder / "exams.csv", columns=columns, remedy="expected the files of CODE-15 %")
         place_of = {name: _exam_rows(self.folder / name) for name in sorted({row["trace_file"] for row in table.rows})}
-        kept = [row for row in table.rows if int(row["exam_id"]) in place_of[row["trace_file"]]]
-        if not kept:
+        cells = CellReader(table)
+        exam, patient = (_numbers(cells, name) for name in ("exam_id", "patient_id"))
+        kept = [at for at, row in enumerate(table.rows) if exam[at] in place_of[row["trace_file"]]]
+        if not kept and not cells.findings:
             raise DataError(
                 f"{self.folder}: has none of the parts that exams.csv names; unpack one of them", kind="table"
             )
-        given = [frozenset(label for label in _CODE_LABELS if flag_of(row[label])) for row in kept]
-        places = [Place(row["trace_file"], place_of[row["trace_file"]][int(row["exam_id"])]) for row in kept]
-        exam, patient = (np.array([int(row[name]) for row in kept]) for name in ("exam_id", "patient_id"))
-        return _listing(self, exam, patient, given, places, {label: label for label in _CODE_LABELS})
+        given = [frozenset(label for label in _CODE_LABELS if cells.flag(at, label)) for at in kept]
+        files = [table.rows[at]["trace_file"] for at in kept]
+        places = [Place(file, place_of[file][int(exam[at])]) for at, file in zip(kept, files, strict=True)]
+        usual = {label: label for label in _CODE_LABELS}
+        return _listing(self, exam[kept], patient[kept], given, places, usual, cells.findings)
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,10 @@ class MimicIvEcg(Collection):
         reports = read_table(self.folder / "machine_measurements.csv", columns=("study_id",), remedy=remedy)
         said = _reports(reports)
         given = [said.get(row["study_id"], frozenset()) for row in listed.rows]
-        study, subject = (np.array([int(row[name]) for row in listed.rows]) for name in ("study_id", "subject_id"))
-        return _listing(self, study, subject, given, [Place(row["path"]) for row in listed.rows], {})
+        cells = CellReader(listed)
+        study, subject = (_numbers(cells, name) for name in ("study_id", "subject_id"))
+        places = [Place(row["path"]) for row in listed.rows]
+        return _listing(self, study, subject, given, places, {}, cells.findings)
 
 
 PUBLIC_SETS: Mapping[str, type[Collection]] = {each.name: each for each in (Cinc2021, Code15, MimicIvEcg)}
@@ -131,6 +136,7 @@ def _listing(
     given: Sequence[frozenset[str]],
     places: Sequence[Place],
     usual: Mapping[str, str],
+    damage: Sequence[Finding] = (),
 ) -> Listing:
     codes, statements = statement_matrix(given)
     if source.mapping:
@@ -139,13 +145,20 @@ def _listing(
         classes = {code: usual[code] for code in codes if code in usual}
     names, labels = class_labels(statements, codes, classes)
     fold = make_folds(patient_id, labels, seed=source.seed)
-    findings = [*fold_findings(source.folder, fold), *class_findings(source.folder, names, labels, fold)]
+    findings = [*damage, *fold_findings(source.folder, fold), *class_findings(source.folder, names, labels, fold)]
     if not names:
         findings.append(
             Finding("labels", f"{source.folder}: no statement of its records is a class; write data.mapping")
         )
     return Listing(source.folder, ecg_id, tuple(map(str, ecg_id.tolist())), patient_id, fold, codes, statements,
                    tuple(places), classes, tuple(findings))  # fmt: skip
+
+
+def _numbers(cells: CellReader, heading: str) -> Int[np.ndarray, "record"]:
+    """A column of whole numbers; where one is none, a number that nobody has."""
+    return np.array(
+        [cells.whole(row, heading, "identifiers", -1 - row) for row in range(len(cells.table.rows))], np.int64
+    )
 
 
 def _diagnoses(header: Path) -> frozenset[str]:

@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Int
 
+from ablate.ecg.cell_reader import CellReader
 from ablate.ecg.collection import Collection
 from ablate.ecg.finding import Finding
 from ablate.ecg.fold_making import make_folds
-from ablate.ecg.label_cell import LIST_SEPARATORS, flag_of, labels_of
+from ablate.ecg.label_cell import LIST_SEPARATORS, labels_of
 from ablate.ecg.listing import Listing, Place, class_findings, fold_findings, patient_findings, statement_matrix
 from ablate.ecg.mapping import read_mapping
 from ablate.ecg.source import TEST_FOLD
@@ -104,11 +105,11 @@ class RecordTable(Collection):
 
 
 class _Reader:
-    """Reads the cells of a table and keeps all that is wrong with them."""
+    """Reads the columns of a table and keeps all that is wrong with them."""
 
     def __init__(self, table: Table, columns: Columns) -> None:
         self._table, self._columns = table, columns
-        self._findings: list[Finding] = []
+        self._cells = CellReader(table)
 
     def listing(self, folder: Path, *, seed: int, mapping: str | None) -> Listing:
         """All columns; what cannot be read has a value that is in nobody's way."""
@@ -123,12 +124,12 @@ class _Reader:
         if fold is None:
             fold = make_folds(patient_id, labels, seed=seed)
         else:
-            self._findings += patient_findings(where, names, patient_id, fold)
-        self._findings += fold_findings(where, fold)
-        self._findings += class_findings(where, class_names, labels, fold)
+            self._cells.findings += patient_findings(where, names, patient_id, fold)
+        self._cells.findings += fold_findings(where, fold)
+        self._cells.findings += class_findings(where, class_names, labels, fold)
         places = self._places()
         return Listing(where, ecg_id, names, patient_id, fold, codes, statements, places, classes,
-                       tuple(self._findings))  # fmt: skip
+                       tuple(self._cells.findings))  # fmt: skip
 
     def _has(self, heading: str) -> bool:
         return heading in self._table.headings
@@ -137,12 +138,14 @@ class _Reader:
         heading = self._columns.record
         if not self._has(heading):
             return np.arange(1, len(self._table.rows) + 1)
-        numbers = np.array([self._whole(row, heading, "identifiers", -1 - row) for row in range(len(self._table.rows))])
+        numbers = np.array(
+            [self._cells.whole(row, heading, "identifiers", -1 - row) for row in range(len(self._table.rows))]
+        )
         values, counts = np.unique(numbers, return_counts=True)
         for value in values[counts > 1]:
             rows = np.flatnonzero(numbers == value)
-            self._complain(
-                int(rows[1]), heading, "identifiers", f"a number of its own, line {self._line(rows[0])} has it"
+            self._cells.complain(
+                int(rows[1]), heading, "identifiers", f"a number of its own, line {self._cells.line(rows[0])} has it"
             )
         return numbers
 
@@ -152,7 +155,7 @@ class _Reader:
         cells = [row[self._columns.patient] for row in self._table.rows]
         for row, cell in enumerate(cells):
             if not cell:
-                self._complain(
+                self._cells.complain(
                     row, self._columns.patient, "patients", "a name or number; without it leaks cannot be excluded"
                 )
         numbers = _whole_numbers(cells)
@@ -164,9 +167,9 @@ class _Reader:
             return None
         folds = np.empty(len(self._table.rows), np.int64)
         for row in range(len(folds)):
-            folds[row] = self._whole(row, heading, "folds", 1)
+            folds[row] = self._cells.whole(row, heading, "folds", 1)
             if not 1 <= folds[row] <= TEST_FOLD:
-                self._complain(row, heading, "folds", f"1 to {TEST_FOLD}")
+                self._cells.complain(row, heading, "folds", f"1 to {TEST_FOLD}")
                 folds[row] = 1
         return folds
 
@@ -175,7 +178,7 @@ class _Reader:
         if isinstance(labels, str):
             codes, statements = statement_matrix([labels_of(row[labels]) for row in self._table.rows])
             if not codes:
-                self._findings.append(
+                self._cells.findings.append(
                     Finding(
                         "labels",
                         f"{self._table.path}: column {labels!r} is empty; expected labels separated by "
@@ -186,18 +189,8 @@ class _Reader:
         codes = tuple(sorted(labels))
         statements = np.zeros((len(self._table.rows), len(codes)), bool)
         for column, code in enumerate(codes):
-            self._flags(code, statements[:, column])
+            statements[:, column] = [self._cells.flag(row, code) for row in range(len(statements))]
         return codes, statements
-
-    def _flags(self, heading: str, column: Bool[np.ndarray, "record"]) -> None:
-        wrong = []
-        for row, cells in enumerate(self._table.rows):
-            flag = flag_of(cells[heading])
-            if flag is None:
-                wrong.append(row)
-            column[row] = bool(flag)
-        for row in wrong:
-            self._complain(row, heading, "labels", "0 or 1")
 
     def _places(self) -> tuple[Place | None, ...]:
         places: list[Place | None] = []
@@ -207,11 +200,11 @@ class _Reader:
             if place is not None:
                 first = owner.setdefault((os.path.normpath(place.path), place.row, place.start_s), row)
                 if first != row:
-                    self._complain(
+                    self._cells.complain(
                         row,
                         self._columns.path,
                         "duplicate",
-                        f"a file of its own, line {self._line(first)} names it too",
+                        f"a file of its own, line {self._cells.line(first)} names it too",
                     )
             places.append(place)
         return tuple(places)
@@ -220,10 +213,10 @@ class _Reader:
         columns = self._columns
         path = self._table.rows[row][columns.path]
         if not path or "\0" in path or Path(path).is_absolute() or ".." in Path(path).parts:
-            self._complain(row, columns.path, "path", "a path within the table's folder")
+            self._cells.complain(row, columns.path, "path", "a path within the table's folder")
             return None
-        at = self._whole(row, columns.row, "row", -1) if self._has(columns.row) else -1
-        rate = self._whole(row, columns.fs_hz, "rate", 0) if self._has(columns.fs_hz) else 0
+        at = self._cells.whole(row, columns.row, "row", -1) if self._has(columns.row) else -1
+        rate = self._cells.whole(row, columns.fs_hz, "rate", 0) if self._has(columns.fs_hz) else 0
         return Place(path, None if at < 0 else at, self._start_s(row), rate or None)
 
     def _start_s(self, row: int) -> float | None:
@@ -232,29 +225,8 @@ class _Reader:
         try:
             return float(text) if text else None
         except ValueError:
-            self._complain(row, heading, "start", "seconds")
+            self._cells.complain(row, heading, "start", "seconds")
             return None
-
-    def _whole(self, row: int, heading: str, kind: str, otherwise: int) -> int:
-        """A whole number, also where it was written with a decimal point; an empty cell is ``otherwise``."""
-        text = self._table.rows[row][heading]
-        try:
-            number = float(text) if text else float(otherwise)
-            if number == int(number) and abs(number) < 2**53:
-                return int(number)
-        except (ValueError, OverflowError):
-            pass
-        self._complain(row, heading, kind, "a whole number")
-        return otherwise
-
-    def _complain(self, row: int, heading: str, kind: str, expected: str) -> None:
-        shown = self._table.rows[row][heading][:60]
-        self._findings.append(
-            Finding(kind, f"{self._table.path}: line {self._line(row)} has {heading} = {shown!r}; expected {expected}")
-        )
-
-    def _line(self, row: int) -> int:
-        return self._table.lines[int(row)]
 
 
 def _whole_numbers(cells: Sequence[str]) -> Int[np.ndarray, "record"] | None:

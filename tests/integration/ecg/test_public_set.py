@@ -1,5 +1,6 @@
 """Public collections by name, from folders made as their makers make them."""
 
+import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -121,3 +122,29 @@ def test_real_records_of_the_challenge_have_their_codes() -> None:
     assert all(code.isdigit() for codes in given.values() for code in codes)
     signal = source.read(1, 100)
     assert signal.shape == (12, 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "damage"),
+    [
+        ("code15", "exams.csv", [("exam_id", "5o3", "a whole number"), ("patient_id", "1.5", "a whole number"),
+                                 ("AF", "maybe", "0 or 1")]),
+        ("mimic_iv_ecg", "record_list.csv", [("study_id", "s7", "a whole number"),
+                                             ("subject_id", "p10", "a whole number")]),
+    ],
+)  # fmt: skip
+def test_cells_that_are_no_numbers_are_said_all_at_once(
+    tmp_path: Path, name: str, table: str, damage: list[tuple[str, str, str]]
+) -> None:
+    WRITERS[name][0](tmp_path)
+    with (tmp_path / table).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, (heading, cell, _) in zip(rows, damage, strict=False):
+        row[heading] = cell
+    write_rows(tmp_path / table, rows)
+    mapping = "classes.csv" if name == "mimic_iv_ecg" else None
+    findings = "\n".join(
+        each.text for each in public_set(name, tmp_path, form=Form(), seed=0, mapping=mapping).findings
+    )
+    for line, (heading, cell, expected) in enumerate(damage, 2):
+        assert f"{table}: line {line} has {heading} = {cell!r}; expected {expected}" in findings

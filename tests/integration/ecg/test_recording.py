@@ -50,8 +50,37 @@ def test_one_of_many_records_in_a_file(tmp_path: Path) -> None:
         file["tracings"] = np.stack([SIGNAL.T * 0.5, SIGNAL.T])
         file["exam_id"] = np.array([7, 8])
     assert np.array_equal(read(tmp_path / "many.h5", row=1).signal, SIGNAL)
-    with pytest.raises(DataError, match=r"many.h5: has no record 2; /tracings holds 2"):
-        read(tmp_path / "many.h5", row=2)
+
+
+def write_many_npy(path: Path, signals: np.ndarray) -> Path:
+    np.save(path.with_suffix(".npy"), signals)
+    return path.with_suffix(".npy")
+
+
+def write_many_mat(path: Path, signals: np.ndarray) -> Path:
+    from scipy.io import savemat
+
+    savemat(path.with_suffix(".mat"), {"tracings": signals})
+    return path.with_suffix(".mat")
+
+
+def write_many_hdf5(path: Path, signals: np.ndarray) -> Path:
+    import h5py
+
+    with h5py.File(path.with_suffix(".h5"), "w") as file:
+        file["tracings"] = signals
+    return path.with_suffix(".h5")
+
+
+@pytest.mark.parametrize("write", [write_many_npy, write_many_mat, write_many_hdf5])
+@pytest.mark.parametrize("row", [2, -1])
+def test_a_row_that_a_file_of_many_does_not_have(
+    tmp_path: Path, write: Callable[[Path, np.ndarray], Path], row: int
+) -> None:
+    path = write(tmp_path / "many", np.stack([SIGNAL.T * 0.5, SIGNAL.T]))
+    assert np.array_equal(read(path, row=1).signal, SIGNAL)
+    with pytest.raises(DataError, match=rf"many\.\w+: has no record {row}; (its array|tracings) holds 2"):
+        read(path, row=row)
 
 
 def test_signals_in_several_files_and_more_leads_than_twelve(tmp_path: Path) -> None:
