@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable
 
 import optuna
-from conftest import Workplace
+from command_folder import Workplace
 from optuna.storages import RDBStorage
 
 STOPPING = """

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from conftest import Workplace
+from command_folder import Workplace
 
 DECIDED = ("val_", "test_", "param_", "best_epoch")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import Workplace
+from command_folder import Workplace
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 

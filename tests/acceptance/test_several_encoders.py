@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from conftest import Workplace
+from command_folder import Workplace
 
 OWN = Path(__file__).parents[2] / "docs" / "own_encoder.py"
 STUDY = """

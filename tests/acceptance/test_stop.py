@@ -8,7 +8,7 @@ from subprocess import Popen
 
 import psutil
 import pytest
-from conftest import SMALL_STUDY, Workplace
+from command_folder import SMALL_STUDY, Workplace
 
 from ablate.store.postgres_server import Server
 from ablate.store.store import Store

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +27,10 @@ def test_imports_go_down_only() -> None:
 def test_what_needs_no_torch_imports_none(statement: str) -> None:
     code = f"import sys; {statement}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_test_imports_from_a_conftest() -> None:
+    """There are several of that name, and which one is meant would depend on the order in which folders are read."""
+    folder = Path(__file__).parents[1]
+    importing = [path.name for path in folder.rglob("*.py") if "\nfrom conftest import" in path.read_text()]
+    assert not importing

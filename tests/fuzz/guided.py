@@ -36,7 +36,7 @@ from torch import nn
 from ablate.ecg.source import LEADS
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import DATABASE, STATEMENTS
+from ptbxl_tables import DATABASE, STATEMENTS
 
 HEADER = "00001_lr 12 100 1000\n" + "".join(f"00001_lr.dat 16 1000.0(0)/mV 16 0 0 0 0 {lead}\n" for lead in LEADS)
 STUDIES = Path(__file__).parents[2] / "studies"

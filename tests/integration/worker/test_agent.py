@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Workplace
+from agent_workplace import Workplace
 from sample_outcome import result
 from scripted_trainer import score_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import Workplace
+from agent_workplace import Workplace
 from psycopg import Connection
 from sqlalchemy.engine import make_url
 from test_agent import wait_for

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Workplace
+from agent_workplace import Workplace
 
 from ablate.ecg.cohort import Cohort
 from ablate.ecg.preparation import open_cohort, prepare

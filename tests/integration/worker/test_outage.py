@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Workplace
+from agent_workplace import Workplace
 from proxy import Proxy
 from sample_outcome import result
 from sqlalchemy.engine import make_url

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import Workplace
+from agent_workplace import Workplace
 
 from ablate.errors import StoreError
 from ablate.store.slot import AgentCard, SlotState

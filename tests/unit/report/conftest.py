@@ -1,13 +1,11 @@
 """Simulated studies in several states, each made once."""
 
 import pytest
-from simulated_study import Simulator, search_study
+from simulated_study import SMALL, Simulator, search_study
 
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.study_record import StudyRecord
 from ablate.store.study_tables import StudyTables
-
-SMALL = {"n_records": 150, "n_classes": 5, "search_trials": 4, "replicates": 5}
 
 
 @pytest.fixture(scope="session")

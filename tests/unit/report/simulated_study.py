@@ -60,6 +60,9 @@ def simulated_spec(**changes: Any) -> Spec:
     return Spec.model_validate({key: value for key, value in raw.items() if value is not None})
 
 
+SMALL = {"n_records": 150, "n_classes": 5, "search_trials": 4, "replicates": 5}
+
+
 class Simulator:
     """One simulated study; ``tables()`` gives what the store would.
 

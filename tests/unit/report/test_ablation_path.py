@@ -1,6 +1,5 @@
 import pytest
-from conftest import SMALL
-from simulated_study import SPACE, Simulator
+from simulated_study import SMALL, SPACE, Simulator
 
 from ablate.report.arm import arm_facts
 from ablate.report.context import Context

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import SMALL
-from simulated_study import Simulator
+from simulated_study import SMALL, Simulator
 
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.export import CONTRAST_COLUMNS, IMPORTANCE_COLUMNS
