@@ -75,6 +75,8 @@ class Outcome:
             test fold was opened.
         class_scores: by split and class, AUROC and AUPRC; NaN for a class without both outcomes.
         seconds: by stage, loading and set-up apart.
+        n_train: records that were trained on.
+        n_val: records that chose the epoch; 0 where an earlier version did not count them.
         n_skipped: damaged records of the cohort that were left out.
         lost_classes: classes without a positive in the subset that was trained on.
         fingerprint: digest of all that decides the scores, hardware and libraries included; equal where nothing that
@@ -95,6 +97,7 @@ class Outcome:
     seconds: Mapping[str, float]
     peak_memory_bytes: int
     n_train: int
+    n_val: int = 0
     n_skipped: int = 0
     lost_classes: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)

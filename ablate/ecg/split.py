@@ -1,6 +1,6 @@
 """The training, validation and test records of a task, and nested fractions of the training records."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float16, Int
@@ -124,22 +124,48 @@ def fraction(data: TaskData, *, data_fraction: float, seed: int) -> Int[np.ndarr
     Raises:
         DataError: the fraction is out of range or leaves no record.
     """
-    n_records = len(data.train_rows)
+    return _part(data.train_patients, data.train_labels, data_fraction, seed, "training")
+
+
+def with_val_part(data: TaskData, *, data_fraction: float, seed: int) -> TaskData:
+    """The same task with about ``data_fraction`` of its validation records, chosen as ``fraction`` chooses.
+
+    Raises:
+        DataError: the fraction is out of range, leaves no record, or no class with both outcomes.
+    """
+    part = _part(data.val_patients, data.val_labels, data_fraction, seed, "validation")
+    labels = data.val_labels[part]
+    if not (labels.any(axis=0) & ~labels.all(axis=0)).any():
+        raise DataError(
+            f"val_fraction = 'as data_fraction': {data_fraction:g} leaves {len(part)} of {len(data.val_rows)} "
+            "validation records, and no class has both outcomes among them; take a larger data_fraction, or 'all'"
+        )
+    return replace(data, val_rows=data.val_rows[part], val_labels=labels, val_patients=data.val_patients[part])
+
+
+def _part(
+    patients: Int[np.ndarray, "record"],
+    labels: Bool[np.ndarray, "record class"],
+    data_fraction: float,
+    seed: int,
+    split: str,
+) -> Int[np.ndarray, "part"]:
+    n_records = len(patients)
     if not 0 < data_fraction <= 1:
         raise DataError(f"data_fraction = {data_fraction} is out of range; expected more than 0 and at most 1")
     if round(data_fraction * n_records) == 0:
         raise DataError(
-            f"data_fraction = {data_fraction} leaves none of {n_records} training records; take a larger one"
+            f"data_fraction = {data_fraction} leaves none of {n_records} {split} records; take a larger one"
         )
     if data_fraction == 1:
         return np.arange(n_records)
-    patients, patient_of = np.unique(data.train_patients, return_inverse=True)
-    labels = np.zeros((len(patients), len(data.classes)), bool)
-    np.logical_or.at(labels, patient_of, data.train_labels)
-    order = balanced_order(labels, seed=seed)
+    numbers, patient_of = np.unique(patients, return_inverse=True)
+    has = np.zeros((len(numbers), labels.shape[1]), bool)
+    np.logical_or.at(has, patient_of, labels)
+    order = balanced_order(has, seed=seed)
     n_until = np.cumsum(np.bincount(patient_of)[order])
     n_patients = 1 + int(np.argmin(np.abs(n_until - data_fraction * n_records)))
-    chosen = np.zeros(len(patients), bool)
+    chosen = np.zeros(len(numbers), bool)
     chosen[order[:n_patients]] = True
     return np.flatnonzero(chosen[patient_of])
 

@@ -20,12 +20,26 @@ KINDS = ("useful", "shared", "failed")  # failed: also interrupted ones, whose s
 
 
 @dataclass(frozen=True)
+class LabelCount:
+    """Records whose labels a trial uses before the seal, the median over trials."""
+
+    n_train: int
+    n_val: int
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether more labels choose than train, so that a small share of training labels is not a small budget."""
+        return self.n_val > self.n_train
+
+
+@dataclass(frozen=True)
 class BudgetFacts:
     """Slots and seconds by arm.
 
     Attributes:
         slots: (phase, arm, context) -> state -> count; ``planned`` their sum.
         seconds: arm -> useful, shared and failed seconds of finished attempts.
+        labels: how many records' labels trials of a context used, where they are counted.
         is_equal: whether every arm was given as many search trials in every context.
     """
 
@@ -34,6 +48,7 @@ class BudgetFacts:
     seconds: Mapping[str, Mapping[str, float]]
     is_equal: bool
     devices: tuple[str, ...]
+    labels: Mapping[Context, LabelCount]
 
 
 def budget_facts(study: StudyRecord) -> BudgetFacts:
@@ -45,7 +60,16 @@ def budget_facts(study: StudyRecord) -> BudgetFacts:
                 slots[phase, arm, context] = Counter(rows["state"])
                 planned[phase, arm, context] = len(rows)
     searched = {n for (phase, _, _), n in planned.items() if phase == "search"}
-    return BudgetFacts(slots, planned, _seconds(study), len(searched) <= 1, _devices(study))
+    return BudgetFacts(slots, planned, _seconds(study), len(searched) <= 1, _devices(study), label_counts(study))
+
+
+def label_counts(study: StudyRecord) -> dict[Context, LabelCount]:
+    """Labels that train and labels that choose, for each context of which a trial is done and counted them."""
+    trials = study.finished("confirm" if len(study.finished("confirm")) else "search")
+    if not {"n_train", "n_val"} <= set(trials):
+        return {}
+    used = trials[trials["n_val"] > 0].groupby("context", sort=False)[["n_train", "n_val"]].median()
+    return {context: LabelCount(*map(int, used.loc[context])) for context in study.contexts if context in used.index}
 
 
 def _seconds(study: StudyRecord) -> dict[str, dict[str, float]]:
@@ -108,7 +132,30 @@ def budget_section(study: StudyRecord) -> Section:
         fair = "The arms did not get the same number of search trials: a comparison of tuned arms is not fair."
     sampler = f" Sampler: {study.spec.search.sampler.name}."
     budget = paragraph(fair, sampler, class_=None if is_fair else "warning")
-    return Section("budget", "Budget and hours", (budget, _slots_table(facts), *_hours(facts), *_packings(study)))
+    return Section(
+        "budget",
+        "Budget and hours",
+        (budget, *_label_lines(facts), _slots_table(facts), *_hours(facts), *_packings(study)),
+    )
+
+
+def _label_lines(facts: BudgetFacts) -> tuple[Html, ...]:
+    """How many labels train and choose; a warning where the most labels choose."""
+    return tuple(
+        paragraph(
+            f"Labels{_with(context)}: {wording.whole(count.n_train)} records train, "
+            f"{wording.whole(count.n_val)} choose the epoch and the params.",
+            " More labels choose than train: where labels are few, write fixed.val_fraction = 'as data_fraction'."
+            if count.is_turned
+            else "",
+            class_="warning" if count.is_turned else None,
+        )
+        for context, count in facts.labels.items()
+    )
+
+
+def _with(context: Context) -> str:
+    return f" with {wording.context_text(context)}" if context.factors else ""
 
 
 _STATE_TITLES = {

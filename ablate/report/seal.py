@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 from ablate.report import wording
+from ablate.report.budget import label_counts
 from ablate.report.context import Context
 from ablate.report.fold import fold_facts
 from ablate.report.markup import Column, Content, Html, details, paragraph, table, tag
@@ -116,12 +117,16 @@ def reach_line(study: StudyRecord) -> str:
     size = (
         f"{len(fold.scored)} classes, {wording.whole(fold.n_records)} test records of {wording.whole(fold.n_patients)}"
     )
+    turned = [count for count in label_counts(study).values() if count.is_turned]
     parts = [
         f"{size} patients",
         _choosers(seal),
         "sealed over an incomplete search" if seal.incomplete else "",
         f"{n_open} of {len(searched)} searches are not settled" if n_open else "",
         f"{n_edges} best values at an end of their range" if n_edges else "",
+        f"more labels choose ({wording.whole(turned[0].n_val)}) than train ({wording.whole(turned[0].n_train)})"
+        if turned
+        else "",
         f"{len(fold.rare)} classes with few test positives" if fold.rare else "",
     ]
     return "; ".join(part for part in parts if part)

@@ -21,7 +21,7 @@ from ablate.store.database import Database, to_json
 from ablate.store.result import CLASS_COLUMNS, EPOCH_COLUMNS
 from ablate.store.study_tables import StudyTables, TestFold
 
-_FACTS = ("best_epoch", "n_train", "n_skipped", "peak_memory_bytes", "device", "precision", "lost_classes")
+_FACTS = ("best_epoch", "n_train", "n_val", "n_skipped", "peak_memory_bytes", "device", "precision", "lost_classes")
 _KINDS = {"stage": pa.string(), "split": pa.string(), "class_name": pa.string(), "epoch": pa.int64()}
 _EPOCHS = {name: _KINDS.get(name, pa.float64()) for name in EPOCH_COLUMNS}
 _CLASSES = {name: _KINDS.get(name, pa.float64()) for name in CLASS_COLUMNS}

@@ -32,7 +32,7 @@ class StudyTables:
             reused_from ("study: slot"; None where it was trained).
         params: index slot_id, a column for each hyper-parameter.
         scores: index slot_id; val_auroc, val_auprc, val_auroc_last, val_auprc_last, test_auroc, test_auprc
-            (confirm only), best_epoch, n_train, peak_memory_bytes, device, precision.
+            (confirm only), best_epoch, n_train, n_val, peak_memory_bytes, device, precision.
         epochs: slot_id, stage, epoch, val_auroc, val_auprc, train_loss, seconds.
         seconds: slot_id, stage, seconds.
         class_scores: slot_id, split, class_name, auroc, auprc.

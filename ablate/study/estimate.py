@@ -84,7 +84,8 @@ def pace_of(past: StudyTables, data: TaskData) -> float | None:
     epochs = past.params.get("ft_epochs")
     if tuned.empty or epochs is None:
         return None
-    passes = epochs * (past.scores["n_train"] + EVALUATION * len(data.val_rows))
+    n_val = past.scores["n_val"].replace(0, len(data.val_rows))  # 0 where an earlier version did not count them
+    passes = epochs * (past.scores["n_train"] + EVALUATION * n_val)
     paces = (tuned / passes).replace([np.inf, 0], np.nan).dropna()
     return None if paces.empty else float(paces.median())
 
@@ -93,7 +94,8 @@ def _passes(spec: Spec, data: TaskData, slot: Any) -> float:
     """Passes of one record through training that a slot is worth; the probe works on features and is left out."""
     params = {**{"data_fraction": 1.0, "ft_epochs": _epochs(spec, slot)}, **fixed_params(spec, slot.arm, slot.context)}
     n_train = float(params["data_fraction"]) * len(data.train_rows)
-    evaluated = len(data.val_rows) * float(params["ft_epochs"]) + len(data.val_rows) * (slot.phase == CONFIRM)
+    n_val = len(data.val_rows) * (float(params["data_fraction"]) if params.get("val_fraction", "all") != "all" else 1)
+    evaluated = n_val * float(params["ft_epochs"]) + len(data.val_rows) * (slot.phase == CONFIRM)
     return float(float(params["ft_epochs"]) * n_train + EVALUATION * evaluated)
 
 

@@ -564,6 +564,10 @@ def _check_space(spec: Spec) -> None:
     for name, domain in spec.fixed.items():
         if domain.point is None:
             raise ValueError(f"fixed.{name}: has several values, {domain}; give one, or move it to [space]")
+    if "val_fraction" in spec.space:
+        raise ValueError(
+            "space.val_fraction: scores on unlike validation records cannot be compared; give one value in [fixed]"
+        )
     if "data_fraction" in spec.space and (spec.search.sampler.name != LATIN or spec.budget.replicates):
         raise ValueError(
             "space.data_fraction: may be covered but not maximised over; "

@@ -16,6 +16,7 @@ Init = Literal["pretrained", "random"]
 DropPathSchedule = Literal["linear", "constant"]
 DropPathMode = Literal["sample", "batch", "fixed"]
 EpochChoice = Literal["auroc", "auprc", "last"]
+ValFraction = Literal["all", "as data_fraction"]
 
 
 def _range(name: str, low: float, high: float, meaning: str, **rest: Any) -> Domain:
@@ -32,6 +33,7 @@ def _choice(name: str, kind: object, meaning: str) -> Domain:
 
 _TABLE = (
     _range("data_fraction", 0.0001, 1, "share of the training patients, nested over shares", log=True),
+    _choice("val_fraction", ValFraction, "validation patients that choose the epoch: all, or the same share as train"),
     _choice("init", Init, "encoder weights at the start; random is the reference from scratch"),
     _whole("probe_epochs", 0, 1000, "epochs of preview linear probing; 0 is off", unit="epochs"),
     _range("probe_lr", 1e-7, 1, "peak learning rate of the probe", log=True),
@@ -68,6 +70,7 @@ class Params:
     """
 
     data_fraction: float = 1.0
+    val_fraction: ValFraction = "all"
     init: Init = "pretrained"
     probe_epochs: int = 0
     probe_lr: float = 5e-3

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ablate import digest, seeds
-from ablate.ecg.split import TaskData, fraction, lost_classes
+from ablate.ecg.split import TaskData, fraction, lost_classes, with_val_part
 from ablate.model.encoder import Classifier, Encoder, EncoderSpec, require_input
 from ablate.model.window import WindowMean
 from ablate.outcome import Outcome, Progress
@@ -83,7 +83,7 @@ def post_train(
     Raises:
         SpecError: the encoder takes other records than ``data`` has, or the device is not there.
         CheckpointError: the encoder's weights cannot be used.
-        DataError: the fraction leaves no record.
+        DataError: the fraction leaves no record, or no class that can be scored on the validation records.
         Diverged: a loss or a probability is not finite.
         OutOfMemory: a smaller ``micro_batch`` may help.
         Stopped: ``stop()`` was true; the same call goes on from ``checkpoint``.
@@ -165,6 +165,8 @@ def _start(
     rungs: Rungs,
 ) -> Trial:
     positions = fraction(data, data_fraction=params.data_fraction, seed=seeds.derive(seed, "subset"))
+    if params.val_fraction == "as data_fraction":
+        data = with_val_part(data, data_fraction=params.data_fraction, seed=seeds.derive(seed, "validation subset"))
     signals = Signals(data.signals, device=device, hold=machine.hold_data)
     return Trial(
         data=data,
@@ -224,6 +226,7 @@ def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str
         seconds=dict(trial.seconds),
         peak_memory_bytes=peak.n_bytes(),
         n_train=len(trial.train_rows),
+        n_val=len(trial.data.val_rows),
         n_skipped=trial.data.n_skipped,
         lost_classes=trial.lost_classes,
         digests={

@@ -94,6 +94,19 @@ def test_without_the_test_fold_nothing_of_it_is_scored(spec: EncoderSpec, data: 
     assert set(outcome.scores) == {"val_auroc", "val_auprc", "val_auroc_last", "val_auprc_last"}
 
 
+def test_a_share_of_the_validation_records_chooses_where_that_is_wanted(spec: EncoderSpec, data: TaskData) -> None:
+    """The epoch is chosen by fewer records, and training itself is the same to the bit."""
+    whole, part = (
+        post_train(spec, data, Params(data_fraction=0.4, ft_epochs=2, val_fraction=share), seed=4)
+        for share in ("all", "as data_fraction")
+    )
+    assert (whole.n_val, len(whole.val_probabilities)) == (len(data.val_rows), len(data.val_rows))
+    assert 0.3 < part.n_val / whole.n_val < 0.5
+    assert len(part.val_probabilities) == part.n_val
+    assert [epoch.train_loss for epoch in part.epochs] == [epoch.train_loss for epoch in whole.epochs]
+    assert part.fingerprint != whole.fingerprint
+
+
 @pytest.mark.parametrize("choice", ["auroc", "auprc", "last"])
 def test_the_chosen_epoch_follows_the_choice(spec: EncoderSpec, data: TaskData, choice: str, tmp_path: Path) -> None:
     params = Params(data_fraction=0.4, probe_epochs=12, ft_epochs=0, probe_lr=0.05, batch_size=8, epoch_choice=choice)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_table import make_task, random_task
 
-from ablate.ecg.split import fraction, lost_classes
+from ablate.ecg.split import fraction, lost_classes, with_val_part
 from ablate.errors import DataError
 
 LEVELS = (0.01, 0.05, 0.1, 0.3, 1.0)
@@ -78,3 +79,25 @@ def test_a_fraction_out_of_range_is_an_error(level: float) -> None:
 def test_a_fraction_that_leaves_no_record_is_an_error() -> None:
     with pytest.raises(DataError, match=r"data_fraction = 0.0001 leaves none of 4000"):
         fraction(random_task(), data_fraction=0.0001, seed=0)
+
+
+def test_the_same_share_of_the_validation_records_is_chosen_by_the_same_rule() -> None:
+    training = random_task(seed=3)
+    data = replace(
+        training, val_rows=training.train_rows + 4000, val_labels=training.train_labels,
+        val_patients=training.train_patients,
+    )  # fmt: skip
+    part = with_val_part(data, data_fraction=0.1, seed=5)
+    positions = fraction(data, data_fraction=0.1, seed=5)
+    assert np.array_equal(part.val_rows, positions + 4000)
+    assert np.array_equal(part.val_labels, data.val_labels[positions])
+    assert np.array_equal(part.val_patients, data.val_patients[positions])
+    assert part.train_rows is data.train_rows
+    assert np.array_equal(with_val_part(data, data_fraction=1.0, seed=5).val_rows, data.val_rows)
+
+
+def test_validation_records_of_which_nothing_can_be_scored_are_refused() -> None:
+    data = make_task(np.zeros((50, 2), bool))
+    bare = replace(data, val_rows=np.arange(50), val_labels=np.zeros((50, 2), bool), val_patients=np.arange(50))
+    with pytest.raises(DataError, match=r"0.1 leaves 5 of 50 validation records, and no class has both outcomes"):
+        with_val_part(bare, data_fraction=0.1, seed=1)

@@ -216,6 +216,7 @@ class Simulator:
             seconds={"features": 0.4 if slot_id < 3 else 0.0} | _seconds(epochs),
             peak_memory_bytes=2**28,
             n_train=int(900 * fraction),
+            n_val=110,
             digests={
                 "data": "d" * 64,
                 "encoder": "e" * 64,
@@ -250,7 +251,7 @@ class Simulator:
 
     def tables(self) -> StudyTables:
         columns = {slot_id: columns_of(outcome) for slot_id, outcome in self.outcomes.items()}
-        facts = ("best_epoch", "n_train", "device", "precision", "lost_classes")
+        facts = ("best_epoch", "n_train", "n_val", "device", "precision", "lost_classes")
         scores = {i: c["scores"] | {name: c["facts"][name] for name in facts} for i, c in columns.items()}
         test = TestFold(1 + np.arange(len(self.labels)), self.patients, self.labels, self.classes)
         return StudyTables(

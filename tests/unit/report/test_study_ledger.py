@@ -208,6 +208,15 @@ def test_the_page_says_for_which_params_the_verdicts_hold(study: StudyRecord) ->
     assert "the search's part in a difference: up to 0.0" in " ".join(seal_limits(alone))
 
 
+def test_labels_that_choose_are_counted_beside_those_that_train(study: StudyRecord) -> None:
+    page = render(budget_section(study))
+    assert "Labels with 10 % of the data: 90 records train, 110 choose the epoch and the params. More labels" in page
+    assert "Labels with all of the data: 900 records train, 110 choose the epoch and the params.<" in page
+    assert "more labels choose (110) than train (90)" in reach_line(study)
+    uncounted = replace(study.tables, scores=study.tables.scores.drop(columns="n_val"))  # as an older store has them
+    assert "labels choose" not in render(budget_section(StudyRecord.of(uncounted)))
+
+
 def test_a_seal_over_an_incomplete_search_says_so_for_ever(study: StudyRecord) -> None:
     assert study.seal is not None
     missing = "sd at data_fraction=0.1: 1 of 8 search trials failed or were cancelled"

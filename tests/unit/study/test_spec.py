@@ -143,6 +143,14 @@ def test_data_fraction_is_covered_but_never_maximised_over() -> None:
         load_spec("search", overrides=["search.sampler='tpe'"])
 
 
+def test_the_share_of_validation_records_is_one_for_all_arms() -> None:
+    assert load_spec("sd_vs_lp", overrides=["fixed.val_fraction='as data_fraction'"]).fixed["val_fraction"].point
+    with pytest.raises(SpecError, match=r"space.val_fraction: .* give one value in \[fixed\]"):
+        load_spec("sd_vs_lp", overrides=["space.val_fraction={choices=['all', 'as data_fraction']}"])
+    with pytest.raises(SpecError, match=r"val_fraction.*as data_fraction"):
+        load_spec("sd_vs_lp", overrides=["fixed.val_fraction=0.5"])
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(b"question = ", "is not TOML"), (b"\xff\xfe", "is not TOML"), (b"question = 'Why?'\n", "is missing; add it")],
