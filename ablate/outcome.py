@@ -82,6 +82,9 @@ class Outcome:
         fingerprint: digest of all that decides the scores, hardware and libraries included; equal where nothing that
             matters differs.
         early_stop: where it was ended early, None where it ran to its end.
+        weights: of the chosen epoch's network, as the bytes of a safetensors file; None where they are not kept.
+        thresholds: of weights that are kept, by class: the probability from which on a record counts as positive,
+            chosen on the validation records; None for a class that lacks an outcome there.
         micro_batch: most records that were in memory at once; None had no limit.
         idle_s: time for which the trainer had nothing to do before this trial.
         notes: what was done otherwise than asked, in sentences.
@@ -94,6 +97,8 @@ class Outcome:
     val_probabilities: Probabilities = field(repr=False, compare=False)
     test_probabilities: Probabilities | None = field(default=None, repr=False, compare=False)
     external_probabilities: Probabilities | None = field(default=None, repr=False, compare=False)
+    weights: bytes | None = field(default=None, repr=False, compare=False)
+    thresholds: Mapping[str, float | None] = field(default_factory=dict)
     seconds: Mapping[str, float]
     peak_memory_bytes: int
     n_train: int
@@ -118,22 +123,33 @@ class Outcome:
         return {split: array for split, array in splits.items() if array is not None}
 
     def document(self) -> dict[str, Any]:
-        """Everything but the probabilities, as plain JSON values."""
-        plain = {name: value for name, value in vars(self).items() if not name.endswith("_probabilities")}
-        return plain | {
-            "epochs": [epoch.document() for epoch in self.epochs],
-            "scores": dict(self.scores),
-            "class_scores": {split: dict(scores) for split, scores in self.class_scores.items()},
-            "seconds": dict(self.seconds),
-            "digests": dict(self.digests),
-            "lost_classes": list(self.lost_classes),
-            "early_stop": None if self.early_stop is None else asdict(self.early_stop),
-            "notes": list(self.notes),
+        """Everything but probabilities and weights, as plain JSON values; without thresholds where there are none."""
+        plain = {
+            name: value
+            for name, value in vars(self).items()
+            if not name.endswith("_probabilities") and name not in ("weights", "thresholds")
         }
+        kept = {"thresholds": dict(self.thresholds)} if self.thresholds else {}
+        return (
+            plain
+            | kept
+            | {
+                "epochs": [epoch.document() for epoch in self.epochs],
+                "scores": dict(self.scores),
+                "class_scores": {split: dict(scores) for split, scores in self.class_scores.items()},
+                "seconds": dict(self.seconds),
+                "digests": dict(self.digests),
+                "lost_classes": list(self.lost_classes),
+                "early_stop": None if self.early_stop is None else asdict(self.early_stop),
+                "notes": list(self.notes),
+            }
+        )
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], probabilities: Mapping[str, Probabilities]) -> "Outcome":
-        """The outcome that ``document`` and ``probabilities``, by split, were taken from."""
+    def from_document(
+        cls, document: Mapping[str, Any], probabilities: Mapping[str, Probabilities], weights: bytes | None = None
+    ) -> "Outcome":
+        """The outcome that ``document``, ``probabilities``, by split, and ``weights`` were taken from."""
         early_stop = document["early_stop"]
         class_scores = {
             split: {name: (auroc, auprc) for name, (auroc, auprc) in scores.items()}
@@ -148,4 +164,4 @@ class Outcome:
         }
         arrays = {"val_probabilities": probabilities["val"], "test_probabilities": probabilities.get("test"),
                   "external_probabilities": probabilities.get("external")}  # fmt: skip
-        return cls(**{**document, **typed, **arrays})
+        return cls(**{**document, **typed, **arrays}, weights=weights)

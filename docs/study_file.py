@@ -56,6 +56,7 @@ EXAMPLES: Mapping[str, str] = {
     "Spec.question": 'question = "Does a probe before fine-tuning help?"',
     "Spec.notes": 'notes = "Four minutes on two cores."',
     "Spec.seed": "seed = 7",
+    "Spec.keep": 'keep = "best"',
     "Spec.data": 'data = { source = "ptbxl", task = "form" }',
     "Spec.encoder": 'encoder = { name = "net1d_small" }',
     "Spec.fixed": "fixed = { ft_epochs = 15, batch_size = 64 }",

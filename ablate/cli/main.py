@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
-from ablate.cli import control, data, doctor, encoder, packing, plan, report, run, status, storage, study
+from ablate.cli import control, data, doctor, encoder, export, packing, plan, report, run, status, storage, study
 from ablate.cli.output import stderr
 from ablate.errors import AblateError
 
@@ -29,7 +29,7 @@ for group, text in (
 ):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2], help=text)
 
-for commands in (study, plan, run, status, report, control, packing, doctor):
+for commands in (study, plan, run, status, report, export, control, packing, doctor):
     commands.register(app)
 
 

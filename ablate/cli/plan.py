@@ -68,9 +68,9 @@ def plan(
     estimated = estimate(spec, task, pace_s=pace_s, past=past)
     n_workers = workers or os.cpu_count() or 1
     if as_json:
-        emit_json(_document(spec, estimated, n_workers, folder))
+        emit_json(_document(spec, estimated, n_workers, folder, _weights_mb(spec, len(task.classes))))
     else:
-        _show(spec, estimated, n_workers, folder)
+        _show(spec, estimated, n_workers, folder, _weights_mb(spec, len(task.classes)))
 
 
 def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
@@ -111,7 +111,20 @@ def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
     return seconds / (params.ft_epochs * (outcome.n_train + EVALUATION * len(task.val_rows)))
 
 
-def _document(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path") -> dict[str, object]:
+def _weights_mb(spec: "Spec", n_classes: int) -> float:
+    """What the weights of all confirmed trials take in the store; with looks there may be fewer trials."""
+    from ablate.model.encoder import classifier_bytes
+    from ablate.study.plan import confirming
+
+    if spec.keep == "none":
+        return 0.0
+    named = [spec.subject(slot.arm, slot.context).encoder.name for slot in confirming(spec)]
+    return sum(classifier_bytes(name, n_classes) * named.count(name) for name in set(named)) / 1e6
+
+
+def _document(
+    spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", weights_mb: float
+) -> dict[str, object]:
     """For programs; times in seconds."""
     from ablate.cli.document import PlanDocument
 
@@ -130,6 +143,7 @@ def _document(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path
         "phases": phases,
         "prepared_mb": _prepared_mb(folder),
         "artifact_mb": estimated.artifact_mb,
+        "weights_mb": weights_mb,
         "free_mb": _free_mb(),
         "updates": [asdict(each) for each in estimated.updates],
         "warnings": _updates(spec, estimated),
@@ -144,7 +158,7 @@ def _updates(spec: "Spec", estimated: "Estimate") -> list[str]:
     return unequal(spec, estimated.updates)
 
 
-def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path") -> None:
+def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", weights_mb: float) -> None:
     from ablate.cli.progress import duration
     from ablate.cli.wording import PHASES, context_words
 
@@ -162,7 +176,9 @@ def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path") -
     say("")
     prepared_mb = _prepared_mb(folder)
     say(f"disk: {prepared_mb:.0f} MB of prepared records, {estimated.artifact_mb:.0f} MB of predictions in the store")
-    if _free_mb() < 2 * (prepared_mb + estimated.artifact_mb):
+    if weights_mb:
+        say(f"weights: {round(weights_mb * 1e6):,} bytes in the store for all confirmed trials (keep = {spec.keep!r})")
+    if _free_mb() < 2 * (prepared_mb + estimated.artifact_mb + weights_mb):
         say(f"warning: {settings.home()} has {_free_mb():.0f} MB free; set ABLATE_HOME to another disk")
     if None in estimated.hours.values():
         say("time: no past trial of this data and encoder; --pilot times one")

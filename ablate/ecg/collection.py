@@ -125,6 +125,11 @@ class Collection(ABC):
         return to_ten_seconds(recording, self.form, fs_hz=fs_hz, start_s=place.start_s, rate=place.fs_hz)
 
     @property
+    def paths(self) -> dict[int, str]:
+        """File of each record by its identifier, relative to the folder."""
+        return {ecg_id: place.path for ecg_id, place in self._places.items()}
+
+    @property
     def readable(self) -> tuple[int, ...]:
         """Identifiers of the records whose files can be looked for."""
         return tuple(self._places)

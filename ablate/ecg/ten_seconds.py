@@ -3,7 +3,7 @@
 Nothing is done that the form does not declare, and what is done is told.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -54,6 +54,15 @@ def to_ten_seconds(
         changes.append(f"resampled from {from_hz} Hz")
         signal = np.asarray(resample(signal, from_hz=from_hz, fs_hz=fs_hz), np.float32)
     return Reading(_padded(signal, fs_hz * DURATION_S, changes), from_hz, tuple(changes))
+
+
+def with_derived(leads: Iterable[str]) -> frozenset[str]:
+    """These leads of ``LEADS`` and the limb leads that follow from them."""
+    there = set(leads)
+    for lead, parts in _LIMB.items():
+        if all(part in there for part, _ in parts):
+            there.add(lead)
+    return frozenset(there)
 
 
 def _rate(recording: Recording, form: Form, of_row: int | None) -> int:

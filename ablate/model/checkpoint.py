@@ -124,13 +124,21 @@ def mismatches(network: nn.Module, weights: Mapping[str, Tensor]) -> Mismatches:
 
 
 def write_weights(network: nn.Module, file: Path, *, about: str) -> str:
-    """Write what ``network`` computes with as safetensors, without unused entries; returns the file's digest.
+    """Write ``packed_weights`` to ``file``; returns the file's digest."""
+    atomic.write_bytes(file, packed_weights(network, about=about))
+    return digest.of_file(file)
+
+
+def packed_weights(network: nn.Module, *, about: str) -> bytes:
+    """What ``network`` computes with as a safetensors file, without unused entries.
 
     Equal weights give equal bytes: ``about`` is the only metadata, since safetensors writes several in random order.
     """
-    kept = {key: value.contiguous() for key, value in network.state_dict().items() if not _is_unused(network, key)}
-    atomic.write_bytes(file, safetensors.torch.save(kept, {"about": about}))
-    return digest.of_file(file)
+    used = {key: value for key, value in network.state_dict().items() if not _is_unused(network, key)}
+    content: bytes = safetensors.torch.save(
+        {key: value.cpu().contiguous() for key, value in used.items()}, {"about": about}
+    )
+    return content
 
 
 def _is_unused(network: nn.Module, key: str) -> bool:

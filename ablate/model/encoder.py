@@ -37,7 +37,16 @@ from ablate.model.s4d import S4d
 from ablate.model.st_mem import StMem
 from ablate.model.vit import VisionTransformer
 
-__all__ = ["Classifier", "Encoder", "EncoderSpec", "build", "encoder_digest", "load_encoder", "require_input"]
+__all__ = [
+    "Classifier",
+    "Encoder",
+    "EncoderSpec",
+    "build",
+    "classifier_bytes",
+    "encoder_digest",
+    "load_encoder",
+    "require_input",
+]
 
 
 _NETWORKS: Mapping[type, Callable[[Any, Input], Encoder]] = {
@@ -94,6 +103,17 @@ def load_encoder(spec: EncoderSpec, *, seed: int = 0) -> Encoder:
         wrapping = spec.weights if isinstance(spec.weights, WeightsFile) else None
         load_weights(cast(nn.Module, encoder), file, wrapping=wrapping)
     return cast(Encoder, cast(nn.Module, encoder).eval())
+
+
+def classifier_bytes(name: str, n_classes: int) -> int:
+    """What the weights of the encoder of that name with a head for ``n_classes`` take, without making them.
+
+    Raises:
+        SpecError: nothing has that name.
+    """
+    with torch.device("meta"):
+        classifier = Classifier(build(name), n_classes)
+    return sum(value.nbytes for value in classifier.state_dict().values())
 
 
 def require_input(encoder: Encoder, *, fs_hz: int, n_leads: int, n_samples: int, any_rate: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Artifacts in Postgres: predictions of slots, and what belongs to a whole study."""
+"""Artifacts in Postgres: predictions and kept weights of slots, and what belongs to a whole study."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,14 @@ from ablate.store.access import StoreAccess
 from ablate.store.database import to_json
 
 TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one slot
+WEIGHTS = "weights.safetensors"  # of a confirmed slot, in a study that keeps them
 PACKING = "packing/"  # and the name of a GPU: how many trainers should share one
 
 _READ = """
 SELECT name, content, digest FROM ablate_artifact
 WHERE study_id = :study AND slot_id IS NOT DISTINCT FROM :slot AND name = :name
 """
+_HOLDERS = "SELECT slot_id FROM ablate_artifact WHERE study_id = :study AND slot_id IS NOT NULL AND name = :name"
 _PUT = """
 INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
 SELECT id, NULL, :name, :content, :digest FROM ablate_study WHERE id = :study
@@ -56,6 +58,11 @@ class Artifacts(StoreAccess):
         """
         rows = self.database.rows(_READ, study=self._study_id(name), slot=slot_id, name=artifact_name)
         return content_of(rows[0]) if rows else None
+
+    def slots_with(self, name: str, artifact_name: str) -> frozenset[int]:
+        """Slots of the study that have an artifact of this name."""
+        rows = self.database.rows(_HOLDERS, study=self._study_id(name), name=artifact_name)
+        return frozenset(row.slot_id for row in rows)
 
     def put_study_artifact(self, name: str, artifact_name: str, content: bytes) -> bool:
         """Keep ``content`` with the study; False when one of this name is there already, which stays."""

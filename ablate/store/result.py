@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ablate.outcome import Outcome
+from ablate.store.artifact import WEIGHTS
 
 EPOCH_COLUMNS = ("stage", "epoch", "val_auroc", "val_auprc", "train_loss", "seconds")
 CLASS_COLUMNS = ("split", "class_name", "auroc", "auprc")
@@ -32,10 +33,11 @@ def columns_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def artifacts_of(outcome: Outcome) -> dict[str, bytes]:
-    """The outcome's probabilities in float32, by the name of their artifact."""
-    return {
+    """The outcome's probabilities in float32, and its weights where it keeps them, by the name of their artifact."""
+    predictions = {
         f"{split}.npz": to_npz(probabilities=array.astype(np.float32)) for split, array in outcome.probabilities.items()
     }
+    return predictions if outcome.weights is None else {**predictions, WEIGHTS: outcome.weights}
 
 
 def to_npz(**arrays: np.ndarray) -> bytes:

@@ -19,6 +19,7 @@ from ablate.store import lease
 from ablate.store.access import StoreAccess
 from ablate.store.database import to_json
 from ablate.store.optuna_mirror import refuse_taken
+from ablate.store.result import CLASS_COLUMNS
 from ablate.store.schema_version import VERSION_TABLE, check
 from ablate.store.slot import AgentCard, Past, PlannedSlot, Slot, SlotState
 
@@ -126,6 +127,11 @@ FROM ablate_attempt a JOIN ablate_slot s ON s.id = a.slot_id
 WHERE s.study_id = :study AND a.outcome = 'done' AND s.reused_from IS NULL GROUP BY s.phase, s.context::jsonb
 """
 
+_RESULT = """
+SELECT r.scores, r.class_scores, r.digests, r.facts FROM ablate_result r JOIN ablate_slot s ON s.id = r.slot_id
+WHERE s.study_id = :study AND s.id = :slot
+"""
+
 _SLOTS = f"SELECT {lease.SLOT_COLUMNS} FROM ablate_slot WHERE study_id = :study ORDER BY ordinal"  # noqa: S608
 
 
@@ -147,6 +153,23 @@ class StudyRow:
     def stop_requested(self) -> bool:
         """Whether its agents were asked to end."""
         return self.stop_requested_at is not None
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What came out of one slot.
+
+    Attributes:
+        scores: by name; None where one was not finite.
+        class_scores: by split and class, AUROC and AUPRC.
+        digests: data, encoder, code and environment.
+        facts: the rest.
+    """
+
+    scores: Mapping[str, float | None]
+    class_scores: Mapping[str, Mapping[str, tuple[float | None, float | None]]]
+    digests: Mapping[str, str]
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,6 +366,21 @@ class Studies(StoreAccess):
             stopped[row.phase] += row.n_stopped
             reused[row.phase] += row.n_reused
         return Counts(by_phase, stopped, reused)
+
+    def result(self, name: str, slot_id: int) -> ResultRow:
+        """What came out of one slot, without its curves and predictions.
+
+        Raises:
+            StoreError: it has no result.
+        """
+        rows = self.database.rows(_RESULT, study=self._study_id(name), slot=slot_id)
+        if not rows:
+            raise StoreError(f"study {name}: slot {slot_id} has no result; is it done?")
+        row = rows[0]
+        class_scores: dict[str, dict[str, tuple[float | None, float | None]]] = {}
+        for split, class_name, *pair in zip(*(row.class_scores[column] for column in CLASS_COLUMNS), strict=True):
+            class_scores.setdefault(split, {})[class_name] = (pair[0], pair[1])
+        return ResultRow(row.scores, class_scores, row.digests, row.facts)
 
     def slots(self, name: str) -> list[Slot]:
         """All slots in the order of the plan."""

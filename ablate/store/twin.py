@@ -6,7 +6,7 @@ and for ever says where it came from. In the confirmation the attempt must stand
 
 from collections.abc import Sequence
 
-from ablate.store.artifact import TEST_FOLD
+from ablate.store.artifact import TEST_FOLD, WEIGHTS
 from ablate.store.lease import IS_OURS, Leases, of_claim
 from ablate.store.slot import Claim, Past, Twin
 from ablate.store.study import scores_of
@@ -16,12 +16,17 @@ _IS_WHOLE = """EXISTS (
     SELECT FROM ablate_artifact k
     WHERE k.slot_id = {slot}.id AND k.name = CASE {slot}.phase WHEN 'confirm' THEN 'test.npz' ELSE 'val.npz' END)"""
 
+# A study that keeps weights takes no result that came without them, and one that keeps none takes none along.
+_KEEPS = "coalesce((SELECT k.spec ->> 'keep' FROM ablate_study k WHERE k.id = :study), 'none') = 'best'"
+
 _TWINS = f"""
 SELECT DISTINCT ON (s.asked, r.fingerprint) s.id, y.name, s.key, s.asked, r.fingerprint, s.index,
        coalesce(r.digests ->> 'code', '') AS code, s.params, r.scores, r.epochs
 FROM ablate_slot s JOIN ablate_result r ON r.slot_id = s.id JOIN ablate_study y ON y.id = s.study_id
 WHERE s.asked = ANY(CAST(:asked AS text[])) AND s.state = 'done' AND s.study_id <> :study
   AND s.stopped_epoch IS NULL AND r.fingerprint IS NOT NULL AND {_IS_WHOLE.format(slot="s")}
+  AND (s.phase <> 'confirm' OR NOT {_KEEPS} OR EXISTS (
+      SELECT FROM ablate_artifact w WHERE w.slot_id = s.id AND w.name = :weights))
 ORDER BY s.asked, r.fingerprint, s.reused_from IS NOT NULL, s.id  -- the one that was trained before those that took it
 """  # noqa: S608
 
@@ -50,7 +55,7 @@ WITH filled AS (
 ), kept AS (
     INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
     SELECT filled.study_id, filled.id, a.name, a.content, a.digest
-    FROM filled JOIN ablate_artifact a ON a.slot_id = filled.twin
+    FROM filled JOIN ablate_artifact a ON a.slot_id = filled.twin WHERE a.name <> :weights OR {_KEEPS}
 ), fold AS (
     -- the labels that its test scores are of belong to the whole study
     INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
@@ -68,7 +73,8 @@ class Twins(Leases):
     def twins(self, name: str, asked: Sequence[str]) -> list[Twin]:
         """Finished slots of other studies that were asked for the same.
 
-        Trials that were stopped early are none, nor are those whose predictions have gone.
+        Trials that were stopped early are none, nor are those whose predictions have gone, nor, where this study
+        keeps weights, confirmed ones without them.
         """
         return [
             Twin(
@@ -82,7 +88,7 @@ class Twins(Leases):
                     index=row._mapping["index"], params=row.params, scores=scores_of(row.scores), epochs=row.epochs
                 ),
             )
-            for row in self.database.rows(_TWINS, study=self._study_id(name), asked=list(asked))
+            for row in self.database.rows(_TWINS, study=self._study_id(name), asked=list(asked), weights=WEIGHTS)
         ]
 
     def reuse(self, claim: Claim, twin_id: int) -> None:
@@ -91,6 +97,6 @@ class Twins(Leases):
         Raises:
             LeaseLost: a later lease was given, the slot is finished otherwise, or there is no such result.
         """
-        values = {**of_claim(claim), "twin": twin_id, "fold": TEST_FOLD}
+        values = {**of_claim(claim), "twin": twin_id, "fold": TEST_FOLD, "weights": WEIGHTS}
         if not self.database.rows(_REUSE, **values) and self._ending(claim, "done") is None:
             raise self._lost(claim, f"the result of slot {twin_id} is not taken")

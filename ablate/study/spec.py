@@ -352,6 +352,8 @@ class Spec(_Frozen):
         question: what it asks, for people.
         notes: what it needs, costs and shows, for people.
         seed: from which every other seed of the study follows.
+        keep: ``best`` keeps the weights of each confirmed trial's chosen epoch in the store, for `ablate export`;
+            ``none`` keeps no weights. `ablate plan` says what they take.
         data: which records and labels.
         encoder: what is post-trained.
         fixed: hyper-parameters with one value in every trial; what is named nowhere has its default.
@@ -376,6 +378,7 @@ class Spec(_Frozen):
     question: str
     notes: str = ""
     seed: int = Field(default=0, ge=0)
+    keep: Literal["none", "best"] = "none"
     data: DataSpec
     encoder: EncoderSpec
     fixed: Domains = Field(default_factory=dict)
@@ -398,7 +401,11 @@ class Spec(_Frozen):
         """Without what is usual as before it could be declared: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
         document["subjects"] = {arm: own.given() for arm, own in self.subjects.items()}
-        usual = {"inference": self.inference == Inference(), "subjects": not self.subjects}
+        usual = {
+            "inference": self.inference == Inference(),
+            "subjects": not self.subjects,
+            "keep": self.keep == "none",
+        }
         return {key: value for key, value in document.items() if not usual.get(key)}
 
     def subject(self, arm: str, context: Mapping[str, Any]) -> Subject:

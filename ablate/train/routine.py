@@ -16,9 +16,11 @@ import torch
 
 from ablate import digest, seeds
 from ablate.ecg.split import TaskData, fraction, lost_classes, with_val_part
+from ablate.model.checkpoint import packed_weights
 from ablate.model.encoder import Classifier, Encoder, EncoderSpec, require_input
 from ablate.model.window import WindowMean
 from ablate.outcome import Outcome, Progress
+from ablate.stats.threshold import best_thresholds
 from ablate.train import encoder_cache, provenance
 from ablate.train.checkpoint import Checkpoint, Saved
 from ablate.train.early_stopping import NO_RUNGS, Rungs
@@ -58,6 +60,7 @@ def post_train(
     checkpoint: Path | None = None,
     stop: Callable[[], bool] = never,
     rungs: Rungs | None = None,
+    keep_weights: bool = False,
 ) -> Outcome:
     """Probe, fine-tune, choose an epoch on the validation records, and score it.
 
@@ -79,6 +82,7 @@ def post_train(
         stop: asked at every batch.
         rungs: where fine-tuning ends early, which the outcome says; a trial that goes on from a checkpoint ends there
             too. None trains to the end.
+        keep_weights: whether the outcome brings the chosen epoch's network, and thresholds for its probabilities.
 
     Raises:
         SpecError: the encoder takes other records than ``data`` has, or the device is not there.
@@ -91,7 +95,7 @@ def post_train(
     machine = machine or Machine()
     call = partial(
         _post_train, encoder_spec, data, params, seed=seed, machine=machine, report=report, features=features,
-        checkpoint=checkpoint, stop=stop, rungs=rungs or NO_RUNGS,
+        checkpoint=checkpoint, stop=stop, rungs=rungs or NO_RUNGS, keep_weights=keep_weights,
     )  # fmt: skip
     with memory_errors(machine):
         try:
@@ -115,6 +119,7 @@ def _post_train(
     checkpoint: Path | None,
     stop: Callable[[], bool],
     rungs: Rungs,
+    keep_weights: bool,
     strict: bool,
     notes: list[str],
 ) -> Outcome:
@@ -133,8 +138,10 @@ def _post_train(
         saved = Checkpoint(checkpoint, digest.of_json([identity, strict]), trial.notes)
         network = _Network(encoder, encoder_digest, is_shared=not spec.is_random, features=features)
         try:
-            learner, course = _train(network, trial, saved)
+            model, learner, course = _train(network, trial, saved)
             outcome = _outcome(learner, course, trial, encoder_cache.digest_of(encoder_spec), peak)
+            if keep_weights:
+                outcome = _with_weights(outcome, model, learner, course, trial)
         except Stopped:
             saved.flush()
             raise
@@ -185,8 +192,8 @@ def _start(
     )
 
 
-def _train(network: _Network, trial: Trial, checkpoint: Checkpoint) -> tuple[Learner, Course]:
-    """Both stages, or what is left of them after ``checkpoint``; the learner and the course of the last one."""
+def _train(network: _Network, trial: Trial, checkpoint: Checkpoint) -> tuple[Classifier, Learner, Course]:
+    """Both stages, or what is left of them after ``checkpoint``; the network, the last one's learner and its course."""
     params, saved = trial.params, checkpoint.load()
     model = Classifier(network.encoder, len(trial.data.classes), dropout=params.dropout)
     start_head(model.head, trial.seed)
@@ -200,11 +207,11 @@ def _train(network: _Network, trial: Trial, checkpoint: Checkpoint) -> tuple[Lea
         learner: Learner = Probe(model.head, bank, trial)
         course = _go_on(learner, saved, trial, checkpoint)
         if not params.ft_epochs:
-            return learner, course
+            return model, learner, course
         trial.earlier.extend(course.epochs)
         saved = None
     learner = FineTune(network.encoder, model, trial)
-    return learner, _go_on(learner, saved, trial, checkpoint)
+    return model, learner, _go_on(learner, saved, trial, checkpoint)
 
 
 def _go_on(learner: Learner, saved: Saved | None, trial: Trial, checkpoint: Checkpoint) -> Course:
@@ -241,6 +248,14 @@ def _outcome(learner: Learner, course: Course, trial: Trial, encoder_digest: str
         early_stop=trial.rungs.early_stop(course.epochs),
         notes=tuple(trial.notes),
     )
+
+
+def _with_weights(outcome: Outcome, model: Classifier, learner: Learner, course: Course, trial: Trial) -> Outcome:
+    """The outcome with the network of the epoch that it scores; where only the head learned, the rest is as it came."""
+    learner.model.load_state_dict(course.chosen(trial.params.epoch_choice).weights)
+    chosen = best_thresholds(trial.data.val_labels, outcome.val_probabilities)
+    thresholds = dict(zip(trial.data.classes, chosen, strict=True))
+    return replace(outcome, weights=packed_weights(model, about="ablate classifier"), thresholds=thresholds)
 
 
 def fingerprint(

@@ -20,6 +20,7 @@ from pathlib import Path
 from ablate import errors
 from ablate.ecg.view import View
 from ablate.errors import AblateError, LaunchError, OutOfMemory, TrainerKilled, TrialError
+from ablate.study.plan import CONFIRM
 from ablate.study.spec import Spec
 from ablate.train.params import Params
 from ablate.worker.agent_options import AgentOptions, Ending
@@ -165,6 +166,7 @@ class Agent:
                 micro_batch=micro_batch,
                 checkpoint=self._checkpoint_folder.path(slot),
                 test_fold=assignment.wants_test_fold,
+                keep_weights=slot.phase == CONFIRM and self._spec.keep == "best",
             )
         )
 

@@ -28,6 +28,7 @@ class TrialRequest:
         micro_batch: most records in memory at once; None is no limit.
         checkpoint: where the trial's state is kept between epochs; None where the disk is full.
         test_fold: send the test fold's labels along with the result.
+        keep_weights: send the chosen epoch's weights along with it.
     """
 
     ticket: int
@@ -44,6 +45,7 @@ class TrialRequest:
     micro_batch: int | None = None
     checkpoint: Path | None = None
     test_fold: bool = False
+    keep_weights: bool = False
 
 
 @dataclass(frozen=True)

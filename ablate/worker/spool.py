@@ -24,11 +24,11 @@ from filelock import FileLock, Timeout
 from ablate import atomic
 from ablate.errors import DataError
 from ablate.outcome import Outcome
+from ablate.store.artifact import TEST_FOLD, WEIGHTS
 from ablate.store.slot import AgentCard, Claim, Slot, SlotState
 
 _RESULT = "result.json"
 _LOCK = "lock"
-_TEST_FOLD = "test_fold.npz"
 _VERSION = 2
 _HASH_BYTES = 32
 _SUFFIX = ".result"
@@ -118,8 +118,10 @@ def _encode(result: SpooledResult) -> bytes:
         for split, array in result.outcome.probabilities.items():
             with archive.open(f"{split}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+        if result.outcome.weights is not None:
+            archive.writestr(WEIGHTS, result.outcome.weights)
         if result.test_fold is not None:
-            archive.writestr(_TEST_FOLD, result.test_fold)
+            archive.writestr(TEST_FOLD, result.test_fold)
     return hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
 
 
@@ -137,8 +139,10 @@ def _decode(content: bytes) -> SpooledResult | None:
             if name.endswith(".npy"):
                 with archive.open(name) as file:
                     probabilities[name.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
-        test_fold = archive.read(_TEST_FOLD) if _TEST_FOLD in names else None
-    return SpooledResult(_claim(head["claim"]), Outcome.from_document(head["outcome"], probabilities), test_fold)
+        test_fold = archive.read(TEST_FOLD) if TEST_FOLD in names else None
+        weights = archive.read(WEIGHTS) if WEIGHTS in names else None
+    outcome = Outcome.from_document(head["outcome"], probabilities, weights)
+    return SpooledResult(_claim(head["claim"]), outcome, test_fold)
 
 
 def _claim(document: Mapping[str, Any]) -> Claim:

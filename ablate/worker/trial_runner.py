@@ -69,6 +69,7 @@ class TrialRunner:
             checkpoint=request.checkpoint,
             stop=stop,
             rungs=request.rungs,
+            keep_weights=request.keep_weights,
         )
 
     def test_fold(self, request: TrialRequest) -> bytes | None:

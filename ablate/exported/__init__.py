@@ -1,0 +1,1 @@
+"""Models that leave a study: their folders, loading, predicting and training anew."""
