@@ -152,7 +152,9 @@ class PlanDocument(Part):
     phases: list[CostPart]
     prepared_mb: float
     artifact_mb: float = Field(description="of predictions in the store")
-    weights_mb: float = Field(description="of weights in the store at most; 0 where the study keeps none")
+    weights_mb: float = Field(
+        description="of weights in the store at most, without the files' headers; 0 where the study keeps none"
+    )
     free_mb: float = Field(description="on the disk of ABLATE_HOME")
     updates: list[UpdatePart] = Field(description="least and most over the arm's space, the probe's among them")
     warnings: list[str] = Field(description="for people")

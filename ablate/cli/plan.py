@@ -177,7 +177,9 @@ def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", w
     prepared_mb = _prepared_mb(folder)
     say(f"disk: {prepared_mb:.0f} MB of prepared records, {estimated.artifact_mb:.0f} MB of predictions in the store")
     if weights_mb:
-        say(f"weights: {round(weights_mb * 1e6):,} bytes in the store for all confirmed trials (keep = {spec.keep!r})")
+        say(
+            f"weights: {weights_mb:.1f} MB (about {round(weights_mb * 1e6):,} bytes) in the store, keep = {spec.keep!r}"
+        )
     if _free_mb() < 2 * (prepared_mb + estimated.artifact_mb + weights_mb):
         say(f"warning: {settings.home()} has {_free_mb():.0f} MB free; set ABLATE_HOME to another disk")
     if None in estimated.hours.values():

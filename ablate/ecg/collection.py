@@ -69,9 +69,10 @@ class Collection(ABC):
         return self._listing.findings
 
     def digest(self, fs_hz: int = 100) -> str:
-        """Of the list, and of names, sizes and times of all files."""
+        """Of the list, of which record lies in which file, and of names, sizes and times of all files."""
         del fs_hz
         hasher = hashlib.sha256(self.identity().encode())
+        hasher.update(json.dumps([place and place.path for place in self._listing.places]).encode())
         for path in sorted({place.path for place in self._listing.places if place is not None}):
             for name in _files_of(path):
                 with contextlib.suppress(OSError):

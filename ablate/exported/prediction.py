@@ -88,7 +88,8 @@ def records_of(
 ) -> Source:
     """The records that ``records`` names: a CSV or parquet table, or a source such as ``ptbxl``.
 
-    A table needs a column of paths and no other; a source that the model was trained on is declared as it was then.
+    A table needs a column of paths and no other. Where the model was trained on a table, or on this source, the records
+    are declared as they were then.
 
     Args:
         manifest: of the model.
@@ -102,12 +103,22 @@ def records_of(
     """
     if Path(records).suffix.lower() in (".csv", ".parquet"):
         table = Path(records).absolute()
-        columns = {"labels": [], "one_record_each": True}
-        declared = load_data({"source": "table", "table": table.name, "columns": columns}, overrides=overrides)
-        source = source_of_data(declared, data_dir=table.parent)
+        source = source_of_data(_declared_table(manifest, table.name, overrides), data_dir=table.parent)
     else:
         source = source_of_data(_declared(manifest, records, overrides), data_dir=data_dir)
     return replace(source, for_test_only=True) if isinstance(source, Collection) else source
+
+
+def _declared_table(manifest: Manifest, table: str, overrides: tuple[str, ...]) -> DataSpec:
+    """A table without labels, patients and folds; its files have the form of those of a table trained on."""
+    own = manifest.data if manifest.data["source"] == "table" else {}
+    columns = {key: value for key, value in own.get("columns", {}).items() if key in _PLACES}
+    columns |= {"labels": [], "one_record_each": True}
+    form = {"form": own["form"]} if "form" in own else {}
+    return load_data({"source": "table", "table": table, "columns": columns, **form}, overrides=overrides)
+
+
+_PLACES = ("path", "record", "row", "start_s", "fs_hz")  # columns that say where the samples of a record lie
 
 
 def _declared(manifest: Manifest, records: str, overrides: tuple[str, ...]) -> DataSpec:

@@ -134,7 +134,7 @@ def _arm(evidence: Evidence, arm: str, context: Context) -> list[str]:
     ]
     weights = {contrast.name: contrast.weights() for contrast in evidence.study.contrasts}
     verdicts = [
-        f"- {one.label}: {one.claim} {one.numbers}".rstrip()
+        f"- {one.label}: {one.sentence}"
         for one in verdict_facts(evidence)
         if one.context == context and arm in weights[one.contrast]
     ]

@@ -92,7 +92,9 @@ def _context(study: StudyRecord, given: Sequence[str]) -> Context:
     fitting = [one for one in study.contexts if all(_is(one.values[factor], value) for factor, _, value in pairs)]
     if len(fitting) != 1:
         asked = " and ".join(given) or "nothing"
-        choices = "; ".join(" ".join(f"--context {key}={value}" for key, value in one.factors) for one in fitting)
+        choices = "; ".join(
+            " ".join(f"--context {key}={value}" for key, value in one.factors) for one in fitting or study.contexts
+        )
         raise OptionError(f"which context? {asked} fits {len(fitting)} of {study.spec.name}; give one of: {choices}")
     return fitting[0]
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from small_study import confirm_slots, result, search_slots, stopped_result
+from small_study import SPACE, confirm_slots, result, search_slots, stopped_result
 
 from ablate.errors import LeaseLost
 from ablate.outcome import Outcome
+from ablate.store.artifact import WEIGHTS
 from ablate.store.slot import AgentCard, Claim, SlotState
 from ablate.store.store import Store
 
@@ -147,3 +148,21 @@ def test_a_result_whose_predictions_have_gone_is_no_twin(store: Store, register:
     assert store.twins(other, ["question"]) == []
     with pytest.raises(LeaseLost, match="is not taken"):  # it was there when it was offered
         store.reuse(claim, source.slot.id)
+
+
+@pytest.mark.parametrize("had", [True, False])
+@pytest.mark.parametrize("keep", ["best", "none"])
+def test_weights_are_taken_along_only_where_both_studies_keep_them(
+    store: Store, agent: AgentCard, *, had: bool, keep: str
+) -> None:
+    for name, kept in (("one", "best"), ("other", keep)):
+        store.register(name, {"question": "why?", "keep": kept}, "digest", confirm_slots(1), space=SPACE)
+        store.seal(name, {})
+    tested = {"test_probabilities": np.zeros((2, 2), np.float32), "weights": b"w" if had else None}
+    source = finished(store, "one", agent, result(0.8, fingerprint="f", **tested))
+    claim = claimed(store, "other", agent)
+    store.open_test(claim)
+    assert len(store.twins("other", ["question"])) == (had or keep == "none")
+    store.reuse(claim, source.slot.id)
+    assert store.slots_with("one", WEIGHTS) == ({source.slot.id} if had else set())
+    assert store.slots_with("other", WEIGHTS) == ({claim.slot.id} if had and keep == "best" else set())

@@ -129,7 +129,7 @@ class Simulator:
     def _slot(self, slot: PlannedSlot, *, is_done: bool) -> None:
         slot_id = len(self.slots) + 1
         state = SlotState.FAILED if slot.key in self.failed else SlotState.DONE if is_done else SlotState.WAITING
-        row = {name: getattr(slot, name) for name in ("key", "phase", "arm", "index", "generation", "seed")}
+        row = {name: getattr(slot, name) for name in ("key", "phase", "arm", "search", "index", "generation", "seed")}
         self.slots.append(
             {"slot_id": slot_id}
             | row

@@ -35,6 +35,15 @@ def test_a_trial_without_epochs_has_all_columns() -> None:
     assert all(columns["class_scores"][name] == [] for name in CLASS_COLUMNS)
 
 
+def test_weights_are_an_artifact_and_their_thresholds_a_fact_where_they_are_kept() -> None:
+    kept = result(weights=b"w", thresholds={"MI": 0.5, "NORM": None})
+    assert artifacts_of(kept)["weights.safetensors"] == b"w"
+    assert columns_of(kept)["facts"]["thresholds"] == {"MI": 0.5, "NORM": None}
+    plain = result()
+    assert "weights.safetensors" not in artifacts_of(plain)
+    assert not {"weights", "thresholds"} & set(columns_of(plain)["facts"])
+
+
 def test_probabilities_are_kept_in_single_precision() -> None:
     kept = artifacts_of(result(val_probabilities=np.array([[1 / 3, NAN]]), test_probabilities=np.ones((2, 3))))
     assert list(kept) == ["val.npz", "test.npz"]

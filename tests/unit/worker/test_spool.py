@@ -33,8 +33,9 @@ CLAIM = Claim(
 )  # fmt: skip
 PROBABILITIES = np.random.default_rng(0).random((5, 3), dtype=np.float32)
 OUTCOME = stopped_result(
-    0.1 + 0.2, val_probabilities=PROBABILITIES, notes=("one",), lost_classes=("MI",), class_scores={}
-)
+    0.1 + 0.2, val_probabilities=PROBABILITIES, notes=("one",), lost_classes=("MI",), class_scores={},
+    weights=b"\0safetensors", thresholds={"MI": 0.25, "NORM": None},
+)  # fmt: skip
 SPOOLED = SpooledResult(CLAIM, OUTCOME, test_fold=b"\0\1\2")
 
 LEAVE_AN_ORPHAN = """
@@ -66,6 +67,7 @@ def test_result_of_a_killed_agent_is_found_by_the_next(orphaned: Path) -> None:
     assert repr(found.outcome) == repr(OUTCOME)  # NaN is not equal to itself
     np.testing.assert_array_equal(found.outcome.val_probabilities, PROBABILITIES)
     assert found.outcome.test_probabilities is None
+    assert found.outcome.weights == OUTCOME.weights
 
 
 def test_folder_of_a_dead_agent_goes_once_its_results_are_told(orphaned: Path) -> None:
