@@ -121,13 +121,13 @@ def _export_model(
 
     evidence = weigh(store.tables(name))
     study = evidence.study
-    holders = None if retrain else store.slots_with(name, WEIGHTS)
-    taken = take(study, arm=arm, context=context, replicate=replicate, among=holders or None)
+    holders = frozenset() if retrain else store.slots_with(name, WEIGHTS)
+    taken = take(study, arm=arm, context=context, replicate=replicate, among=holders)
     code = code_of(study, taken)
     if retrain:
         training = _retrained(study, taken, data=data, device=device, quiet=quiet)
     else:
-        _check_kept(study, taken, holders or frozenset())
+        _check_kept(study, taken, holders)
         training = Training.kept(store, name, taken)
     manifest = manifest_of(study, taken, training)
     write_folder(out, manifest, training.weights, model_card(evidence, manifest), code=code)

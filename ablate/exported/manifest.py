@@ -46,7 +46,7 @@ class Encoder(_Part):
 
     Attributes:
         name: as the study names it; of a file, its name in the model's folder.
-        weights: what it started from.
+        weights: what it started from, of a file its name.
         source: SHA-256 of the file that makes it; None where it is one of the package or an installed one.
     """
 
@@ -98,7 +98,7 @@ class Manifest(_Part):
         data: ``[data]`` of the study, with what the arm changes in it.
         thresholds: by class; from this probability on a record counts as positive. The largest F1 on the validation
             records; None for a class that lacks an outcome there.
-        params: hyper-parameters of its training.
+        params: every hyper-parameter of its training.
         scores: of this very model, by ``val_auroc``, ``test_auroc``, …; ``_last`` are those of the last epoch.
         class_scores: by split and class, AUROC and AUPRC; None for a class without both outcomes.
         best_epoch: the chosen epoch, of the last stage that was trained.

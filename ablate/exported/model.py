@@ -16,11 +16,12 @@ from ablate.errors import CheckpointError, DataError
 from ablate.exported.manifest import MANIFEST, Manifest, Records, check_weights, read_manifest
 from ablate.model.catalogue import source_of
 from ablate.model.checkpoint import fit, read_checkpoint
-from ablate.model.encoder import Classifier, Encoder, build
+from ablate.model.encoder import Classifier, Encoder, build, require_input
 from ablate.model.window import WindowMean
 from ablate.outcome import Probabilities
 from ablate.train.finetune import EVAL_BATCH
 from ablate.train.machine import Machine, memory_errors, prepared
+from ablate.train.params import Params
 from ablate.train.signals import to_device
 from ablate.train.trial import to_probabilities
 
@@ -116,11 +117,14 @@ def load_model(
             f"ablate computes version {PREPROCESSING_VERSION}, so take ablate {manifest.ablate}, which wrote it"
         )
     file = check_weights(folder, manifest)
-    precision = manifest.encoder.precision if manifest.params["ft_epochs"] else "fp32"  # a probe alone is always fp32
+    is_probe = not Params.from_dict(manifest.params).ft_epochs  # which is always fp32
+    precision = "fp32" if is_probe else manifest.encoder.precision
     machine = Machine(device=device, precision=precision, n_threads=n_threads)
     with torch.random.fork_rng(devices=[]):
         made = build(_encoder_name(folder, manifest, encoder))
-    n_window = manifest.records.n_window
+    takes, n_window = manifest.records, manifest.records.n_window
+    n_taken = n_window or takes.fs_hz * takes.duration_s
+    require_input(made, fs_hz=takes.fs_hz, n_leads=len(takes.leads), n_samples=n_taken, any_rate=True)
     whole = cast(Encoder, WindowMean(made, n_window)) if n_window else made
     network = Classifier(whole, len(manifest.classes))
     fit(network, cast(dict[str, Tensor], read_checkpoint(file)), file)
@@ -129,8 +133,7 @@ def load_model(
 
 def _encoder_name(folder: Path, manifest: Manifest, given: str | None) -> str:
     """By which name the encoder is built: code from a file only where the caller names it, and where it is the same."""
-    source = manifest.encoder.source
-    if source is None:
+    if source_of(manifest.encoder.name) is None:  # whatever else the file says: a name of code is never enough
         return manifest.encoder.name
     own = f"{folder / manifest.encoder.name}"
     if given is None:
@@ -141,7 +144,7 @@ def _encoder_name(folder: Path, manifest: Manifest, given: str | None) -> str:
     named = source_of(given)
     if named is None or not named.file.is_file():
         raise CheckpointError(f"encoder {given}: there is no such file; expected FILE.py:FUNCTION, such as {own}")
-    if digest.of_file(named.file) != source:
+    if digest.of_file(named.file) != manifest.encoder.source:
         raise CheckpointError(f"{named.file}: is not the code that the weights were trained with; take {own}")
     return given
 

@@ -45,7 +45,7 @@ def take(
         arm: by its name; the one with the best mean validation score in the context where None.
         context: ``factor=value`` each; not needed where the study has one context.
         replicate: its number, from 0; the one with the best validation score where None.
-        among: slots that may be taken; all where None.
+        among: slots from which a replicate is chosen where none is named, if the arm has any of them.
 
     Raises:
         StoreError: the study is not sealed, or nothing of the arm is confirmed yet.
@@ -70,7 +70,8 @@ def take(
         )
     taken_arm = arm or str(rows.groupby("arm", sort=False)[select].mean().idxmax())
     rows = rows[rows["arm"] == taken_arm]
-    row = _replicate(study, rows if among is None else rows[rows["slot_id"].isin(among)], replicate, select)
+    preferred = rows[rows["slot_id"].isin(among or ())]
+    row = _replicate(study, rows if replicate is not None or preferred.empty else preferred, replicate, select)
     choice = study.seal.choice(taken_arm, where.values, int(row["search"]))
     assert choice is not None, "a confirmed trial has params"
     return TakenModel(

@@ -18,6 +18,7 @@ from ablate.report.take_home import TakenModel
 from ablate.store.artifact import WEIGHTS
 from ablate.store.store import Store
 from ablate.study.subject import Subject
+from ablate.train.params import Params
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def manifest_of(study: StudyRecord, taken: TakenModel, training: Training) -> Ma
         data={key: value for key, value in subject.data.model_dump(mode="json").items() if key != "external"},
         classes=tuple(training.class_scores["val"]),
         thresholds=dict(training.thresholds),
-        params=dict(training.params),
+        params=Params.from_dict(training.params).document(),
         scores=dict(training.scores),
         class_scores={split: dict(scores) for split, scores in training.class_scores.items()},
         best_epoch=training.best_epoch,
@@ -130,7 +131,7 @@ def _encoder(subject: Subject) -> Encoder:
     encoder, source = subject.encoder, source_of(subject.encoder.name)
     name = encoder.name if source is None else f"{source.file.name}:{source.function}"
     code = None if source is None else digest.of_file(source.file)
-    return Encoder(name=name, weights=str(encoder.weights), precision=encoder.precision, source=code)
+    return Encoder(name=name, weights=Path(str(encoder.weights)).name, precision=encoder.precision, source=code)
 
 
 def _records(subject: Subject) -> Records:

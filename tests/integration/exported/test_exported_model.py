@@ -1,12 +1,13 @@
 """An exported model gives the probabilities of the training that it left, and refuses what it is not made for."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import N_RECORDS, SEED, Train
+from exported_study import N_RECORDS, SEED, Train
 
 from ablate.ecg.preparation import open_cohort, prepare
 from ablate.ecg.seal import Permit
@@ -89,6 +90,11 @@ def test_code_of_a_folder_runs_only_where_it_is_named(train: Train, tmp_path: Pa
     outcome, folder = train(Params(ft_epochs=1, batch_size=64), encoder=f"{OWN_ENCODER}:make")
     with pytest.raises(CheckpointError, match="somebody's own code, which is not run by itself"):
         load_model(folder)
+    text = (folder / "model.json").read_text()
+    (folder / "model.json").write_text(re.sub(r'"source": "\w{64}"', '"source": null', text))
+    with pytest.raises(CheckpointError, match="which is not run by itself"):
+        load_model(folder)
+    (folder / "model.json").write_text(text)
     other = tmp_path / "own_encoder.py"
     other.write_text(OWN_ENCODER.read_text() + "# edited\n")
     with pytest.raises(CheckpointError, match="not the code that the weights were trained with"):
@@ -121,6 +127,8 @@ def damaged(folder: Path, tmp_path: Path, file: str, content: bytes | None) -> P
         ("model.json", lambda old: b"[]", "version None; this ablate reads version 1"),
         ("model.json", lambda old: old.replace(b'"version": 1', b'"version": 2'), "version 2; this ablate reads"),
         ("model.json", lambda old: old.replace(b'"fs_hz": 100', b'"fs_hz": "x"'), "records.fs_hz: "),
+        ("model.json", lambda old: old.replace(b'"ft_epochs": 2', b'"ft_epochs": -2'), "params.ft_epochs = -2"),
+        ("model.json", lambda old: old.replace(b'   "aVF",\n', b""), "the records have n_leads = 11"),
         ("model.json", lambda old: old.replace(b'"classes"', b'"klasses"'), "model.json: classes: Field required"),
         ("model.json", lambda old: old.replace(b"net1d_small", b"net1d_smal"), "expected one of net1d_small"),
         ("model.json", lambda old: old.replace(b"net1d_small", b"vit_small"), "keys do not fit the encoder"),
