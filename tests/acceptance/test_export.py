@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL_STUDY, Workplace
+from command_folder import SMALL_STUDY, Workplace
 
 from ablate.stats.metrics import both_outcomes, macro_auroc
 
