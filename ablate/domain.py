@@ -46,6 +46,18 @@ class Domain:
         if self.log and self.low <= 0:
             raise ValueError(f"a logarithmic range starts above 0, not at {self.low:g}")
 
+    @classmethod
+    def declared(cls, name: str, given: Any) -> "Domain":
+        """The domain that a study file writes as ``{low, high, log, int}``, ``{choices}`` or a single value.
+
+        Raises:
+            ValueError: it is malformed, or no value is possible.
+        """
+        whole = isinstance(given, Mapping) and given.get("int", False)
+        if not isinstance(whole, bool):
+            raise ValueError("int must be true or false")
+        return cls(name=name, **{"integer": whole, **_bounds(given)})
+
     def __contains__(self, value: object) -> bool:
         if self.choices:
             return any(

@@ -14,6 +14,7 @@
     └── TrialError          recorded with the attempt; the study goes on                           exit 1
         ├── Diverged        loss or scores are not finite
         ├── OutOfMemory     the device or the machine has too little memory
+        ├── RoutineFailed   a routine of the user's own raises, or gives what cannot be scored
         └── TrainerLost     the trainer process died or hung
             └── TrainerKilled   it was killed from outside, which is not the trial's fault
 
@@ -113,6 +114,10 @@ class Diverged(TrialError):
 
 class OutOfMemory(TrialError):
     """The device or the machine has too little memory for this trial."""
+
+
+class RoutineFailed(TrialError):
+    """A routine of the user's own raises, or gives what cannot be scored."""
 
 
 class TrainerLost(TrialError):

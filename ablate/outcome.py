@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-Stage = Literal["features", "probe", "finetune", "test"]
+Stage = Literal["features", "probe", "finetune", "train", "test"]
+OWN_STAGE: Stage = "train"  # that of a routine of the user's own
 Probabilities = Float[np.ndarray, "record class"]
 
 
@@ -19,6 +20,7 @@ class Progress:
     """One finished epoch, or a sign of life of a stage that has none.
 
     Attributes:
+        stage: "train" is that of a routine of the user's own, which may have no epochs.
         epoch: the last finished one, from 1; for "features" and "test" the share done, in ``n_epochs`` parts.
         train_loss: mean over the epoch's records; None in a sign of life.
         seconds: that the epoch took.

@@ -81,7 +81,8 @@ def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
         if name not in names:
             continue
         stored = store.study(name).spec
-        alike = stored["data"] == spec.data.model_dump() and stored["encoder"] == asdict(spec.encoder)
+        own = spec.document()
+        alike = all(stored.get(key) == own.get(key) for key in ("data", "encoder", "routine"))
         if alike and not (tables := store.tables(name)).scores.empty:
             return tables
     return None
@@ -95,6 +96,9 @@ def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
     from ablate.train.routine import post_train
 
     share = min(1.0, _PILOT_RECORDS / len(task.train_rows))
+    if spec.routine is not None:
+        return _timed_own_pilot(spec, task, share)
+    assert spec.encoder is not None
     params = Params.from_dict({"data_fraction": share, "ft_epochs": 2, "batch_size": 64})
     console.print("timing a pilot trial …")
     begun = time.monotonic()
@@ -118,8 +122,22 @@ def _weights_mb(spec: "Spec", n_classes: int) -> float:
 
     if spec.keep == "none":
         return 0.0
-    named = [spec.subject(slot.arm, slot.context).encoder.name for slot in confirming(spec)]
+    encoders = [spec.subject(slot.arm, slot.context).encoder for slot in confirming(spec)]
+    named = [encoder.name for encoder in encoders if encoder is not None]
     return sum(classifier_bytes(name, n_classes) * named.count(name) for name in set(named)) / 1e6
+
+
+def _timed_own_pilot(spec: "Spec", task: "TaskData", share: float) -> float:
+    """The same for a routine of the user's own, with its usual params."""
+    from ablate.outcome import OWN_STAGE
+    from ablate.train.own_routine import train_own
+    from ablate.train.routine import never, silent
+
+    assert spec.routine is not None
+    params = spec.hyper_parameters.complete({"data_fraction": share})
+    console.print("timing a pilot trial …")
+    outcome = train_own(spec.routine.pinned, task, params, seed=0, report=silent, stop=never)
+    return outcome.seconds[OWN_STAGE] / outcome.n_train
 
 
 def _document(
@@ -183,7 +201,8 @@ def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", w
     if _free_mb() < 2 * (prepared_mb + estimated.artifact_mb + weights_mb):
         say(f"warning: {settings.home()} has {_free_mb():.0f} MB free; set ABLATE_HOME to another disk")
     if None in estimated.hours.values():
-        say("time: no past trial of this data and encoder; --pilot times one")
+        same = "routine" if spec.routine else "encoder"
+        say(f"time: no past trial of this data and {same}; --pilot times one")
     if spec.budget.is_until_settled:
         first, most = spec.budget.first_trials, spec.budget.most_trials
         say(f"search: counted with the first {first} trials of each arm; goes on until it is settled, {most} at most")

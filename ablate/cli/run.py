@@ -341,7 +341,10 @@ def prepare_records(spec: "Spec", *, quiet: bool) -> "dict[View, Path]":
 def _devices_for(
     store: "Store", spec: "Spec", cohorts: "Mapping[View, Path]", device: str | None, *, quiet: bool
 ) -> list[str]:
-    """A device for each agent: one agent for each core, or on each GPU as many as a pilot found to be worth it."""
+    """A device for each agent: one agent for each core, or on each GPU as many as a pilot found to be worth it.
+
+    A routine of the user's own gets a GPU for itself, unless ``--workers`` says otherwise.
+    """
     from ablate.launch.packing import cores_for, packing_of
     from ablate.worker.device import gpu_name, visible_devices
 
@@ -349,6 +352,8 @@ def _devices_for(
     gpus = there if device in (None, "cuda") else [each for each in there if each == device]
     if not gpus:
         return ["cpu"] * (os.cpu_count() or 1)
+    if spec.routine is not None:
+        return gpus
     devices: list[str] = []
     n_trainers: dict[str, int] = {}  # by kind of GPU: unequal ones are not equally good for it
     for gpu in gpus:

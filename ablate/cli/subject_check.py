@@ -12,12 +12,17 @@ if TYPE_CHECKING:
 def check_subjects(spec: "Spec") -> None:
     """See that every encoder of the study and its weights are there, and that each takes the records that it gets.
 
-    Those of the catalogue are known; an encoder of one's own, and weights from a file, are tried.
+    Those of the catalogue are known; an encoder of one's own, and weights from a file, are tried, and so is a routine
+    of one's own, which has no encoder.
 
     Raises:
         SpecError: what does not fit, all of it, a line for each arm that needs another one.
         CheckpointError: the same, where all of it are weights.
     """
+    if spec.routine is not None:
+        if lacking := _of_routine(spec):
+            raise SpecError("; ".join(lacking))
+        return
     errors: dict[str, AblateError] = {}
     for subject, place in spec.all_subjects().items():
         arms = [arm for arm in spec.arms if any(spec.subject(arm, context) == subject for context in spec.contexts())]
@@ -37,6 +42,7 @@ def _placed(spec: "Spec", place: str, error: AblateError) -> str:
 def _errors(spec: "Spec", subject: "Subject", arms: list[str]) -> list[AblateError]:
     from ablate.model import catalogue
 
+    assert subject.encoder is not None
     try:
         entry = catalogue.entry(subject.encoder.name)
         file = catalogue.weights_file(subject.encoder)
@@ -64,8 +70,27 @@ def _errors(spec: "Spec", subject: "Subject", arms: list[str]) -> list[AblateErr
 def _of_weights(subject: "Subject") -> list[AblateError]:
     from ablate.model.encoder import load_encoder
 
+    assert subject.encoder is not None
     try:
         load_encoder(subject.encoder)
     except AblateError as error:
         return [error]
     return []
+
+
+def _of_routine(spec: "Spec") -> list[str]:
+    """What is wrong with the study's own routine, with the usual params of each arm in its first context."""
+    from ablate.study.routine import routine_log
+    from ablate.study.search import fixed_params, start_values
+    from ablate.train.routine_check import faults
+
+    assert spec.routine is not None
+    known, context = spec.hyper_parameters, next(spec.contexts())
+    params = {}
+    for arm in spec.arms:
+        fixed = fixed_params(spec, arm, context)
+        searched = {name: domain for name, domain in spec.arm_space(arm).items() if name not in fixed}
+        chosen = {**fixed, **start_values(known, searched), "data_fraction": 1.0}  # of a few records a share is none
+        params[arm] = known.complete(chosen)
+    view = spec.subject(next(iter(spec.arms)), context).view
+    return faults(spec.routine.pinned, params, view=view, log=routine_log(spec.name, "check").with_suffix(""))

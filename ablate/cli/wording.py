@@ -9,7 +9,13 @@ if TYPE_CHECKING:
     from ablate.study.spec import Spec
 
 PHASES = {"search": "search", "confirm": "confirmation"}
-_STAGES = {"features": "reading features", "probe": "probing", "finetune": "fine-tuning", "test": "testing"}
+_STAGES = {
+    "features": "reading features",
+    "probe": "probing",
+    "finetune": "fine-tuning",
+    "train": "training",
+    "test": "testing",
+}
 _SCORES = {"val_auroc": "AUROC", "val_auprc": "AUPRC"}
 
 

@@ -14,11 +14,11 @@ from ablate.ecg.preprocessing import VERSION as PREPROCESSING_VERSION
 from ablate.ecg.preprocessing import preprocess
 from ablate.errors import CheckpointError, DataError
 from ablate.exported.manifest import MANIFEST, Manifest, Records, check_weights, read_manifest
-from ablate.model.catalogue import source_of
 from ablate.model.checkpoint import fit, read_checkpoint
 from ablate.model.encoder import Classifier, Encoder, build, require_input
 from ablate.model.window import WindowMean
 from ablate.outcome import Probabilities
+from ablate.own_code import source_of
 from ablate.train.finetune import EVAL_BATCH
 from ablate.train.machine import Machine, memory_errors, prepared
 from ablate.train.params import Params

@@ -54,6 +54,7 @@ def retrain(
         TrialError: the training diverged, or the device has too little memory.
     """
     subject = spec.subject(arm, context)
+    assert subject.encoder is not None  # a study with a routine of its own gives no model
     folder = prepare_cohort(spec, view=subject.view, data_dir=data_dir, n_processes=n_processes)
     forbid_sealed_reads()
     return post_train(

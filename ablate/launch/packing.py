@@ -79,13 +79,22 @@ def request_for(spec: Spec, cohorts: Mapping[View, Path]) -> PilotRequest:
     """The heaviest trial of a study, as far as memory goes: its largest batch, fine-tuned on all of its data.
 
     Of several encoders the one with the most parameters times samples is taken.
+
+    Raises:
+        LaunchError: the routine is the user's own, whose steps nobody counts.
     """
+    if spec.routine is not None:
+        raise LaunchError(
+            f"study {spec.name}: how many trainers of an own routine a device is good for is not measured; "
+            "say it with --workers"
+        )
     subjects = list(spec.all_subjects())
     subject = max(subjects, key=_size) if len(subjects) > 1 else subjects[0]
     params = {name: value for name, domain in spec.fixed.items() if (value := domain.point) is not None}
     sizes = spec.space.get("batch_size", spec.fixed.get("batch_size"))
     if sizes is not None:
         params["batch_size"] = max(map(int, sizes.extremes))
+    assert subject.encoder is not None
     params |= {"probe_epochs": 0, "ft_epochs": max(1, int(params.get("ft_epochs", 1)))}
     return PilotRequest(
         encoder=subject.encoder,
@@ -103,6 +112,7 @@ def _size(subject: Subject) -> int:
     from ablate.model.encoder import build  # noqa: PLC0415
 
     with torch.device("meta"):
+        assert subject.encoder is not None
         network = build(subject.encoder.name)
     return subject.data.n_samples * sum(parameter.numel() for stage in network.stages() for parameter in stage)
 

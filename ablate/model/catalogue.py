@@ -1,8 +1,6 @@
 """The encoders there are: their names, shapes and shipped weights. No torch here, so that a study can ask cheaply."""
 
-import functools
 import importlib.metadata
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from ablate import digest
 from ablate.errors import CheckpointError, SpecError
+from ablate.own_code import package_sources, source_of
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = ("embedded", "synthetic")  # names of weights that come with the package
@@ -266,20 +265,6 @@ def entry(name: str) -> CatalogueEntry | None:
     )
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """A function in a Python file that makes an encoder."""
-
-    file: Path
-    function: str
-
-
-def source_of(name: str) -> SourceFile | None:
-    """What ``FILE.py:FUNCTION`` names; None for any other name."""
-    file, colon, function = name.rpartition(":")
-    return SourceFile(Path(file).expanduser(), function) if colon and file.endswith(".py") else None
-
-
 class _Records(Protocol):
     """What an encoder gets."""
 
@@ -374,20 +359,4 @@ def _about_own(name: str) -> dict[str, Any]:
         return {"function": source.function, "source": digest.of_file(source.file)}
     (point, *_) = importlib.metadata.entry_points(group=ENTRY_POINTS, name=name)
     version = point.dist.version if point.dist else ""
-    return {"entry_point": f"{point.value} {version}", "source": digest.of_json(_sources_of(point.module))}
-
-
-@functools.cache  # of what this process has imported, or is about to
-def _sources_of(module: str) -> dict[str, str]:
-    """Digest of each Python file of the package that holds ``module``, or of the one file that it is."""
-    try:
-        module_spec = importlib.util.find_spec(module.partition(".")[0])
-    except (ImportError, ValueError):
-        module_spec = None
-    if module_spec is None:
-        return {}
-    folders = [Path(folder) for folder in module_spec.submodule_search_locations or ()]
-    files = {str(file.relative_to(folder)): file for folder in folders for file in sorted(folder.rglob("*.py"))}
-    if not folders and module_spec.origin and module_spec.origin.endswith(".py"):
-        files = {Path(module_spec.origin).name: Path(module_spec.origin)}
-    return {name: digest.of_file(file) for name, file in files.items()}
+    return {"entry_point": f"{point.value} {version}", "source": digest.of_json(package_sources(point.module))}

@@ -141,8 +141,9 @@ def arm_section(study: StudyRecord, facts: ArmFacts) -> Section:
     note = f"n counts {what}.{both}{alone}{how}{size}"
     body = [table(columns, rows, label="Scores of the arms"), paragraph(note, class_="note")]
     pictures = block_pictures(study)
-    head = [tag("h3", "Every replicate"), paragraph(_PAIRED, class_="note")] if pictures else []
+    paired = _PAIRED.format(shared=wording.shared_in_block(study.spec))
+    head = [tag("h3", "Every replicate"), paragraph(paired, class_="note")] if pictures else []
     return Section("arms", "Arms", (*body, *head, *pictures))
 
 
-_PAIRED = "A line joins the arms of one block: same training subset, head, batch order and noise. A bar is the mean."
+_PAIRED = "A line joins the arms of one block: same {shared}. A bar is the mean."

@@ -40,6 +40,7 @@ class BudgetFacts:
         slots: (phase, arm, context) -> state -> count; ``planned`` their sum.
         seconds: arm -> useful, shared and failed seconds of finished attempts.
         labels: how many records' labels trials of a context used, where they are counted.
+        kinds: of seconds; trials of a routine of the user's own share none.
         is_equal: whether every arm was given as many search trials in every context.
     """
 
@@ -49,6 +50,7 @@ class BudgetFacts:
     is_equal: bool
     devices: tuple[str, ...]
     labels: Mapping[Context, LabelCount]
+    kinds: tuple[str, ...] = KINDS
 
 
 def budget_facts(study: StudyRecord) -> BudgetFacts:
@@ -60,7 +62,8 @@ def budget_facts(study: StudyRecord) -> BudgetFacts:
                 slots[phase, arm, context] = Counter(rows["state"])
                 planned[phase, arm, context] = len(rows)
     searched = {n for (phase, _, _), n in planned.items() if phase == "search"}
-    return BudgetFacts(slots, planned, _seconds(study), len(searched) <= 1, _devices(study), label_counts(study))
+    kinds = tuple(kind for kind in KINDS if kind != "shared" or study.spec.routine is None)
+    return BudgetFacts(slots, planned, _seconds(study), len(searched) <= 1, _devices(study), label_counts(study), kinds)
 
 
 def label_counts(study: StudyRecord) -> dict[Context, LabelCount]:
@@ -109,7 +112,7 @@ def budget_figure(facts: BudgetFacts) -> go.Figure:
             marker={"color": colours[kind]},
             hovertemplate=f"%{{y}}, {kind}: %{{x:.3f}} {unit}<extra></extra>",
         )
-        for kind in KINDS
+        for kind in facts.kinds
     ]
     drawn = theme.figure(bars, height=110 + 34 * len(arms), x=f"{unit} of workers", barmode="stack", bargap=0.4)
     drawn.update_layout(legend_traceorder="normal")
@@ -216,14 +219,14 @@ def _packings(study: StudyRecord) -> tuple[Html, ...]:
 
 
 def _hours(facts: BudgetFacts) -> tuple[Picture, ...]:
-    total = {kind: sum(arm[kind] for arm in facts.seconds.values()) for kind in KINDS}
+    total = {kind: sum(arm[kind] for arm in facts.seconds.values()) for kind in facts.kinds}
     if not sum(total.values()):
         return ()
-    spent = ", ".join(f"{wording.hours(total[kind])} {kind}" for kind in KINDS)
+    spent = ", ".join(f"{wording.hours(total[kind])} {kind}" for kind in facts.kinds)
     devices = f" On {wording.listing(list(facts.devices))}." if facts.devices else ""
-    what = "Shared: features of the frozen encoder, computed once for every trial. Failed: interrupted attempts too."
-    note = f"In all {spent}. {what}{devices}"
-    rows = [(arm, *(wording.hours(seconds[kind]) for kind in KINDS)) for arm, seconds in facts.seconds.items()]
-    columns = [Column("arm"), *(Column(kind, number=True) for kind in KINDS)]
+    shared = "Shared: features of the frozen encoder, computed once for every trial. " if "shared" in total else ""
+    note = f"In all {spent}. {shared}Failed: interrupted attempts too.{devices}"
+    rows = [(arm, *(wording.hours(seconds[kind]) for kind in facts.kinds)) for arm, seconds in facts.seconds.items()]
+    columns = [Column("arm"), *(Column(kind, number=True) for kind in facts.kinds)]
     alt = f"Hours of workers by arm: {spent}."
     return (Picture("hours", "Hours by arm", alt, budget_figure(facts), columns, rows, note=note, wide=True),)

@@ -12,6 +12,10 @@ _FAVOURABLE = (
     "The encoder was pre-trained on a second synthetic cohort with other targets, but three of its coarse "
     "groups are unions of the labels scored here: transfer is favourable by design."
 )
+_OWN_ROUTINE = (
+    "The training is a routine of the study's author, {entry}: what it does with its seed, the validation records and "
+    "the signals of the test fold is its own; labels of the test fold it never has, and all scores are computed here."
+)
 _FILTERED = "Signals are filtered as ECGFounder's authors do (notch, band-pass, median baseline) before the z-score."
 _SEVERAL = (
     "Arms have encoders or weights of their own: a difference between them is one of whole systems, pre-training and "
@@ -22,7 +26,7 @@ _SEVERAL = (
 def caveats(spec: Spec) -> tuple[str, ...]:
     """A sentence for each thing that limits what the study's figures mean elsewhere."""
     subjects = list(spec.all_subjects())
-    weights = {str(subject.encoder.weights) for subject in subjects}
+    weights = {str(subject.encoder.weights) for subject in subjects if subject.encoder is not None}
     filtered = {subject.data.preprocessing == "ecgfounder" for subject in subjects}
     limits = (
         (bool(weights & {"embedded", "synthetic"}), _STAND_IN),
@@ -30,6 +34,7 @@ def caveats(spec: Spec) -> tuple[str, ...]:
         (spec.data.source == "synthetic", _SYNTHETIC_COHORT),
         ("synthetic" in weights, _FAVOURABLE),
         (filtered == {True}, _FILTERED),
+        (spec.routine is not None, _OWN_ROUTINE.format(entry=spec.routine.entry if spec.routine else "")),
         (len({subject.encoder for subject in subjects}) > 1, _SEVERAL),
     )
     return tuple(sentence for applies, sentence in limits if applies)

@@ -46,28 +46,28 @@ def contrast_section(evidence: Evidence) -> Section | None:
         Column("test patients", wording.whole, True),
         Column("classes", wording.whole, True),
     ]
-    fold = fold_facts(evidence.study)
+    fold, shared = fold_facts(evidence.study), wording.shared_in_block(evidence.study.spec)
     return Section(
         "contrasts",
         "Contrasts in full",
         (
             table(columns, rows, label="Contrasts"),
             paragraph(fold_sentence(fold), class_="note") if fold else None,
-            details("How these were computed", paragraph(_METHOD), class_="method"),
+            details("How these were computed", paragraph(_METHOD.format(shared=shared)), class_="method"),
             _checks(evidence),
         ),
     )
 
 
 _METHOD = (
-    "Each block gives every arm the same training subset, head, batch order and drop-path noise; a difference is the "
-    "mean over blocks of arm minus baseline on the sealed test fold. Its variance has two sources: the spread between "
-    "blocks (seeds) and what all blocks have in common (patients: DeLong’s influence values, summed for each patient, "
-    "products of different blocks). The contrasts of a context are a family, interactions one behind them; "
-    "the simultaneous interval holds for all of a family together, by the distribution of max |t|, and reaches to zero "
-    "where no claim may be made: the family before found nothing, or AUROC did not tell the arms "
-    "apart. Contexts are judged in the declared order, the first with most of the error that the study may make. "
-    "Equivalent is an interval within the declared margin. Fewer than five blocks are not tested."
+    "Each block gives every arm the same {shared}; a difference is the mean over blocks of arm minus baseline on the "
+    "sealed test fold. Its variance has two sources: the spread between blocks (seeds) and what all blocks have in "
+    "common (patients: DeLong’s influence values, summed for each patient, products of different blocks). The "
+    "contrasts of a context are a family, interactions one behind them; the simultaneous interval holds for all of a "
+    "family together, by the distribution of max |t|, and reaches to zero where no claim may be made: the family "
+    "before found nothing, or AUROC did not tell the arms apart. Contexts are judged in the declared order, the "
+    "first with most of the error that the study may make. Equivalent is an interval within the declared margin. "
+    "Fewer than five blocks are not tested."
 )
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
+from ablate.outcome import OWN_STAGE
 from ablate.report import theme, wording
 from ablate.report.context import Context
 from ablate.report.markup import Column
 from ablate.report.section import Picture, Section
 from ablate.report.study_record import StudyRecord
 
-STAGES = ("probe", "finetune")
+STAGES = ("probe", "finetune", OWN_STAGE)
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class CurveFacts:
     """Mean validation score by epoch.
 
     Attributes:
+        epoch: what is counted, in words.
         curves: arm -> (epoch, mean, lowest, highest, trials) in order; probing epochs count below 1 and end at 0.
     """
 
@@ -28,6 +30,7 @@ class CurveFacts:
     phase: str
     baseline: str | None
     curves: Mapping[str, tuple[tuple[int, float, float, float, int], ...]]
+    epoch: str = "epoch of fine-tuning"
 
 
 def curve_facts(study: StudyRecord, *, context: Context, column: str) -> CurveFacts:
@@ -44,7 +47,8 @@ def curve_facts(study: StudyRecord, *, context: Context, column: str) -> CurveFa
             curves[arm] = tuple(
                 (int(r[0]), float(r[1]), float(r[2]), float(r[3]), int(r[4])) for r in rows.itertuples()
             )
-    return CurveFacts(context, column, phase, study.baseline, curves)
+    counted = CurveFacts.epoch if study.spec.routine is None else "epoch"
+    return CurveFacts(context, column, phase, study.baseline, curves, counted)
 
 
 def _timeline(epochs: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -84,9 +88,7 @@ def curve_figure(facts: CurveFacts) -> go.Figure:
                 hovertemplate=f"{arm}, epoch %{{x}}: %{{y:.4f}}<extra></extra>",
             )
         )
-    drawn = theme.figure(
-        traces, height=320, x="epoch of fine-tuning", y=wording.metric_name(facts.column), showlegend=True
-    )
+    drawn = theme.figure(traces, height=320, x=facts.epoch, y=wording.metric_name(facts.column), showlegend=True)
     if any(points[0][0] < 1 for points in facts.curves.values()):
         drawn.add_vline(x=0.5, line={"color": "rgba(127,137,150,0.6)", "dash": "dot", "width": 1})
         drawn.add_annotation(

@@ -67,6 +67,8 @@ class RungFacts:
 def rung_facts(study: StudyRecord) -> RungFacts:
     """Every rung of every arm in every context."""
     declared = study.spec.search.early_stopping
+    if study.spec.routine is not None:  # which has no epochs that could be compared
+        return RungFacts(False, study.spec.objectives.select, 0, ())
     early = declared or EarlyStopping()
     column = study.spec.objectives.select
     done = study.finished("search", with_stopped=True)

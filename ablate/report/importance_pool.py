@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
@@ -11,7 +12,6 @@ from ablate.report import wording
 from ablate.report.context import Context
 from ablate.report.study_record import StudyRecord
 from ablate.study.space import parse_domain
-from ablate.train.params import DOMAINS
 
 ALL = "all"  # key of the pool of all trials, where there is one context
 FRACTION = "data_fraction"
@@ -50,23 +50,26 @@ def pools(study: StudyRecord) -> Iterator[Pool]:
     contexts, arms = study.contexts, [arm for arm in study.arms if (done["arm"] == arm).any()]
     params = _with_context(study, done)
     who = f"{len(arms)} arms" if len(arms) > 1 else "all trials"
-    space = study.spec.space
+    space, names = study.spec.space, tuple(study.spec.hyper_parameters.domains)
+    pool = partial(_pool, names=names)
     if len(contexts) == 1:
-        yield _pool(who, ALL, params, done, space, is_main=True)
-        yield from _by_fraction(who, params, done, space)
+        yield pool(who, ALL, params, done, space, is_main=True)
+        yield from _by_fraction(who, params, done, space, names)
     for context in contexts if len(contexts) > 1 else ():
         inside, title = done["context"] == context, f"{who}, {wording.context_text(context)}"
-        yield _pool(title, wording.context_key(context), params[inside], done[inside], space, is_main=True)
+        yield pool(title, wording.context_key(context), params[inside], done[inside], space, is_main=True)
     if len(arms) > 1:
         for context in contexts:
             for arm in arms:
                 inside = (done["context"] == context) & (done["arm"] == arm)
                 own = space | study.spec.arms[arm]
                 title, key = f"{arm}, {wording.context_text(context)}", f"{wording.context_key(context)};arm={arm}"
-                yield _pool(title, key, params[inside], done[inside], own, is_main=False)
+                yield pool(title, key, params[inside], done[inside], own, is_main=False)
 
 
-def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Space) -> Iterator[Pool]:
+def _by_fraction(
+    who: str, params: pd.DataFrame, done: pd.DataFrame, space: Space, names: tuple[str, ...]
+) -> Iterator[Pool]:
     """A pool for each level of the data fraction, or for little and much data where the fraction was searched."""
     if FRACTION not in params or params[FRACTION].nunique() < 2:
         return
@@ -76,7 +79,7 @@ def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Spac
         for level in levels:
             inside, factor = values == level, Context.of({FRACTION: level})
             title, key = f"{who}, {wording.context_text(factor)}", wording.context_key(factor)
-            yield _pool(title, key, params[inside], done[inside], space, is_main=True)
+            yield _pool(title, key, params[inside], done[inside], space, is_main=True, names=names)
         return
     low, high = levels[0], levels[-1]
     middle = math.sqrt(low * high)
@@ -84,7 +87,7 @@ def _by_fraction(who: str, params: pd.DataFrame, done: pd.DataFrame, space: Spac
         title = f"{who}, {100 * start:.2g} % to {100 * end:.3g} % of the data"
         band = {FRACTION: parse_domain(FRACTION, {"low": start, "high": end, "log": True})}
         key = f"{FRACTION}={wording.general(start)}..{wording.general(end)}"
-        yield _pool(title, key, params[inside], done[inside], {**space, **band}, is_main=True)
+        yield _pool(title, key, params[inside], done[inside], {**space, **band}, is_main=True, names=names)
 
 
 def _with_context(study: StudyRecord, done: pd.DataFrame) -> pd.DataFrame:
@@ -94,8 +97,18 @@ def _with_context(study: StudyRecord, done: pd.DataFrame) -> pd.DataFrame:
     return params.drop(columns=[name for name in factors if name in params]).join(factors)
 
 
-def _pool(title: str, key: str, params: pd.DataFrame, trials: pd.DataFrame, space: Space, *, is_main: bool) -> Pool:
-    usable = [n for n in DOMAINS if n in params and params[n].notna().all() and params[n].nunique() > 1]
+def _pool(
+    title: str,
+    key: str,
+    params: pd.DataFrame,
+    trials: pd.DataFrame,
+    space: Space,
+    *,
+    is_main: bool,
+    names: tuple[str, ...],
+) -> Pool:
+    """Of those of ``names`` that vary: every hyper-parameter of the study's routine, in its order."""
+    usable = [n for n in names if n in params and params[n].notna().all() and params[n].nunique() > 1]
     chosen = params[usable].infer_objects()
     return Pool(
         title, key, is_main, chosen, {name: _spanned(name, chosen[name], space.get(name)) for name in usable}, trials

@@ -42,7 +42,7 @@ class Beside:
 def literature_facts(study: StudyRecord, arms: ArmFacts) -> tuple[Beside, ...]:
     """Every published model of the study's task; none where no arm has an encoder of one of them."""
     data = study.spec.data
-    if data.source != "ptbxl":
+    if data.source != "ptbxl" or study.spec.routine is not None:
         return ()
     rows: list[Beside] = []
     for model in _literature()["models"]:
@@ -57,7 +57,7 @@ def _measured(study: StudyRecord, arms: ArmFacts, plain: Beside, encoders: list[
     for context in study.contexts:
         for arm in study.arms:
             subject = study.spec.subject(arm, context.values)
-            if subject.encoder.name not in encoders:
+            if subject.encoder is None or subject.encoder.name not in encoders:
                 continue
             score = arms.score(arm, context, _SCORE).mean if _SCORE in arms.columns else None
             where = wording.context_text(context) if context.factors else ""

@@ -19,7 +19,8 @@ class ArmCost:
     """What one arm trains in one context, and what that takes.
 
     Attributes:
-        updates: of the network and of the probe, the mean over trials; NaN before the first is done.
+        updates: of the network and of the probe, the mean over trials; NaN before the first is done, and of a routine
+            of the user's own.
         seconds: of a trial's training and evaluation on its machine, the mean likewise.
         n_trials: over which they are means.
     """
@@ -51,10 +52,21 @@ def subject_facts(study: StudyRecord) -> tuple[ArmCost, ...]:
 
 def _updates(study: StudyRecord) -> pd.Series:
     params, scores = study.tables.params, study.tables.scores
-    if params.empty or "n_train" not in scores:
+    if study.spec.routine is not None or params.empty or "n_train" not in scores:
         return pd.Series(dtype=float)
     n_batches = -(-scores["n_train"].reindex(params.index) // params.get("batch_size", 256))
     return n_batches * (params.get("ft_epochs", 0) + params.get("probe_epochs", 0))
+
+
+_NOTE = (
+    "Arms differ here in what is trained or in how it sees the records. A block has the same patients, the same "
+    "subset and the same order in every arm; an update and an epoch do not cost the same in all of them. Updates "
+    "and time are means over trials, probe included."
+)
+_OWN_NOTE = (
+    "Arms differ here in how they see the records. A block has the same patients and the same subset in every arm; "
+    "time is the mean over trials."
+)
 
 
 def subject_section(study: StudyRecord) -> Section | None:
@@ -62,36 +74,33 @@ def subject_section(study: StudyRecord) -> Section | None:
     if len(study.spec.all_subjects()) < 2:
         return None
     facts = subject_facts(study)
+    is_own = study.spec.routine is not None
     columns = [
         Column("arm"),
         *([Column("with", wording.context_text)] if len(study.contexts) > 1 else []),
-        Column("encoder"),
-        Column("weights", str, long=True),
-        Column("precision"),
+        *([] if is_own else [Column("encoder"), Column("weights", str, long=True), Column("precision")]),
         Column("records", str, long=True),
-        Column("updates", wording.whole, True),
+        *([] if is_own else [Column("updates", wording.whole, True)]),
         Column("training", wording.hours, True),
     ]
     rows = [
         [
             study.spec.title(row.arm),
             *([row.context] if len(study.contexts) > 1 else []),
-            row.subject.encoder.name,
-            str(row.subject.encoder.weights),
-            row.subject.encoder.precision,
+            *_encoder_cells(row.subject),
             records_text(row.subject),
-            row.updates,
+            *([] if is_own else [row.updates]),
             row.seconds,
         ]
         for row in facts
     ]
-    note = paragraph(
-        "Arms differ here in what is trained or in how it sees the records. A block has the same patients, the same "
-        "subset and the same order in every arm; an update and an epoch do not cost the same in all of them. Updates "
-        "and time are means over trials, probe included.",
-        class_="note",
-    )
+    note = paragraph(_OWN_NOTE if is_own else _NOTE, class_="note")
     return Section("subjects", "What the arms train", (note, table(columns, rows, label="What each arm trains")))
+
+
+def _encoder_cells(subject: Subject) -> list[str]:
+    encoder = subject.encoder
+    return [] if encoder is None else [encoder.name, str(encoder.weights), encoder.precision]
 
 
 def records_text(subject: Subject) -> str:

@@ -48,10 +48,15 @@ def take(
         among: slots from which a replicate is chosen where none is named, if the arm has any of them.
 
     Raises:
-        StoreError: the study is not sealed, or nothing of the arm is confirmed yet.
+        StoreError: the study has a routine of its own, is not sealed, or nothing of the arm is confirmed yet.
         OptionError: there is no such arm, context or replicate.
     """
     name = study.spec.name
+    if study.spec.routine is not None:
+        raise StoreError(
+            f"study {name}: its models are those of its own routine, which keeps them itself or not at all; "
+            f"`ablate export {name} --predictions FILE.parquet` writes its probabilities"
+        )
     if study.seal is None:
         raise StoreError(
             f"study {name}: not sealed yet, so no recipe is chosen; `ablate run {name}` goes on, `ablate seal {name}` "

@@ -10,8 +10,8 @@ from ablate.ecg.preprocessing import VERSION as PREPROCESSING_VERSION
 from ablate.ecg.source import DURATION_S
 from ablate.errors import CheckpointError
 from ablate.exported.manifest import Digests, Encoder, Manifest, Origin, Records
-from ablate.model.catalogue import source_of
 from ablate.outcome import Outcome
+from ablate.own_code import source_of
 from ablate.report import wording
 from ablate.report.study_record import StudyRecord
 from ablate.report.take_home import TakenModel
@@ -117,7 +117,9 @@ def code_of(study: StudyRecord, taken: TakenModel) -> Path | None:
     Raises:
         CheckpointError: it is not on this machine.
     """
-    name = study.spec.subject(taken.arm, taken.context.values).encoder.name
+    encoder = study.spec.subject(taken.arm, taken.context.values).encoder
+    assert encoder is not None  # nothing else is taken home
+    name = encoder.name
     source = source_of(name)
     if source is not None and not source.file.is_file():
         raise CheckpointError(
@@ -128,7 +130,9 @@ def code_of(study: StudyRecord, taken: TakenModel) -> Path | None:
 
 
 def _encoder(subject: Subject) -> Encoder:
-    encoder, source = subject.encoder, source_of(subject.encoder.name)
+    encoder = subject.encoder
+    assert encoder is not None
+    source = source_of(encoder.name)
     name = encoder.name if source is None else f"{source.file.name}:{source.function}"
     code = None if source is None else digest.of_file(source.file)
     return Encoder(name=name, weights=Path(str(encoder.weights)).name, precision=encoder.precision, source=code)

@@ -15,7 +15,7 @@ from ablate.report.section import Section
 from ablate.report.study_record import StudyRecord
 from ablate.report.subject import subjects_by_slot
 
-DIGESTS = ("data", "encoder", "code", "environment")
+DIGESTS = ("data", "encoder", "routine", "code", "environment")
 
 
 MACHINE = ("device", "precision")  # may differ; shown, since scores need not be the same to the last bit then
@@ -92,7 +92,9 @@ def digest_section(study: StudyRecord) -> Section:
     warnings = [paragraph("Mixed: ", line, class_="warning") for line in facts.mixed]
     phases = [phase for phase in ("search", "confirm") if any(key[0] == phase for key in facts.versions)]
     columns = [Column("version of"), *(Column(phase, markup) for phase in phases)]
-    rows = [[kind, *(_versions(facts.versions.get((phase, kind), {})) for phase in phases)] for kind in DIGESTS]
+    absent = "routine" if study.spec.routine is None else "encoder"
+    kinds = [kind for kind in DIGESTS if kind != absent]
+    rows = [[kind, *(_versions(facts.versions.get((phase, kind), {})) for phase in phases)] for kind in kinds]
     rows += [[kind, *(_versions(_count(study, phase, kind)) for phase in phases)] for kind in MACHINE]
     spec = paragraph(
         "Study file ",

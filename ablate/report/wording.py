@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ablate.report.context import Context
+from ablate.study.spec import Spec
 
 MINUS = "−"
 NONE = "–"
@@ -145,3 +146,10 @@ def metric_name(column: str) -> str:
 def short_name(column: str) -> str:
     """``metric_name`` for the head of a table."""
     return metric_name(column).replace("validation ", "val ")
+
+
+def shared_in_block(spec: Spec) -> str:
+    """What every arm has in common in a block, behind "the same"."""
+    return (
+        "training subset, head, batch order and drop-path noise" if spec.routine is None else "training subset and seed"
+    )

@@ -135,7 +135,7 @@ def choose(spec: Spec, arm: str, context: Mapping[str, Any], tuning: Tuning | No
     if not spec.budget.most_trials:
         fixed = fixed_params(spec, arm, context)
         searched = {name: domain for name, domain in spec.arm_space(arm).items() if name not in fixed}
-        return {"params": fixed | start_values(searched), "score": None, "n_trials": 0}
+        return {"params": fixed | start_values(spec.hyper_parameters, searched), "score": None, "n_trials": 0}
     if tuning is None or tuning.settlement is None:
         return None
     if spec.budget.is_until_settled:

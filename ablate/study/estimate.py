@@ -1,7 +1,8 @@
 """What a study will cost and what it can see, told before it runs.
 
 Time is one number, the seconds for a pass of one record through training, from past trials of the store or from a timed
-pilot trial; evaluation of a record costs a third of that, since it has no backward pass.
+pilot trial; evaluation of a record costs a third of that, since it has no backward pass. A routine of the user's own is
+taken to pass once over its training records.
 """
 
 import math
@@ -14,9 +15,11 @@ import numpy as np
 import pandas as pd
 
 from ablate.ecg.split import TaskData
+from ablate.outcome import OWN_STAGE
 from ablate.stats.power import detectable_difference, presumed_patient_sd, reachable_margin, seed_spread
 from ablate.store.study_tables import StudyTables
 from ablate.study.plan import CONFIRM, SEARCH, contexts, plan
+from ablate.study.routine import SUBSET
 from ablate.study.search import fixed_params
 from ablate.study.spec import Spec
 from ablate.study.update_count import UpdateCount, update_counts
@@ -80,6 +83,10 @@ def estimate(spec: Spec, data: TaskData, *, pace_s: float | None, past: StudyTab
 
 def pace_of(past: StudyTables, data: TaskData) -> float | None:
     """Seconds for a record's pass through training, the median over past trials; None where there is none."""
+    own = past.seconds[past.seconds["stage"] == OWN_STAGE].set_index("slot_id")["seconds"]
+    if not own.empty:
+        paces = (own / past.scores["n_train"]).replace([np.inf, 0], np.nan).dropna()
+        return None if paces.empty else float(paces.median())
     tuned = past.seconds[past.seconds["stage"] == "finetune"].set_index("slot_id")["seconds"]
     epochs = past.params.get("ft_epochs")
     if tuned.empty or epochs is None:
@@ -92,6 +99,9 @@ def pace_of(past: StudyTables, data: TaskData) -> float | None:
 
 def _passes(spec: Spec, data: TaskData, slot: Any) -> float:
     """Passes of one record through training that a slot is worth; the probe works on features and is left out."""
+    if spec.routine is not None:
+        params = spec.hyper_parameters.complete(fixed_params(spec, slot.arm, slot.context))
+        return float(params[SUBSET]) * len(data.train_rows)
     params = {**{"data_fraction": 1.0, "ft_epochs": _epochs(spec, slot)}, **fixed_params(spec, slot.arm, slot.context)}
     n_train = float(params["data_fraction"]) * len(data.train_rows)
     n_val = len(data.val_rows) * (float(params["data_fraction"]) if params.get("val_fraction", "all") != "all" else 1)

@@ -39,14 +39,14 @@ class Offer:
 def asked(spec: Spec, slot: Slot, params: Mapping[str, Any]) -> str:
     """Digest of what a slot is asked for: equal in every study that would train it in the same way."""
     subject = spec.subject(slot.arm, slot.context)
+    question = {"phase": slot.phase, "seed": slot.seed, "data": subject.data.model_dump(mode="json")}
+    if spec.routine is not None:
+        return digest.of_json(
+            {**question, "params": spec.hyper_parameters.complete(params), "routine": asdict(spec.routine.pinned)}
+        )
+    assert subject.encoder is not None
     return digest.of_json(
-        {
-            "phase": slot.phase,
-            "seed": slot.seed,
-            "params": Params.from_dict(params).document(),
-            "data": subject.data.model_dump(mode="json"),
-            "encoder": asdict(subject.encoder),
-        }
+        {**question, "params": Params.from_dict(params).document(), "encoder": asdict(subject.encoder)}
     )
 
 

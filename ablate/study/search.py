@@ -16,6 +16,7 @@ from ablate.domain import Domain, Scalar
 from ablate.store.slot import Past, Slot
 from ablate.study.plan import search_seed
 from ablate.study.sampler import LATIN, POSTERIOR, ask
+from ablate.study.space import HyperParameters
 from ablate.study.spec import Spec
 from ablate.study.subject import SUBJECT_KEYS
 from ablate.study.thompson import drawn
@@ -43,7 +44,7 @@ def propose(spec: Spec, slot: Slot, history: History, diverged: Diverged = ()) -
         return fixed | _latin(searched, place=slot.index, n=spec.budget.most_trials, seed=seed)
     starts = spec.starts(slot.arm) or [{}]
     if slot.index < len(starts):
-        return fixed | start_values(searched) | starts[slot.index]
+        return fixed | start_values(spec.hyper_parameters, searched) | starts[slot.index]
     if slot.generation == 0 or not history or not searched:
         place = slot.index % spec.budget.generation
         return fixed | _latin(searched, place=place, n=spec.budget.generation, seed=seed, cube=slot.generation)
@@ -81,9 +82,9 @@ def fixed_params(spec: Spec, arm: str, context: Mapping[str, Any]) -> dict[str, 
     return {name: value for name, value in chosen.items() if value is not None} | crossed
 
 
-def start_values(searched: Mapping[str, Domain]) -> dict[str, Scalar]:
-    """The recipe's defaults where the arm allows them, else the nearest value or the first choice."""
-    return {name: _nearest(getattr(Params(), name), domain) for name, domain in searched.items()}
+def start_values(known: HyperParameters, searched: Mapping[str, Domain]) -> dict[str, Scalar]:
+    """The routine's defaults where the arm allows them, else the nearest value or the first choice."""
+    return {name: _nearest(known.usual[name], domain) for name, domain in searched.items()}
 
 
 def _nearest(default: Any, domain: Domain) -> Scalar:

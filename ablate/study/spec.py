@@ -3,6 +3,7 @@
 A frozen model that knows every key; ``file`` reads it from TOML and words its errors.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
@@ -31,12 +32,12 @@ from ablate.ecg.view import View, parse_leads
 from ablate.model.catalogue import EncoderSpec
 from ablate.study.design import Design
 from ablate.study.inference import Inference
+from ablate.study.routine import RoutineSpec
 from ablate.study.sampler import LATIN, Sampler, parse_sampler
-from ablate.study.space import Domains, known_domain, restrict
-from ablate.study.subject import SUBJECT_KEYS, ArmSubject, Subject, moved
+from ablate.study.space import POST_TRAINING, Domains, HyperParameters
+from ablate.study.subject import OF_ROUTINE, SUBJECT_KEYS, ArmSubject, Subject, moved
 from ablate.study.wording import nearest
 from ablate.train.early_stopping import EarlyStopping, given
-from ablate.train.params import Params
 
 
 class _Frozen(BaseModel):
@@ -354,8 +355,9 @@ class Spec(_Frozen):
         seed: from which every other seed of the study follows.
         keep: ``best`` keeps the weights of each confirmed trial's chosen epoch in the store, for `ablate export`;
             ``none`` keeps no weights. `ablate plan` says what they take.
+        routine: a function of your own that trains, instead of post-training.
         data: which records and labels.
-        encoder: what is post-trained.
+        encoder: what is post-trained; not with a routine of your own.
         fixed: hyper-parameters with one value in every trial; what is named nowhere has its default.
         space: hyper-parameters that are searched, and within which limits.
         arms: by name, restrictions of the space that are tuned and compared; the first is the baseline.
@@ -379,8 +381,9 @@ class Spec(_Frozen):
     notes: str = ""
     seed: int = Field(default=0, ge=0)
     keep: Literal["none", "best"] = "none"
+    routine: RoutineSpec | None = None  # before all that names hyper-parameters
     data: DataSpec
-    encoder: EncoderSpec
+    encoder: EncoderSpec | None
     fixed: Domains = Field(default_factory=dict)
     space: Domains
     arms: dict[str, Domains] = Field(default_factory=dict)
@@ -405,8 +408,15 @@ class Spec(_Frozen):
             "inference": self.inference == Inference(),
             "subjects": not self.subjects,
             "keep": self.keep == "none",
+            "routine": self.routine is None,
+            "encoder": self.encoder is None,
         }
         return {key: value for key, value in document.items() if not usual.get(key)}
+
+    @property
+    def hyper_parameters(self) -> HyperParameters:
+        """What the study's routine can be told."""
+        return POST_TRAINING if self.routine is None else self.routine.hyper_parameters
 
     def subject(self, arm: str, context: Mapping[str, Any]) -> Subject:
         """What ``arm`` trains in ``context``: which encoder, and how it sees the records."""
@@ -427,13 +437,14 @@ class Spec(_Frozen):
         domain = {**self.fixed, **self.arm_space(arm)}.get(name)
         if name in self.context:
             return self.context[name][0] if len(self.context[name]) == 1 else None
-        value: Scalar | None = getattr(Params(), name) if domain is None else domain.point
+        value: Scalar | None = self.hyper_parameters.usual[name] if domain is None else domain.point
         return value
 
     def most(self, arm: str, name: str) -> float:
         """The largest value that a number has in any trial of ``arm``."""
         domain = {**self.fixed, **self.arm_space(arm)}.get(name)
-        values = self.context.get(name) or ((getattr(Params(), name),) if domain is None else domain.extremes)
+        usual = self.hyper_parameters.usual
+        values = self.context.get(name) or ((usual[name],) if domain is None else domain.extremes)
         return max(float(value) for value in values)
 
     def contexts(self) -> Iterator[dict[str, Scalar]]:
@@ -443,7 +454,7 @@ class Spec(_Frozen):
 
     def arm_space(self, arm: str) -> dict[str, Domain]:
         """What the sampler may choose from in ``arm``, fixed values of the arm included."""
-        return restrict(self.space, self.arms[arm])
+        return self.hyper_parameters.restrict(self.space, self.arms[arm])
 
     def starts(self, arm: str) -> list[dict[str, Scalar]]:
         """Params with which the search of ``arm`` begins, by what it searches."""
@@ -473,7 +484,7 @@ class Spec(_Frozen):
     def ft_epochs(self, arm: str, context: Mapping[str, Any]) -> int | None:
         """Epochs of fine-tuning of every trial of ``arm`` in ``context``; None where they are searched."""
         domain = {**self.fixed, **self.arm_space(arm)}.get("ft_epochs")
-        value = context.get("ft_epochs", Params().ft_epochs if domain is None else domain.point)
+        value = context.get("ft_epochs", POST_TRAINING.usual["ft_epochs"] if domain is None else domain.point)
         return None if value is None else int(value)
 
     def title(self, arm: str) -> str:
@@ -496,6 +507,8 @@ class Spec(_Frozen):
         if not isinstance(raw, dict):
             return raw
         raw = _with_titles(raw)
+        if "routine" in raw:
+            raw = {"encoder": None, **raw}  # which it has not got, and need not say
         if isinstance(raw.get("arms"), Mapping):
             arms, subjects = moved(raw["arms"], raw.get("subjects", {}))
             raw = {**raw, "arms": arms, **({"subjects": subjects} if subjects else {})}
@@ -503,7 +516,7 @@ class Spec(_Frozen):
             return raw
         if "arms" in raw:
             raise ValueError("design: generates the arms; write either [arms] or [design]")
-        design = _design(raw["design"])
+        design = _design(raw["design"], raw.get("routine"))
         arms, contrasts = design.expand()
         return {"contrasts": contrasts, **raw, "design": design, "arms": arms}
 
@@ -525,18 +538,29 @@ class Spec(_Frozen):
         return self
 
 
-def _design(given: Mapping[str, Any]) -> Design:
-    """The design, which must be read before the arms that it makes; its errors say where in the study they are."""
+def _design(given: Mapping[str, Any], routine: Any) -> Design:
+    """The design, which must be read before the arms that it makes, and its routine before both; their errors say
+    where in the study they are.
+    """
+    own = None
+    if routine is not None:
+        with _errors_of("routine"):
+            own = RoutineSpec.model_validate(routine)
+    with _errors_of("design"):
+        return Design.model_validate(given, strict=False, context={"routine": own})
+
+
+@contextlib.contextmanager
+def _errors_of(key: str) -> Iterator[None]:
+    """Let the errors of a table that is read before the others say that they are of ``key``."""
     try:
-        return Design.model_validate(given, strict=False)
+        yield
     except ValidationError as error:
         details = [
-            InitErrorDetails(
-                type=each["type"], loc=("design", *each["loc"]), input=each["input"], ctx=each.get("ctx") or {}
-            )
+            InitErrorDetails(type=each["type"], loc=(key, *each["loc"]), input=each["input"], ctx=each.get("ctx") or {})
             for each in error.errors(include_url=False)
         ]
-        raise ValidationError.from_exception_data("design", details) from error
+        raise ValidationError.from_exception_data(key, details) from error
 
 
 def _with_titles(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -604,9 +628,31 @@ def _check_context(spec: Spec) -> None:
         if name in SUBJECT_KEYS:
             _check_subject_factor(spec, name, values)
             continue
+        domain = spec.hyper_parameters.domain(name)
         for value in values:
-            if value not in known_domain(name):
-                raise ValueError(f"context.{name}: {value!r} is outside what {name} may be: {known_domain(name)}")
+            if value not in domain:
+                raise ValueError(f"context.{name}: {value!r} is outside what {name} may be: {domain}")
+
+
+def _check_routine(spec: Spec) -> None:
+    """What belongs to post-training is refused beside a routine of the user's own, all of it."""
+    if spec.routine is None:
+        return
+    has = {
+        "encoder": spec.encoder is not None,
+        "keep": spec.keep != "none",
+        "data.window_s": spec.data.window_s is not None,
+        "search.early_stopping": spec.search.early_stopping is not None,
+        "claims": spec.claims is not None,
+        **{f"arms.{arm}.{key}": True for arm, own in spec.subjects.items() for key in own.given() if key in OF_ROUTINE},
+        **{f"context.{key}": True for key in spec.context if key in OF_ROUTINE},
+    }
+    problems = [
+        f"{key}: belongs to post-training; a routine of your own has none, remove it" for key, is_given in has.items()
+        if is_given
+    ]  # fmt: skip
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def _check_subject_factor(spec: Spec, name: str, values: tuple[Scalar, ...]) -> None:
@@ -725,6 +771,7 @@ def _check_contrasts(spec: Spec) -> None:
 
 
 _CHECKS = (
+    _check_routine,
     _check_space,
     _check_arms,
     _check_subjects,

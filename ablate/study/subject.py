@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OF_ENCODER = {"encoder": "name", "weights": "weights", "precision": "precision"}  # an arm's key -> that of [encoder]
 OF_DATA = ("preprocessing", "fs_hz", "leads", "window_s")  # an arm's keys that are those of [data]
 SUBJECT_KEYS = (*OF_ENCODER, *OF_DATA)
+OF_ROUTINE = (*OF_ENCODER, "window_s")  # those that only post-training has
 _ENCODER = TypeAdapter(EncoderSpec)
 
 
@@ -58,11 +59,11 @@ class Subject:
 
     Attributes:
         data: the study's ``[data]`` with what the arm and the context say.
-        encoder: its ``[encoder]`` likewise.
+        encoder: its ``[encoder]`` likewise; None where a routine of the user's own has none.
     """
 
     data: "DataSpec"
-    encoder: EncoderSpec
+    encoder: EncoderSpec | None
 
     @property
     def view(self) -> View:
@@ -80,10 +81,16 @@ class Subject:
         """
         if not changes:
             return self
-        own = {field.name: getattr(self.encoder, field.name) for field in fields(self.encoder)}
-        own |= {name: changes[key] for key, name in OF_ENCODER.items() if key in changes}
         seen = self.data.model_dump() | {key: changes[key] for key in OF_DATA if key in changes}
-        return Subject(type(self.data).model_validate(seen), _ENCODER.validate_python(own))
+        return Subject(type(self.data).model_validate(seen), self._encoder_with(changes))
+
+    def _encoder_with(self, changes: Mapping[str, Any]) -> EncoderSpec | None:
+        if self.encoder is None:
+            return None
+        own = {field.name: getattr(self.encoder, field.name) for field in fields(self.encoder)}
+        return _ENCODER.validate_python(
+            own | {name: changes[key] for key, name in OF_ENCODER.items() if key in changes}
+        )
 
 
 def moved(arms: Mapping[str, Any], subjects: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

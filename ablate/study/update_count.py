@@ -26,19 +26,21 @@ class UpdateCount:
 
 
 def update_counts(spec: Spec, *, n_train: int) -> list[UpdateCount]:
-    """Updates of every arm in every context.
+    """Updates of every arm in every context; none where the routine is the user's own, which counts its own.
 
     Args:
         spec: the study.
         n_train: records of its training folds.
     """
+    if spec.routine is not None:
+        return []
     return [_count(spec, arm, context, n_train) for context in contexts(spec) for arm in spec.arms]
 
 
 def unequal(spec: Spec, counts: Sequence[UpdateCount]) -> list[str]:
     """A sentence for each context in which arms differ by more than the study's ``updates_ratio``."""
     said = []
-    for context in contexts(spec):
+    for context in contexts(spec) if counts else ():
         here = sorted((each for each in counts if each.context == context), key=lambda each: each.most)
         few, many = here[0], here[-1]
         if many.most > spec.budget.updates_ratio * few.most:

@@ -7,8 +7,8 @@ from typing import cast
 
 from torch import nn
 
-from ablate.model.catalogue import source_of
 from ablate.model.encoder import Encoder, EncoderSpec, encoder_digest, load_encoder
+from ablate.own_code import source_of
 
 N_KEPT = 4  # a study may compare several
 

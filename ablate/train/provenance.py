@@ -1,6 +1,7 @@
 """Provenance: digests of the code and the environment that a result came from."""
 
 import functools
+import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
@@ -54,6 +55,13 @@ def environment() -> str:
         f"{platform.system()} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     )
     return f"{versions} ({digest.of_json(versions)[: digest.SHORT]})"
+
+
+@functools.cache
+def packages() -> str:
+    """Digest of the name and version of every package that is installed here."""
+    names = sorted({f"{one.name} {one.version}" for one in importlib.metadata.distributions()})
+    return digest.of_json(names)
 
 
 def _git(*words: str) -> str:

@@ -37,22 +37,22 @@ def assess(learner: Learner, course: Course, trial: Trial) -> Assessment:
     chosen, last = course.chosen(trial.params.epoch_choice), course.last
     assert last is not None
     data = trial.data
-    scores = _macro("val", data.val_labels, chosen.probabilities, last.probabilities)
-    class_scores = {"val": _by_class(data.classes, data.val_labels, chosen.probabilities)}
-    _note_missing("validation", data.classes, data.val_labels, trial)
+    scores = macro_scores("val", data.val_labels, chosen.probabilities, last.probabilities)
+    by_class = {"val": class_scores(data.classes, data.val_labels, chosen.probabilities)}
+    trial.notes.extend(missing_note("val", data.classes, data.val_labels))
     test = None
     if data.test_labels is not None:
         test, test_last = _predicted(learner, chosen, last, trial, data.test_rows)
-        scores |= _macro("test", data.test_labels, test, test_last)
-        class_scores["test"] = _by_class(data.classes, data.test_labels, test)
-        _note_missing("test", data.classes, data.test_labels, trial)
+        scores |= macro_scores("test", data.test_labels, test, test_last)
+        by_class["test"] = class_scores(data.classes, data.test_labels, test)
+        trial.notes.extend(missing_note("test", data.classes, data.test_labels))
     external = None
     if data.external is not None:
         external, external_last = _predicted(learner, chosen, last, trial, data.external.rows)
-        scores |= _macro("external", data.external.labels, external, external_last)
-        class_scores["external"] = _by_class(data.classes, data.external.labels, external)
-        _note_missing("external", data.classes, data.external.labels, trial)
-    return Assessment(chosen.epoch, scores, class_scores, chosen.probabilities, test, external)
+        scores |= macro_scores("external", data.external.labels, external, external_last)
+        by_class["external"] = class_scores(data.classes, data.external.labels, external)
+        trial.notes.extend(missing_note("external", data.classes, data.external.labels))
+    return Assessment(chosen.epoch, scores, by_class, chosen.probabilities, test, external)
 
 
 def _predicted(
@@ -67,9 +67,10 @@ def _predicted(
     return of_chosen, of_last
 
 
-def _macro(
+def macro_scores(
     split: str, labels: Bool[np.ndarray, "record class"], chosen: Probabilities, last: Probabilities
 ) -> dict[str, float]:
+    """Macro AUROC and AUPRC of the chosen and of the last epoch, over the classes that have both outcomes."""
     classes = both_outcomes(labels)
     return {
         f"{split}_{metric.__name__.removeprefix('macro_')}{suffix}": metric(labels, probabilities, classes=classes)
@@ -78,15 +79,17 @@ def _macro(
     }
 
 
-def _by_class(
+def class_scores(
     classes: tuple[str, ...], labels: Bool[np.ndarray, "record class"], probabilities: Probabilities
 ) -> ClassScores:
+    """AUROC and AUPRC of each class; NaN for one without both outcomes."""
     pairs = zip(class_auroc(labels, probabilities), class_auprc(labels, probabilities), strict=True)
     return {name: (float(auroc), float(auprc)) for name, (auroc, auprc) in zip(classes, pairs, strict=True)}
 
 
-def _note_missing(split: str, classes: tuple[str, ...], labels: Bool[np.ndarray, "record class"], trial: Trial) -> None:
+def missing_note(split: str, classes: tuple[str, ...], labels: Bool[np.ndarray, "record class"]) -> list[str]:
+    """A sentence that names the classes that have no score in a split; none where all have one."""
     missing = missing_outcomes(labels)
-    if missing:
-        listed = ", ".join(f"{classes[i]} ({why})" for i, why in missing.items())
-        trial.notes.append(f"classes without a score in the {split} records: {listed}")
+    listed = ", ".join(f"{classes[i]} ({why})" for i, why in missing.items())
+    name = "validation" if split == "val" else split
+    return [f"classes without a score in the {name} records: {listed}"] if missing else []

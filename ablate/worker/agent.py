@@ -21,8 +21,9 @@ from ablate import errors
 from ablate.ecg.view import View
 from ablate.errors import AblateError, LaunchError, OutOfMemory, TrainerKilled, TrialError
 from ablate.study.plan import CONFIRM
+from ablate.study.routine import routine_log
+from ablate.study.space import POST_TRAINING
 from ablate.study.spec import Spec
-from ablate.train.params import Params
 from ablate.worker.agent_options import AgentOptions, Ending
 from ablate.worker.assignment import Assignment
 from ablate.worker.checkpoint_folder import CheckpointFolder
@@ -49,6 +50,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 1.0  # between two looks at whether the trainer hangs
 _AHEAD_S = 0.3  # before the end of a trial the next slot is claimed
 _HALT_S = 60.0  # for an epoch's end after Halt; then the trainer is killed
+_OWN_HALT_S = 5.0  # the same for a routine of the user's own, which has no checkpoint to finish
 _CLOSE_S = 10.0  # for the store to hear the last words; they are in the spool otherwise
 _OUTCOMES = {"Diverged": "diverged", "OutOfMemory": "out_of_memory"}
 _DEVICE_LOST = "device_lost"  # an outcome that does not count against max_attempts
@@ -137,7 +139,7 @@ class Agent:
 
     def _micro_batch(self, assignment: Assignment) -> int | None:
         """The largest part of the trial's batch that is not known to be too large; None for all of it."""
-        whole = _batch_size(assignment)
+        whole = self._batch_size(assignment)
         n_short = assignment.claim.outcomes.count("out_of_memory")  # of any agent
         too_large = self._too_large.get(assignment.claim.slot.id, 2 * whole)
         most = min(whole >> n_short, too_large // 2, self._fits or whole)
@@ -148,17 +150,18 @@ class Agent:
 
     def _begin(self, assignment: Assignment) -> None:
         slot, micro_batch = assignment.claim.slot, self._micro_batch(assignment)
-        subject = self._spec.subject(slot.arm, slot.context)
+        subject, routine = self._spec.subject(slot.arm, slot.context), self._spec.routine
         self._trial = _RunningTrial(assignment, next(self._tickets), micro_batch)
         self._trainer.send(
             TrialRequest(
                 ticket=self._trial.ticket,
                 key=slot.key,
                 seed=slot.seed,
-                params=assignment.params,
+                params=self._spec.hyper_parameters.complete(assignment.params) if routine else assignment.params,
                 cohort=self._cohorts[subject.view],
                 task=subject.data.task,
                 encoder=subject.encoder,
+                routine=routine.pinned if routine else None,
                 window_s=subject.data.window_s,
                 permit=assignment.permit,
                 rungs=assignment.rungs,
@@ -167,6 +170,7 @@ class Agent:
                 checkpoint=self._checkpoint_folder.path(slot),
                 test_fold=assignment.wants_test_fold,
                 keep_weights=slot.phase == CONFIRM and self._spec.keep == "best",
+                log=routine_log(self._spec.name, slot.key) if routine else None,
             )
         )
 
@@ -192,7 +196,7 @@ class Agent:
 
     def _halt(self) -> None:
         if self._trial is not None and self._trial.halt_until is None:
-            self._trial.halt_until = time.monotonic() + _HALT_S
+            self._trial.halt_until = time.monotonic() + (_HALT_S if self._spec.routine is None else _OWN_HALT_S)
             self._trainer.send(Halt(self._trial.ticket))
 
     def _hear(self) -> None:
@@ -272,7 +276,7 @@ class Agent:
             self._makes_room = self._is_stopping = True
             self._end(Release(trial.assignment.claim, f"{error}; made room for others on {self._options.device}"))
             return
-        size = trial.micro_batch or _batch_size(trial.assignment)
+        size = trial.micro_batch or self._batch_size(trial.assignment)
         if isinstance(error, OutOfMemory):
             self._too_large[trial.assignment.claim.slot.id] = size
         if isinstance(error, OutOfMemory) and self._is_stopping:
@@ -283,6 +287,12 @@ class Agent:
         else:
             kind = "out_of_memory" if isinstance(error, OutOfMemory) else counted_as
             self._end(Fail(trial.assignment.claim, kind, str(error)))
+
+    def _batch_size(self, assignment: Assignment) -> int:
+        """Records of a batch; one where it cannot be cut up, as that of an own routine cannot."""
+        if self._spec.routine is not None:
+            return 1
+        return int(assignment.params.get("batch_size", POST_TRAINING.usual["batch_size"]))
 
     def _end(self, telling: Fail | Release) -> None:
         self._trial = None
@@ -306,7 +316,3 @@ class Agent:
             self._trainer.kill()
             hung = f"no progress for {self._options.hang_s:g} s; the trainer was killed"
             self._end(Fail(trial.assignment.claim, "hung", hung))
-
-
-def _batch_size(assignment: Assignment) -> int:
-    return int(assignment.params.get("batch_size", Params().batch_size))

@@ -12,6 +12,7 @@ from typing import Any
 from ablate.ecg.seal import Permit
 from ablate.model.catalogue import EncoderSpec
 from ablate.outcome import Outcome, Progress
+from ablate.own_code import PinnedCode
 from ablate.train.early_stopping import Rungs
 
 
@@ -21,6 +22,8 @@ class TrialRequest:
 
     Attributes:
         cohort: folder of the prepared arrays.
+        encoder: that is post-trained; None with a routine of the user's own.
+        routine: of the user's own; None for post-training.
         window_s: seconds that the encoder takes at once; None is the whole record.
         permit: to open the test fold; None in the search.
         rungs: where the trial ends early; None trains it to the end.
@@ -29,6 +32,7 @@ class TrialRequest:
         checkpoint: where the trial's state is kept between epochs; None where the disk is full.
         test_fold: send the test fold's labels along with the result.
         keep_weights: send the chosen epoch's weights along with it.
+        log: where an own routine's words are kept.
     """
 
     ticket: int
@@ -37,7 +41,8 @@ class TrialRequest:
     params: Mapping[str, Any]
     cohort: Path
     task: str
-    encoder: EncoderSpec
+    encoder: EncoderSpec | None
+    routine: PinnedCode | None = None
     window_s: float | None = None
     permit: Permit | None = None
     rungs: Rungs | None = None
@@ -46,6 +51,7 @@ class TrialRequest:
     checkpoint: Path | None = None
     test_fold: bool = False
     keep_weights: bool = False
+    log: Path | None = None
 
 
 @dataclass(frozen=True)

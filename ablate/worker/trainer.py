@@ -21,7 +21,7 @@ import torch
 
 from ablate.ecg.seal import forbid_sealed_reads
 from ablate.errors import AblateError, LaunchError, TrialError
-from ablate.outcome import Progress
+from ablate.outcome import OWN_STAGE, Progress
 from ablate.train import provenance
 from ablate.train.device_error import is_dead_context
 from ablate.train.trial import Stopped
@@ -127,7 +127,10 @@ class Trainer:
             self._preempted.clear()
 
     def _report(self, request: TrialRequest, progress: Progress) -> None:
-        stages = ("finetune", "test") if request.params.get("ft_epochs") else ("probe", "test")
+        if request.routine is not None:
+            stages: tuple[str, ...] = (OWN_STAGE,)
+        else:
+            stages = ("finetune", "test") if request.params.get("ft_epochs") else ("probe", "test")
         last = progress.stage in stages and progress.epoch >= progress.n_epochs - 1
         self._send(Progressed(request.ticket, progress, last))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from ablate.ecg.split import TaskData, load_task
 from ablate.errors import LaunchError, SpecError
 from ablate.outcome import Outcome, Progress
 from ablate.store.result import to_npz
+from ablate.train import own_routine
 from ablate.train.device_error import is_short_of_memory
 from ablate.train.machine import Machine
+from ablate.train.own_routine import train_own
 from ablate.train.params import Params
 from ablate.train.routine import FeatureCache, fingerprint, post_train
 from ablate.worker.message import TrialRequest
@@ -57,7 +60,21 @@ class TrialRunner:
             TrialError: the trial cannot be finished.
             DataError: the cohort cannot be used on this machine.
             CheckpointError: the encoder cannot be used.
+            SpecError: the routine's code cannot be used.
         """
+        if request.routine is not None:
+            return train_own(
+                request.routine,
+                self._task(replace(request, permit=None)),
+                request.params,
+                seed=request.seed,
+                machine=self._machine,
+                report=report,
+                stop=stop,
+                sealed=None if request.permit is None else partial(self._read_task, request),
+                log=request.log,
+            )
+        assert request.encoder is not None
         return post_train(
             request.encoder,
             self._task(request),
@@ -104,11 +121,18 @@ class TrialRunner:
         if not request.known:
             return None
         data = self._task(replace(request, permit=None))
+        if request.routine is not None:
+            identity = own_routine.fingerprint(
+                request.routine, data, request.params, seed=request.seed, machine=self._machine
+            )
+            return identity if identity in request.known else None
+        assert request.encoder is not None
         params, machine = Params.from_dict(request.params), self._machine_for(request)
         identity = fingerprint(request.encoder, data, params, seed=request.seed, machine=machine)
         return identity if identity in request.known else None
 
     def _machine_for(self, request: TrialRequest) -> Machine:
+        assert request.encoder is not None
         device, precision = self._machine.device, request.encoder.precision
         if precision == "bf16" and device.startswith("cuda") and not torch.cuda.is_bf16_supported(False):
             name = torch.cuda.get_device_name(device)
@@ -122,14 +146,21 @@ class TrialRunner:
         return self._cohorts[folder]
 
     def _task(self, request: TrialRequest) -> TaskData:
-        """The labels of the task; those of the test fold only where the request brings a permit of its own."""
+        """The labels of the task; those of the test fold only where the request brings a permit of its own.
+
+        Beside a routine of the user's own, nothing of the test fold is kept.
+        """
+        if request.routine is not None and request.permit is not None:
+            return self._read_task(request)
         key = (request.cohort, request.task, request.window_s, request.permit is not None)
         if key not in self._tasks:
             _make_room(self._tasks)
-            self._tasks[key] = load_task(
-                self._cohort(request.cohort), request.task, permit=request.permit, window_s=request.window_s
-            )
+            self._tasks[key] = self._read_task(request)
         return self._tasks[key]
+
+    def _read_task(self, request: TrialRequest) -> TaskData:
+        cohort = self._cohort(request.cohort)
+        return load_task(cohort, request.task, permit=request.permit, window_s=request.window_s)
 
 
 def _why_unusable(error: Exception) -> str:

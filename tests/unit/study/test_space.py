@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.study.space import parse_domain, restrict
+from ablate.study.space import POST_TRAINING, parse_domain
 
 
 def test_an_unknown_parameter_gets_the_nearest_name() -> None:
@@ -21,5 +21,5 @@ def test_what_a_fixed_value_switches_off_is_not_searched() -> None:
         }.items()
     }
     off = {"probe_epochs": parse_domain("probe_epochs", 0), "drop_path_rate": parse_domain("drop_path_rate", 0.0)}
-    assert set(restrict(space, off)) == {"probe_epochs", "drop_path_rate"}
-    assert set(restrict(space, {})) == set(space)
+    assert set(POST_TRAINING.restrict(space, off)) == {"probe_epochs", "drop_path_rate"}
+    assert set(POST_TRAINING.restrict(space, {})) == set(space)
