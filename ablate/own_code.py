@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -125,7 +125,7 @@ def function_in(source: SourceFile, *, beside: Sequence[Path] = ()) -> Callable[
     path = str(source.file.resolve())
     key = (path, digest.of_json([digest.of_bytes(text), *(digest.of_file(file) for file in beside)]))
     if key not in _modules:
-        _forget({str(file) for file in beside})
+        _forget_modules(beside)
         try:
             _modules[key] = _executed(path, text)
         except Exception as error:
@@ -148,10 +148,14 @@ def _executed(path: str, text: bytes) -> types.ModuleType:
     return module
 
 
-def _forget(files: Collection[str]) -> None:
-    """Let the modules of these files be imported anew: they may have been edited."""
+_beside: set[str] = set()  # files of modules beside any code that this process has loaded
+
+
+def _forget_modules(beside: Sequence[Path]) -> None:
+    """Let modules beside own code be imported anew: they may have been edited, or be others of the same name."""
+    _beside.update(str(file) for file in beside)
     for name, module in list(sys.modules.items()):
-        if getattr(module, "__file__", None) in files:
+        if getattr(module, "__file__", None) in _beside:
             del sys.modules[name]
 
 
@@ -206,7 +210,8 @@ def _files_of(source: SourceFile) -> tuple[Path, ...]:
     if not source.file.is_file():
         raise UnusableCode(f"there is no file {source.file}; expected FILE.py:FUNCTION or package.module:function")
     file = source.file.resolve()
-    finder = ModuleFinder(path=[str(file.parent)])  # what is imported from elsewhere is not found, and not wanted
+    # What is imported from elsewhere is not found, and not wanted.
+    finder = ModuleFinder(path=[str(file.parent)], excludes=["ablate"])
     try:
         finder.run_script(str(file))
     except SyntaxError as error:

@@ -14,6 +14,7 @@ from ablate.distribution import to_distribution
 from ablate.study.sampler import LATIN, POSTERIOR, Sampler
 from ablate.study.search import start_values
 from ablate.study.settlement import encoded, settle
+from ablate.study.space import POST_TRAINING
 from ablate.study.thompson import drawn
 
 Trial = tuple[dict[str, Any], float]
@@ -48,7 +49,9 @@ def search(
     random = np.random.default_rng(seeds.derive(seed, "noise"))
     if sampler.name == LATIN:
         return _measured(truth, latin(truth, n_trials, seed=seed), random)
-    trials = _measured(truth, [start_values(truth.domains), *latin(truth, generation, seed=seed)[1:]], random)
+    trials = _measured(
+        truth, [start_values(POST_TRAINING, truth.domains), *latin(truth, generation, seed=seed)[1:]], random
+    )
     distributions = {name: to_distribution(domain) for name, domain in truth.domains.items()}
     usual = Sampler("random") if sampler.name == POSTERIOR else sampler
     study = optuna.create_study(direction="maximize", sampler=usual.built(seed))

@@ -19,6 +19,7 @@ from ablate.model.catalogue import EncoderSpec, WeightsFile
 from ablate.study import spec
 from ablate.study.design import Component, Design
 from ablate.study.inference import FamilySpec, Inference
+from ablate.study.routine import RoutineSpec
 from ablate.study.subject import ArmSubject
 from ablate.train.early_stopping import EarlyStopping
 from ablate.train.params import DOMAINS, Params
@@ -37,6 +38,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("[data.external]", spec.ExternalSpec),
     ("[encoder]", EncoderSpec),
     ("[encoder.weights]", WeightsFile),
+    ("[routine]", RoutineSpec),
     ("[arms.NAME], beside hyper-parameters", ArmSubject),
     ("[budget]", spec.Budget),
     ("[budget.search_trials]", spec.SearchTrials),
@@ -59,6 +61,10 @@ EXAMPLES: Mapping[str, str] = {
     "Spec.keep": 'keep = "best"',
     "Spec.data": 'data = { source = "ptbxl", task = "form" }',
     "Spec.encoder": 'encoder = { name = "net1d_small" }',
+    "Spec.routine": 'routine = { entry = "mine.py:train", params = {} }',
+    "RoutineSpec.entry": 'entry = "my_package.script:train"',
+    "RoutineSpec.params": "params.lr = { low = 1e-4, high = 1e-1, log = true, default = 1e-2 }",
+    "RoutineSpec.code": 'code = "7059293218a3ce8edd5c07e11379e0994bef36463bb7891aab69aba5c0f5adc8"',
     "Spec.fixed": "fixed = { ft_epochs = 15, batch_size = 64 }",
     "Spec.space": "space = { ft_lr = { low = 1e-4, high = 3e-3, log = true } }",
     "Spec.arms": "arms.ft = { probe_epochs = 0 }",
@@ -190,7 +196,8 @@ patients, subset and order.
 
 ## Hyper-parameters
 
-What one trial is trained with; each may stand in `fixed`, `space`, an arm or `context`.
+What one trial is trained with; each may stand in `fixed`, `space`, an arm or `context`. A [routine of your
+own](own_routine.md) declares others.
 
 {params}
 """

@@ -16,14 +16,16 @@ class Config:
     lr: float = 1e-2
     hidden: int = 64
     epochs: int = 20
+    scale: str = "power"
     mixup: float = 0.0
     batch_size: int = 32
     seed: int = 0
 
 
-def bands(signals, n_bands=16):  # (record, lead, sample) -> (record, lead x band)
-    power = np.log1p(np.abs(np.fft.rfft(signals, axis=2))[:, :, 1 : 16 * n_bands + 1])
-    return power.reshape(len(signals), signals.shape[1], n_bands, -1).mean(3).reshape(len(signals), -1)
+def bands(signals, scale, n_bands=20):  # (record, lead, sample) -> (record, lead x band)
+    power = np.abs(np.fft.rfft(signals, axis=2)[:, :, 1 : 16 * n_bands + 1]) ** 2
+    means = power.reshape(len(signals), signals.shape[1], n_bands, -1).mean(3).reshape(len(signals), -1)
+    return np.log(means + 1e-6) if scale == "log" else means
 
 
 class Model:
@@ -34,7 +36,7 @@ class Model:
     def fit(self, signals, labels, after_epoch=lambda model, epoch, loss: None):
         c = self.config
         torch.manual_seed(c.seed)
-        x, y = torch.tensor(bands(signals)).float(), torch.tensor(labels).float()
+        x, y = torch.tensor(bands(signals, c.scale)).float(), torch.tensor(labels).float()
         self.mean, self.sd = x.mean(0), x.std(0) + 1e-6
         x = (x - self.mean) / self.sd
         self.net = nn.Sequential(nn.Linear(x.shape[1], c.hidden), nn.ReLU(), nn.Linear(c.hidden, y.shape[1]))
@@ -57,7 +59,7 @@ class Model:
         return self
 
     def predict(self, signals):
-        x = (torch.tensor(bands(signals)).float() - self.mean) / self.sd
+        x = (torch.tensor(bands(signals, self.config.scale)).float() - self.mean) / self.sd
         with torch.no_grad():
             return self.net(x).sigmoid().numpy()
 

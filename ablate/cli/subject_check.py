@@ -1,10 +1,13 @@
 """What is seen of a study's encoders before its first slot: that they are there, and take the records that they get."""
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 from ablate.errors import AblateError, CheckpointError, SpecError
 
 if TYPE_CHECKING:
+    from ablate.domain import Scalar
+    from ablate.ecg.view import View
     from ablate.study.spec import Spec
     from ablate.study.subject import Subject
 
@@ -79,18 +82,19 @@ def _of_weights(subject: "Subject") -> list[AblateError]:
 
 
 def _of_routine(spec: "Spec") -> list[str]:
-    """What is wrong with the study's own routine, with the usual params of each arm in its first context."""
-    from ablate.study.routine import routine_log
+    """What is wrong with the study's own routine, with the usual params of each arm on each view of the records."""
+    from ablate.study.routine import SUBSET, routine_log
     from ablate.study.search import fixed_params, start_values
     from ablate.train.routine_check import faults
 
     assert spec.routine is not None
-    known, context = spec.hyper_parameters, next(spec.contexts())
-    params = {}
-    for arm in spec.arms:
+    known = spec.hyper_parameters
+    tried: dict[View, dict[str, dict[str, Scalar]]] = {}
+    for arm, context in product(spec.arms, spec.contexts()):
         fixed = fixed_params(spec, arm, context)
         searched = {name: domain for name, domain in spec.arm_space(arm).items() if name not in fixed}
-        chosen = {**fixed, **start_values(known, searched), "data_fraction": 1.0}  # of a few records a share is none
-        params[arm] = known.complete(chosen)
-    view = spec.subject(next(iter(spec.arms)), context).view
-    return faults(spec.routine.pinned, params, view=view, log=routine_log(spec.name, "check").with_suffix(""))
+        chosen = {**fixed, **start_values(known, searched), SUBSET: 1.0}  # of a few records a share is none
+        tried.setdefault(spec.subject(arm, context).view, {}).setdefault(arm, known.complete(chosen))
+    log = routine_log(spec.name, "check").with_suffix("")
+    found = (each for view, params in tried.items() for each in faults(spec.routine.pinned, params, view=view, log=log))
+    return list(dict.fromkeys(found))

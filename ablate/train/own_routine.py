@@ -187,9 +187,9 @@ def train_own(
         Stopped: ``stop()`` was true.
     """
     machine = machine or Machine()
-    function, opened = load(code), sealed() if sealed else None
+    function, beside = load(code), sealed_parts(sealed()) if sealed else {}
     given = ask(
-        function, code, data, params, opened, seed=seed, machine=machine, report=report, stop=stop, log=log
+        function, code, data, params, beside, seed=seed, machine=machine, report=report, stop=stop, log=log
     )  # fmt: skip
     return _outcome(code, sealed() if sealed else data, params, given, seed=seed, machine=machine)
 
@@ -215,7 +215,7 @@ def ask(
     code: PinnedCode,
     data: TaskData,
     params: Mapping[str, Any],
-    opened: TaskData | None,
+    beside: Mapping[str, Part],
     *,
     seed: int,
     machine: Machine,
@@ -225,13 +225,12 @@ def ask(
 ) -> Given:
     """What the function gives for the records of one block; its arguments and errors are those of ``train_own``.
 
-    ``opened`` has the test fold, of which the function gets the signals; None in the search.
+    ``beside`` is what has to be scored beside the validation records, nothing in the search.
     """
     own = dict(params)
     share = float(own.pop("data_fraction", 1.0))
     positions = fraction(data, data_fraction=share, seed=seeds.derive(seed, "subset"))
-    records = _records(data, positions, opened, machine.device)
-    del opened
+    records = _records(data, positions, beside, machine.device)
     where = f"routine.entry = {code.entry!r}: "
     with memory_errors(machine), prepared(machine, strict=False) as device:
         peak = MemoryPeak(device)
@@ -359,15 +358,16 @@ def checked(given: Any, sizes: Mapping[str, int], n_classes: int, *, where: str 
     return arrays
 
 
-def _records(data: TaskData, positions: Int[np.ndarray, "part"], opened: TaskData | None, device: str) -> Records:
-    """Of ``opened`` the signals only: its labels are dropped with it."""
+def sealed_parts(opened: TaskData) -> dict[str, Part]:
+    """The signals of the test fold and of the external records; nothing here holds a label of them."""
+    parts = {"test": Part(opened.signals, opened.test_rows)}
+    return parts if opened.external is None else {**parts, "external": Part(opened.signals, opened.external.rows)}
+
+
+def _records(data: TaskData, positions: Int[np.ndarray, "part"], beside: Mapping[str, Part], device: str) -> Records:
     # Copies: what a routine does to them must not reach the trials after it.
     val = LabelledPart(data.signals, data.val_rows.copy(), data.val_labels.copy(), data.val_patients.copy())
-    scored: dict[str, Part] = {"val": Part(data.signals, data.val_rows.copy())}
-    if opened is not None:
-        scored["test"] = Part(opened.signals, opened.test_rows)
-        if opened.external is not None:
-            scored["external"] = Part(opened.signals, opened.external.rows)
+    scored = {"val": Part(data.signals, data.val_rows.copy()), **beside}
     train = LabelledPart(
         data.signals, data.train_rows[positions], data.train_labels[positions], data.train_patients[positions]
     )

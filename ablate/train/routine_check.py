@@ -21,6 +21,7 @@ from ablate.outcome import Probabilities
 from ablate.own_code import PinnedCode
 from ablate.train import own_routine
 from ablate.train.machine import Machine
+from ablate.train.own_routine import Part
 from ablate.train.routine import never, silent
 
 _N_RECORDS = 200  # eight tenths of them to train
@@ -52,15 +53,16 @@ def faults(
             cache_dir=Path(scratch),
         )  # fmt: skip
         cohort = open_cohort(folder)
-        data, opened = load_task(cohort, _TASK), load_task(cohort, _TASK, permit=_PERMIT)
+        data = load_task(cohort, _TASK)
+        sealed = own_routine.sealed_parts(load_task(cohort, _TASK, permit=_PERMIT))
         found: dict[str, str] = {}  # what is wrong, by what it says without its log; several arms may say the same
         for place, (arm, params) in enumerate(params_of_arms.items()):
             file = None if log is None else log / f"{arm}.log"
             ask = partial(_ask, function, code, data, params, log=file)
             try:
-                first = ask(None)
+                first = ask({})
                 if not place:
-                    _refuse_chance(first, ask(opened), partial(ask, None), code)
+                    _refuse_chance(first, ask(sealed), partial(ask, {}), code)
             except AblateError as error:
                 found.setdefault(str(error).replace(str(file), ""), f"{f'arms.{arm}: ' if place else ''}{error}")
     return list(found.values())
@@ -71,12 +73,12 @@ def _ask(
     code: PinnedCode,
     data: TaskData,
     params: Mapping[str, Any],
-    opened: TaskData | None,
+    beside: Mapping[str, Part],
     *,
     log: Path | None,
 ) -> Probabilities:
     given = own_routine.ask(
-        function, code, data, params, opened, seed=0, machine=Machine(), report=silent, stop=never, log=log
+        function, code, data, params, beside, seed=0, machine=Machine(), report=silent, stop=never, log=log
     )
     return given.probabilities["val"]
 

@@ -229,7 +229,8 @@ class Agent:
                 self._hand_out()
                 self._store_thread.tell(Reuse(claim, trial.assignment.twins[message.fingerprint]))
             case Halted():
-                self._end(Release(claim, "halted; its checkpoint is kept"))
+                kept = "; its checkpoint is kept" if self._spec.routine is None else ""
+                self._end(Release(claim, f"halted{kept}"))
             case Failed(at_fault="machine"):
                 self._leave(getattr(errors, message.kind)(message.message))
             case Failed(at_fault="device"):
