@@ -83,8 +83,8 @@ def by_hand(workplace: Workplace, block: dict[str, str], monkeypatch: pytest.Mon
     """Test AUROC of a block by the script alone, on the same arrays."""
     monkeypatch.syspath_prepend(str(DOCS))
     train_bands = __import__("train_bands")
-    (folder,) = (workplace.folder / "home" / "prepared").iterdir()
-    data = load_task(open_cohort(folder), "superdiagnostic", permit=Permit("t", "t"))
+    (sealed,) = (workplace.folder / "home" / "prepared").glob("*/sealed.npy")
+    data = load_task(open_cohort(sealed.parent), "superdiagnostic", permit=Permit("t", "t"))
     signals = np.asarray(data.signals, np.float32)
     config = train_bands.Config(
         lr=float(block["param_lr"]), mixup=float(block["param_mixup"]), scale=block["param_scale"], epochs=3,
