@@ -344,7 +344,8 @@ def jobs(given: argparse.Namespace, kept: Mapping[str, dict]) -> Iterator[tuple[
     kinds = [("fixed", s.name, s.every) for s in SETTINGS] + [("growing", s.name, 2) for s in GROWING]
     for index in range(given.first, given.first + given.studies):
         for kind, name, every in kinds:
-            if given.only in (None, kind) and not index % every and str(index) not in kept.get(name, {}):
+            is_asked = given.only in (None, kind) and (not given.setting or name in given.setting)
+            if is_asked and not index % every and str(index) not in kept.get(name, {}):
                 yield kind, name, index
 
 
@@ -417,6 +418,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first one, where machines share the work")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", choices=["fixed", "growing"])
+    parser.add_argument("--setting", action="append", help="its name; repeatable, all where left out")
     parser.add_argument("--keep", type=Path, required=True, help="folder of what was simulated, to go on from")
     parser.add_argument("--out", type=Path, help="summary as JSON")
     given = parser.parse_args()

@@ -152,6 +152,7 @@ EXAMPLES: Mapping[str, str] = {
     "Margin.auprc": "auprc = 0.02",
     "Inference.alpha": "alpha = 0.01",
     "Inference.reserve": "reserve = 0.5",
+    "Inference.auprc": "auprc = 0.25",
     "Inference.families": 'families = [{ name = "main", contrasts = ["lp - ft"] }]',
     "Inference.looks": "looks = [5, 10]",
     "Inference.futility": "futility = 0.0",

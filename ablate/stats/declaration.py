@@ -41,6 +41,7 @@ class Declaration:
         looks: numbers of blocks at which the study is judged, the last one planned at most.
         alpha: error of all claims of the study together.
         reserve: share of it that later contexts keep though nothing was found in the first.
+        auprc: share of what a claim by AUROC sets free that goes to the same contrast by AUPRC.
     """
 
     contexts: tuple[str, ...]
@@ -50,6 +51,7 @@ class Declaration:
     margins: Mapping[str, float] = field(default_factory=dict)
     alpha: float = 0.05
     reserve: float = 0.3
+    auprc: float = 0.5
 
     def __post_init__(self) -> None:
         for name, weights in self.weights.items():

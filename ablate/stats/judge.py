@@ -16,7 +16,7 @@ from ablate.stats.declaration import MIN_TEST_BLOCKS, Claim, Declaration, claim_
 from ablate.stats.effect import Effect, crossed_covariance
 from ablate.stats.evaluation import Evaluation, Units
 from ablate.stats.family import Family, joint
-from ablate.stats.gate import Place, levels
+from ablate.stats.graph import Levels, Place, levels
 from ablate.stats.hypothesis_test import MOST_FLIPPED, sign_flip, tost
 from ablate.stats.metrics import METRICS
 
@@ -34,7 +34,8 @@ def judge(
     """Judge every declared contrast that has an answer; those without keep their place in their family.
 
     Each contrast is looked at with the blocks of every look that is complete. By AUROC, families are judged in their
-    order by the distribution of max |t|; by AUPRC, a contrast may claim a difference only where it does by AUROC.
+    order by the distribution of max |t|; by AUPRC, a contrast may claim a difference only where it does by AUROC, with
+    its share of the error that this sets free (``graph``).
     A contrast that is decided at a look stays as it was then.
 
     Args:
@@ -219,9 +220,8 @@ class _Study:
     claimed: Set[Key]
 
     @cached_property
-    def levels(self) -> dict[Place, float]:
-        """Of each context's families, by AUROC."""
-        return levels(self.declared, self.families["auroc"], self._p_values)
+    def levels(self) -> Levels:
+        return levels(self.declared, self.families, self._p_values)
 
     @cached_property
     def alone(self) -> dict[Key, float]:
@@ -256,9 +256,8 @@ class _Study:
         answer = self.answers.get(key)
         return 1.0 if answer is None else answer.p_by_look[self.equivalent_at.get(key, -1)]
 
-    def _p_values(self, context: str, family: str) -> Float[np.ndarray, "contrast"]:
-        names = next(of.contrasts for of in self.declared.families if of.name == family)
-        return np.array([self.p((context, name, "auroc")) for name in names])
+    def _p_values(self, metric: str, context: str, names: Sequence[str]) -> Float[np.ndarray, "contrast"]:
+        return np.array([self.p((context, name, metric)) for name in names])
 
     def _family_of(self, name: str) -> str:
         return next(of.name for of in self.declared.families if name in of.contrasts)
@@ -266,20 +265,23 @@ class _Study:
     def limit(self, key: Key) -> float:
         """Greatest sequential p-value with which a contrast may claim a difference; 0 where a gate is shut."""
         context, name, metric = key
-        place = context, self._family_of(name)
-        if metric != "auroc" and self.p((context, name, "auroc")) > self.limit((context, name, "auroc")):
-            return 0.0
-        return self.families[metric][place].single(self.levels[place]) if self.levels[place] > 0 else 0.0
+        if metric != "auroc":
+            is_shut = self.p((context, name, "auroc")) > self.limit((context, name, "auroc"))
+            return 0.0 if is_shut else self.levels.of_auprc[context, name]
+        level = self.levels.of_family[context, self._family_of(name)]
+        return self.families[metric][context, self._family_of(name)].single(level) if level > 0 else 0.0
 
     def p_adjusted(self, key: Key) -> float:
-        """In its family, at the family's level of the study's; by AUPRC at least that by AUROC."""
+        """At the level of its family, or its own by AUPRC, of the study's; by AUPRC at least that by AUROC."""
         context, name, metric = key
-        place = context, self._family_of(name)
-        level, alpha = self.levels[place], self.declared.alpha
+        place, alpha = (context, self._family_of(name)), self.declared.alpha
+        is_first = metric == "auroc"
+        level = self.levels.of_family[place] if is_first else self.levels.of_auprc[context, name]
         if level <= 0:
             return 1.0
-        adjusted = min(1.0, self.families[metric][place].adjusted(self.p(key)) * alpha / level)
-        if metric != "auroc":
+        of_family = self.families[metric][place].adjusted(self.p(key)) if is_first else self.p(key)
+        adjusted = min(1.0, of_family * alpha / level)
+        if not is_first:
             adjusted = max(adjusted, self.p_adjusted((context, name, "auroc")))
         # Rounding must not part the p-value from what is claimed.
         return min(adjusted, alpha) if self.p(key) <= self.limit(key) else max(adjusted, math.nextafter(alpha, 1))
@@ -351,11 +353,13 @@ class _Study:
     def _lacks(self, key: Key, verdict: Verdict, effect: Effect, *, is_settled: bool) -> tuple[Lack, ...]:
         if verdict is not Verdict.NOT_ESTABLISHED:
             return ()
-        if self.p(key) <= self.alone[key]:
+        # By AUPRC, once its gate is open, the level is its own and only a clearer difference helps.
+        level = self.limit(key) if key[2] != "auroc" and self.limit(key) > 0 else self.alone[key]
+        if self.p(key) <= level:
             return (Lack.GATE,) if is_settled else (Lack.SEARCH,)
         margin = self.declared.margins.get(key[2])
         # With any number of blocks only the patients' part of the interval stays.
-        least = -float(special.stdtrit(min(effect.df_patients, 1e9), self.alone[key] / 2)) * effect.sd_patients
+        least = -float(special.stdtrit(min(effect.df_patients, 1e9), level / 2)) * effect.sd_patients
         away = abs(effect.difference)
         reachable = away > least or (margin is not None and away + least < margin)
         missing = Lack.BLOCKS if reachable else Lack.PATIENTS

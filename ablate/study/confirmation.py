@@ -114,7 +114,7 @@ def seal_document(spec: Spec, searches: Sequence[Tuning]) -> dict[str, Any]:
         "chosen": chosen,
         "contrasts": [{"name": contrast.name, "weights": contrast.weights()} for contrast in spec.contrasts],
         "margin": spec.margin.model_dump(),
-        "inference": spec.inference.model_dump(mode="json"),
+        "inference": spec.inference.sealed(),
         "select": spec.objectives.select,
         "replicates": spec.budget.replicates,
         "searches": spec.budget.searches,

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ablate.stats.declaration import MIN_TEST_BLOCKS, Declaration, DeclaredFamily, default_families
 from ablate.study.wording import nearest
@@ -37,6 +44,8 @@ class Inference(BaseModel):
         alpha: error of all claims of the study together, both metrics and all contexts.
         reserve: share of ``alpha`` that later contexts keep though nothing was found in the first; 0 is a plain
             sequence of gates. What a context does not need goes on to the next.
+        auprc: share of the error that a claim by AUROC sets free with which the same contrast may claim by AUPRC; the
+            rest, and what AUPRC does not need, goes on to later families and contexts. All of it where none is left.
         families: where left out, the main contrasts of a context, and the interactions behind them.
         looks: numbers of blocks at which the study is judged, the last being budget.replicates; after a look only
             arms that an undecided contrast needs go on. Only the last where left out.
@@ -50,6 +59,7 @@ class Inference(BaseModel):
 
     alpha: float = Field(default=0.05, gt=0, lt=0.2)
     reserve: float = Field(default=0.3, ge=0, lt=1)
+    auprc: float = Field(default=0.5, gt=0, le=1)
     families: tuple[FamilySpec, ...] = Field(default=(), strict=False)
     looks: tuple[int, ...] = Field(default=(), strict=False)
     futility: float = Field(default=0.05, ge=0, lt=0.5)
@@ -73,6 +83,16 @@ class Inference(BaseModel):
         if self.families and self.families[0].behind is not None:
             raise ValueError(f"families.{names[0]}.behind: the first family cannot wait for another")
         return self
+
+    @model_serializer(mode="wrap")
+    def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is usual as before it could be declared: a study that the store holds keeps its digest."""
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if (key, value) != ("auprc", 0.5)}
+
+    def sealed(self) -> dict[str, Any]:
+        """As the seal holds it: everything is written out, also what is usual."""
+        return {**self.model_dump(mode="json"), "auprc": self.auprc}
 
     def check_against(self, contrasts: Sequence[str], replicates: int) -> None:
         """Whether families hold every contrast once, and the last look is the last block.
@@ -126,6 +146,7 @@ def declaration(
         margins=margins,
         alpha=inference.alpha,
         reserve=inference.reserve,
+        auprc=inference.auprc,
     )
 
 

@@ -103,6 +103,36 @@ def test_by_auprc_only_what_is_claimed_by_auroc() -> None:
     assert contrast.simultaneous_low == 0
 
 
+def test_auprc_is_judged_with_its_declared_share_and_later_contexts_with_the_rest() -> None:
+    """AUROC's effects are clear and AUPRC's are none: what waits for AUPRC is missing elsewhere."""
+    evaluations = study(1, n_blocks=8, seeds=0.003, patients=0.001, effects=CLEAR)
+    for context, found in evaluations.items():
+        still = {
+            arm: {b: (score - CLEAR.get(arm, 0.0), parts) for b, (score, parts) in blocks.items()}
+            for arm, blocks in found.blocks["auprc"].items()
+        }
+        evaluations[context] = replace(found, blocks={**found.blocks, "auprc": still})
+    little, much = (
+        by_key(judge(replace(declared((8,), margins={}), auprc=share), evaluations)) for share in (0.01, 1.0)
+    )
+    behind, later = (0.1, "lp - ft", "auprc"), (1.0, "sd - ft", "auroc")
+    assert 0.0005 < much[behind].p < 0.4
+    assert much[behind].verdict is Verdict.NOT_ESTABLISHED
+    assert Lack.GATE not in much[behind].lacks
+    assert little[behind].p_adjusted == pytest.approx(min(1.0, 100 * much[behind].p_adjusted))
+    assert little[later].p_adjusted < 0.6 * much[later].p_adjusted
+
+
+def test_by_auprc_behind_an_open_gate_a_clearer_difference_is_missing() -> None:
+    evaluations = study(1, n_blocks=8, seeds=0.003, patients=0.001, effects=CLEAR)
+    usual, least = (by_key(judge(replace(declared((8,)), auprc=share), evaluations)) for share in (0.5, 1e-9))
+    key = 0.1, "lp_sd - ft", "auprc"
+    assert usual[key].verdict is Verdict.SUPPORTED
+    assert least[key].verdict is Verdict.NOT_ESTABLISHED
+    assert least[key].lacks == (Lack.BLOCKS,)
+    assert least[key].simultaneous_low == 0
+
+
 def test_interactions_wait_for_a_main_contrast() -> None:
     evaluations = study(2, n_blocks=8, seeds=0.0005, patients=0.0002, effects={"lp_sd": -0.0, "ft": 0.0})
     for context, found in evaluations.items():

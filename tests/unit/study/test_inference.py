@@ -22,6 +22,8 @@ MAIN = {"name": "main", "contrasts": ["sd - ft", "lp - ft"]}
         ({"families": [MAIN, {"name": "rest", "contrasts": ["sd x lp"], "behind": "mian"}]}, "did you mean 'main'"),
         ({"families": [{**MAIN, "behind": "main"}]}, "no family declared before it"),
         ({"families": [MAIN, {"name": "main", "contrasts": ["sd x lp"]}]}, "two are called 'main'"),
+        ({"auprc": 0.0}, "auprc"),
+        ({"auprc": 1.5}, "auprc"),
         ({"failures": "ignore"}, "'drop' or 'worst'"),
     ],
 )
@@ -78,3 +80,12 @@ def test_the_author_may_declare_otherwise() -> None:
     assert [of.name for of in own.families] == ["all"]
     assert own.shares() == {(own.contexts[0], "all"): 0.01, (own.contexts[1], "all"): 0.0}
     assert own.looks == (5, 10)
+
+
+def test_the_share_of_auprc_is_sealed_though_it_is_usual() -> None:
+    usual = Inference(alpha=0.01)
+    assert "auprc" not in usual.model_dump(mode="json")
+    assert usual.sealed()["auprc"] == usual.auprc
+    own = Inference(auprc=0.2)
+    assert Inference.model_validate(own.model_dump(mode="json")) == own
+    assert declared(auprc=0.2).auprc == 0.2
