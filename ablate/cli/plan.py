@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ablate.ecg.split import TaskData
+    from ablate.store.store import Store
     from ablate.store.study_tables import StudyTables
     from ablate.study.estimate import Estimate
     from ablate.study.spec import Spec
@@ -61,21 +62,39 @@ def plan(
     check_device(None, is_here=True)
     folder = prepare_cohort(spec, data_dir=data, n_processes=os.cpu_count() or 1)
     task = load_task(open_cohort(folder), spec.data.task)
-    past = _past(spec, storage)
+    store = open_store(storage)
+    past = _past(spec, store)
     pace_s = None if past is None else pace_of(past, task)
     if pace_s is None and pilot:
         pace_s = _timed_pilot(spec, task)
     estimated = estimate(spec, task, pace_s=pace_s, past=past)
     n_workers = workers or os.cpu_count() or 1
+    warnings = [*_updates(spec, estimated), *looked_before(spec, store)]
     if as_json:
-        emit_json(_document(spec, estimated, n_workers, folder, _weights_mb(spec, len(task.classes))))
+        emit_json(_document(spec, estimated, n_workers, folder, warnings, _weights_mb(spec, len(task.classes))))
     else:
-        _show(spec, estimated, n_workers, folder, _weights_mb(spec, len(task.classes)))
+        _show(spec, estimated, n_workers, folder, warnings, _weights_mb(spec, len(task.classes)))
 
 
-def _past(spec: "Spec", storage: str | None) -> "StudyTables | None":
+def looked_before(spec: "Spec", store: "Store") -> list[str]:
+    """A warning where other studies have opened the test labels that this one is planned on."""
+    from ablate.report.ledger import readers_text
+    from ablate.study.spec import DataSpec
+
+    readers = [one for one in store.test_readers() if one.study != spec.name]
+    alike = {
+        one.labels
+        for one in readers
+        if spec.data.has_labels_of(DataSpec.model_validate(store.study(one.study).spec["data"]))
+    }
+    earlier = [one for one in readers if one.labels in alike]
+    if not earlier:
+        return []
+    return [f"{readers_text(earlier)} looked at these test labels already; the errors of all of them add up"]
+
+
+def _past(spec: "Spec", store: "Store") -> "StudyTables | None":
     """This study in the store, or else the latest one on the same data with the same encoder."""
-    store = open_store(storage)
     names = store.studies()
     for name in [spec.name, *reversed(names)]:
         if name not in names:
@@ -141,7 +160,7 @@ def _timed_own_pilot(spec: "Spec", task: "TaskData", share: float) -> float:
 
 
 def _document(
-    spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", weights_mb: float
+    spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", warnings: list[str], weights_mb: float
 ) -> dict[str, object]:
     """For programs; times in seconds."""
     from ablate.cli.document import PlanDocument
@@ -164,7 +183,7 @@ def _document(
         "weights_mb": weights_mb,
         "free_mb": _free_mb(),
         "updates": [asdict(each) for each in estimated.updates],
-        "warnings": _updates(spec, estimated),
+        "warnings": warnings,
         "auroc": None if estimated.sight is None else asdict(estimated.sight),
     }
     return PlanDocument.model_validate(document).model_dump(mode="json")
@@ -176,7 +195,9 @@ def _updates(spec: "Spec", estimated: "Estimate") -> list[str]:
     return unequal(spec, estimated.updates)
 
 
-def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", weights_mb: float) -> None:
+def _show(
+    spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", warnings: list[str], weights_mb: float
+) -> None:
     from ablate.cli.progress import duration
     from ablate.cli.wording import PHASES, context_words
 
@@ -206,7 +227,7 @@ def _show(spec: "Spec", estimated: "Estimate", n_workers: int, folder: "Path", w
     if spec.budget.is_until_settled:
         first, most = spec.budget.first_trials, spec.budget.most_trials
         say(f"search: counted with the first {first} trials of each arm; goes on until it is settled, {most} at most")
-    say(*(f"warning: {each}" for each in _updates(spec, estimated)))
+    say(*(f"warning: {each}" for each in warnings))
     if estimated.sight is not None:
         say(*_sight(spec, estimated))
     say(f"home: {settings.home()}")

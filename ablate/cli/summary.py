@@ -27,6 +27,8 @@ def show_outcome(study: str, summary: "Summary") -> None:
     for verdict in summary.verdicts:
         where = f" at {context_text(verdict.context)}" if verdict.context.factors else ""
         say(f"{verdict.label}{where}: {verdict.sentence}")
+    if summary.ledger:
+        say(summary.ledger)
     for note in summary.notes:
         say(note)
 

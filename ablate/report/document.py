@@ -13,6 +13,7 @@ from ablate.report.arm import ArmFacts, arm_facts
 from ablate.report.context import Context
 from ablate.report.evidence import Evidence
 from ablate.report.fold import FEW_POSITIVES, fold_facts
+from ablate.report.ledger import earlier_readers
 from ablate.report.study_record import StudyRecord
 from ablate.report.summary import standing_notes
 from ablate.report.verdict import VerdictSentence, contrast_title, headline, verdict_facts
@@ -107,6 +108,14 @@ class VerdictPart(Part):
     sentence: str = Field(description="for people; its words may change at any time")
 
 
+class LedgerPart(Part):
+    """Other studies of the store that had opened the same test labels before this one."""
+
+    studies: list[str] = Field(description="the earliest first; deleted ones are not known")
+    n_looks: int = Field(description="at which they were judged, all together")
+    n_reads: int = Field(description="openings of the test fold, one for each confirming trial and attempt")
+
+
 class ReportDocument(Part):
     """What ``--json`` of ``ablate report`` and ``ablate run`` prints, and report.json holds."""
 
@@ -118,6 +127,7 @@ class ReportDocument(Part):
     is_sealed: bool
     is_partial: bool = Field(description="whether blocks that are missing or failed were left out")
     test_fold: FoldPart | None = Field(description="null before the test fold was opened")
+    looked_before: LedgerPart | None = Field(description="null before the test fold was opened")
     arms: list[ArmPart] = Field(description="empty where scores may not stand side by side")
     contrasts: list[ContrastPart]
     verdicts: list[VerdictPart]
@@ -134,6 +144,7 @@ def report_document(evidence: Evidence) -> ReportDocument:
         is_sealed=study.seal is not None,
         is_partial=evidence.partial,
         test_fold=_fold(study),
+        looked_before=_ledger(study),
         arms=[] if evidence.refuses_tables else _arms(study, arm_facts(study, evidence)),
         contrasts=[_contrast(study, contrast) for contrast in evidence.contrasts],
         verdicts=[_verdict(study, verdict) for verdict in verdicts],
@@ -150,6 +161,17 @@ def _fold(study: StudyRecord) -> FoldPart | None:
         for one in facts.classes
     ]
     return FoldPart(n_records=facts.n_records, n_patients=facts.n_patients, classes=classes)
+
+
+def _ledger(study: StudyRecord) -> LedgerPart | None:
+    if not study.tables.readers:
+        return None
+    earlier = earlier_readers(study)
+    return LedgerPart(
+        studies=[one.study for one in earlier],
+        n_looks=sum(one.n_looks for one in earlier),
+        n_reads=sum(one.n_reads for one in earlier),
+    )
 
 
 def _arms(study: StudyRecord, facts: ArmFacts) -> list[ArmPart]:

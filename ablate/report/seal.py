@@ -10,6 +10,7 @@ from ablate.report import wording
 from ablate.report.budget import label_counts
 from ablate.report.context import Context
 from ablate.report.fold import fold_facts
+from ablate.report.ledger import ledger_limit, ledger_line
 from ablate.report.markup import Column, Content, Html, details, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.report.study_record import StudyRecord
@@ -128,6 +129,7 @@ def reach_line(study: StudyRecord) -> str:
         if turned
         else "",
         f"{len(fold.rare)} classes with few test positives" if fold.rare else "",
+        ledger_line(study),
     ]
     return "; ".join(part for part in parts if part)
 
@@ -179,6 +181,8 @@ def seal_limits(study: StudyRecord) -> tuple[str, ...]:
     ]
     if edges:
         limits.append(f"Best at an end of its range, so that better may lie beyond: {_listed(edges)}.")
+    if earlier := ledger_limit(study):
+        limits.append(earlier)
     return tuple(limits)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from ablate.report import wording
 from ablate.report.arm import ArmFacts, arm_facts
 from ablate.report.evidence import Evidence
+from ablate.report.ledger import ledger_line
 from ablate.report.study_record import StudyRecord
 from ablate.report.verdict import VerdictSentence, headline, verdict_facts
 from ablate.store.slot import SlotState
@@ -20,21 +21,23 @@ class Summary:
         headline: one sentence for the question; empty without contrasts.
         verdicts: in the order of the page.
         notes: what is missing, failed or mixed; empty when all is well.
+        ledger: how many other studies had looked at the same test labels before; empty before this one has.
     """
 
     rows: list[dict[str, Any]]
     headline: str
     verdicts: tuple[VerdictSentence, ...]
     notes: tuple[str, ...]
+    ledger: str = ""
 
 
 def summary(evidence: Evidence) -> Summary:
     """Arms, verdicts and what is missing."""
     rows = [] if evidence.refuses_tables else _rows(arm_facts(evidence.study))
     verdicts = verdict_facts(evidence)
-    return Summary(
-        rows, headline(evidence.study, verdicts), verdicts, (*standing_notes(evidence.study), *evidence.mixed)
-    )
+    study = evidence.study
+    notes = (*standing_notes(study), *evidence.mixed)
+    return Summary(rows, headline(study, verdicts), verdicts, notes, ledger_line(study))
 
 
 def _rows(facts: ArmFacts) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ from ablate.errors import StoreError
 from ablate.store import artifact
 from ablate.store.database import Database, to_json
 from ablate.store.result import CLASS_COLUMNS, EPOCH_COLUMNS
-from ablate.store.study_tables import StudyTables, TestFold
+from ablate.store.study_tables import StudyTables
+from ablate.store.test_fold import test_fold, test_readers
 
 _FACTS = ("best_epoch", "n_train", "n_val", "n_skipped", "peak_memory_bytes", "device", "precision", "lost_classes")
 _KINDS = {"stage": pa.string(), "split": pa.string(), "class_name": pa.string(), "epoch": pa.int64()}
@@ -87,7 +88,8 @@ def _read(connection: Connection, study_id: str, read_probabilities: Callable[[i
     study = rows(_STUDY)[0]
     slots, results = rows(_SLOTS), rows(_RESULTS)
     slot_ids = [row.slot_id for row in results]
-    test_fold = rows(_TEST_FOLD, name=artifact.TEST_FOLD)
+    kept_fold = rows(_TEST_FOLD, name=artifact.TEST_FOLD)
+    test = test_fold(kept_fold)
     return StudyTables(
         name=study.name,
         spec=study.spec,
@@ -103,8 +105,9 @@ def _read(connection: Connection, study_id: str, read_probabilities: Callable[[i
         attempts=_frame(rows(_ATTEMPTS), _ATTEMPT_COLUMNS),
         test_reads=_frame(rows(_TEST_READS), ("slot_id", "key", "opened_at", "agent")),
         digests=_indexed([(row.slot_id, row.digests) for row in results]),
-        test=_test_fold(test_fold),
-        external=_test_fold(test_fold, prefix="external_"),
+        test=test,
+        external=test_fold(kept_fold, prefix="external_"),
+        readers=() if test is None else tuple(one for one in test_readers(rows) if one.labels == test.digest),
         read_probabilities=read_probabilities,
         packings=tuple(json.loads(artifact.content_of(row)) for row in rows(_PACKINGS, name=artifact.PACKING)),
     )
@@ -168,21 +171,6 @@ def _by_stage(seconds: Mapping[str, float]) -> str:
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in _FACTS if name in facts}
-
-
-def _test_fold(rows: Sequence[Row[Any]], *, prefix: str = "") -> TestFold | None:
-    """The labels that the store keeps under names with ``prefix``; None where there are none."""
-    if not rows:
-        return None
-    with np.load(io.BytesIO(artifact.content_of(rows[0])), allow_pickle=False) as arrays:
-        if f"{prefix}labels" not in arrays:
-            return None
-        return TestFold(
-            ecg_id=arrays[f"{prefix}ecg_id"],
-            patient_id=arrays[f"{prefix}patient_id"],
-            labels=arrays[f"{prefix}labels"].astype(bool),
-            classes=tuple(str(name) for name in arrays["classes"]),
-        )
 
 
 def _probabilities(content: bytes | None, slot_id: int, split: str) -> Float[np.ndarray, "record label"]:

@@ -17,7 +17,7 @@ from ablate.store.test_read import TestFoldLedger
 from ablate.store.twin import Twins
 
 if TYPE_CHECKING:
-    from ablate.store.study_tables import StudyTables
+    from ablate.store.study_tables import StudyTables, TestReader
 
 
 _MIRROR_S = 0.5  # of one ``reconcile``: who calls it may be wanted for a claim
@@ -62,6 +62,12 @@ class Store(Schema, Studies, Twins, TestFoldLedger, Artifacts, OptunaMirror):
             )
         self.drop_mirrored(name)
         self.database.studies.pop(name, None)  # the name is free for another study
+
+    def test_readers(self) -> "tuple[TestReader, ...]":
+        """Every study of the store that has opened its test fold, in the order of their first reads."""
+        from ablate.store import test_fold  # noqa: PLC0415 - pandas takes long to import, and agents never need it
+
+        return test_fold.test_readers(self.database.rows)
 
     def tables(self, name: str) -> "StudyTables":
         """Everything the store knows of the study, as it stood at one moment."""

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from ablate import digest
+
 
 @dataclass(frozen=True)
 class TestFold:
@@ -20,6 +22,30 @@ class TestFold:
     patient_id: Int[np.ndarray, "record"]
     labels: Bool[np.ndarray, "record label"]
     classes: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Of records, task and labels: equal wherever the same labels were looked at, whatever the signals were."""
+        content = [self.ecg_id.astype(np.int64).tobytes(), np.packbits(self.labels).tobytes()]
+        return digest.of_json([list(self.classes), *(digest.of_bytes(part) for part in content)])
+
+
+@dataclass(frozen=True)
+class TestReader:
+    """A study of the store that has opened a test fold.
+
+    Attributes:
+        labels: digest of what it looked at.
+        n_reads: openings, one for each confirming trial and attempt; n_looks: at which it was judged.
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks
+
+    study: str
+    labels: str
+    first_read: datetime
+    n_reads: int
+    n_looks: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,7 @@ class StudyTables:
         digests: index slot_id; data, encoder, code, environment.
         test: labels of the test fold, None before the first confirmation.
         external: labels of the external test set, None before the first confirmation and where there is none.
+        readers: every study that has opened the same test labels, this one among them, the earliest first.
         packings: what pilots found on GPUs: gpu, n_trainers, why, levels (n_trainers, batches_per_s, used_bytes,
             total_bytes).
     """
@@ -63,6 +90,7 @@ class StudyTables:
     read_probabilities: Callable[[int, str], Float[np.ndarray, "record label"]] = field(repr=False)
     packings: Sequence[Mapping[str, Any]] = ()
     external: TestFold | None = None
+    readers: Sequence[TestReader] = ()
 
     def probabilities(self, slot_id: int, *, split: str = "test") -> Float[np.ndarray, "record label"]:
         """Predicted probabilities of one slot on ``split`` ("val", "test" or "external")."""

@@ -111,6 +111,14 @@ class DataSpec(_Frozen):
     mapping: str | None = None
     external: ExternalSpec | None = None
 
+    def has_labels_of(self, other: "DataSpec") -> bool:
+        """Whether both name the same test labels, whatever else is done to the records."""
+        mine, theirs = (
+            (one.source, one.task, one.n_records, one.seed, one.table, one.columns, one.mapping)
+            for one in (self, other)
+        )
+        return mine == theirs
+
     @model_serializer(mode="wrap")
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is usual as before there was any of it: a study that the store holds keeps its digest."""

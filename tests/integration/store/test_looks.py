@@ -1,79 +1,18 @@
 """Blocks added look by look, in a real store: predictions with known effects, decided by the report's own function."""
 
-import io
-
-import numpy as np
 import pytest
-from small_study import result
+from growing_study import SKILL, begin, blocks, fill, spec
 
 from ablate.report.evidence import weigh
-from ablate.store.artifact import TEST_FOLD
-from ablate.store.slot import AgentCard, Slot
+from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 from ablate.study.confirmation import Step, advance
 from ablate.study.looks import look_lines
-from ablate.study.plan import plan
-from ablate.study.spec import Spec
-
-RNG = np.random.default_rng(0)
-LABELS = RNG.random((300, 2)) < 0.4
-HARD = RNG.normal(size=LABELS.shape)
-# How strongly an arm's scores follow the labels: lp is clearly better than ft, sd by less than seven blocks can tell.
-SKILL = {"ft": 1.2, "sd": 1.25, "lp": 2.0}
-LOOKS = [5, 6, 7]
-
-
-def spec(**inference: object) -> Spec:
-    return Spec.from_document(
-        {
-            "name": "growing",
-            "question": "q",
-            "data": {"source": "synthetic", "task": "superdiagnostic", "n_records": 200},
-            "encoder": {"name": "net1d_small"},
-            "space": {"drop_path_rate": {"low": 0.0, "high": 0.5}},
-            "arms": {"ft": {"drop_path_rate": 0.0}, "sd": {"drop_path_rate": 0.1}, "lp": {"drop_path_rate": 0.2}},
-            "budget": {"search_trials": 0, "replicates": LOOKS[-1]},
-            "inference": {"looks": LOOKS, "futility": 0.0, **inference},
-        }
-    )
 
 
 @pytest.fixture
 def agent() -> AgentCard:
     return AgentCard(id="a", host="h", pid=1)
-
-
-def begin(store: Store, study: Spec) -> None:
-    store.register(study.name, study.document(), study.digest(), plan(study), max_attempts=1)
-    assert advance(store, study) is Step.SEALED
-    buffer = io.BytesIO()
-    classes = np.array(["a", "b"])
-    np.savez(buffer, ecg_id=np.arange(len(LABELS)), patient_id=np.arange(len(LABELS)), labels=LABELS, classes=classes)
-    store.put_study_artifact(study.name, TEST_FOLD, buffer.getvalue())
-
-
-def predictions(slot: Slot) -> np.ndarray:
-    """Follow from the slot alone."""
-    seed = np.random.default_rng([7, slot.index, 1 + list(SKILL).index(slot.arm)])
-    noise = 0.5 * np.random.default_rng(slot.index).normal(size=LABELS.shape) + 0.3 * seed.normal(size=LABELS.shape)
-    return (SKILL[slot.arm] * LABELS + HARD + noise).astype(np.float32)
-
-
-def fill(store: Store, study: Spec, agent: AgentCard, *, failing: str | None = None) -> None:
-    """Finish every slot that waits."""
-    while (claim := store.claim(study.name, agent)) is not None:
-        store.set_params(claim, {"drop_path_rate": 0.0})
-        store.open_test(claim)
-        if claim.slot.key == failing:
-            store.fail(claim, "diverged", "loss is nan")
-        else:
-            scores = {"val_auroc": 0.8, "val_auprc": 0.5, "test_auroc": 0.8, "test_auprc": 0.5}
-            store.finish(claim, result(0.8, scores=scores, test_probabilities=predictions(claim.slot)))
-
-
-def blocks(store: Store) -> dict[str, int]:
-    slots = store.slots("growing")
-    return {arm: sum(slot.arm == arm for slot in slots) for arm in SKILL}
 
 
 def test_only_what_is_undecided_gets_further_blocks(store: Store, agent: AgentCard) -> None:
