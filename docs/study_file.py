@@ -153,6 +153,7 @@ EXAMPLES: Mapping[str, str] = {
     "Inference.alpha": "alpha = 0.01",
     "Inference.reserve": "reserve = 0.5",
     "Inference.auprc": "auprc = 0.25",
+    "Inference.later": "later = 0.2",
     "Inference.families": 'families = [{ name = "main", contrasts = ["lp - ft"] }]',
     "Inference.looks": "looks = [5, 10]",
     "Inference.futility": "futility = 0.0",

@@ -1,4 +1,4 @@
-"""``ablate stop``, ``retry``, ``cancel`` and ``seal``: steer a study from any machine."""
+"""``ablate stop``, ``retry``, ``cancel``, ``seal`` and ``extend``: steer a study from any machine."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("retry")(retry)
     app.command("cancel")(cancel)
     app.command("seal")(seal)
+    app.command("extend")(extend)
 
 
 def stop(study: StudyArgument = None, storage: StorageOption = None, study_option: StudyOption = None) -> None:
@@ -96,6 +97,22 @@ def seal(
             {"arm": spec.title(arm), "context": context_words(context) or "-", "score": score, "params": params}
         )
     emit_list(rows)
+
+
+def extend(
+    replicates: Annotated[int, typer.Option(min=1, help="Blocks in all, more than are planned.")],
+    study: StudyArgument = None,
+    storage: StorageOption = None,
+    study_option: StudyOption = None,
+) -> None:
+    """Add blocks after the last look where contrasts are open: a further look, with the error that was kept for it."""
+    from ablate.study.extension import extend as extend_study
+    from ablate.study.spec import Spec
+
+    store = open_store(storage)
+    name = stored_study(store, study, study_option)
+    n_added = extend_study(store, Spec.from_document(store.study(name).spec), replicates)
+    say(f"{name}: {n_added} trials are added, up to {replicates} blocks, for one further look; `ablate run {name}`")
 
 
 def _show_searches(store: "Store", spec: "Spec") -> None:

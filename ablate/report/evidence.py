@@ -107,6 +107,7 @@ def declaration_of(study: StudyRecord) -> Declaration:
         arms=study.arms,
         replicates=study.spec.budget.replicates,
         margins=study.margin.model_dump(),
+        extensions=study.extensions,
     )
 
 
@@ -179,9 +180,10 @@ def _obstacle(
         )
     if not n_planned:
         return False, "no confirmation is planned"
-    at_a_look = any(
+    looks = [*(study.inference.looks or [study.spec.budget.replicates]), *study.extensions]
+    at_a_look = (study.inference.looks or study.extensions) and any(
         len(_counted(study, slots[slots["index"] < look])) == len(slots[slots["index"] < look])
-        for look in study.inference.looks
+        for look in looks
         if look <= slots["index"].nunique()
     )
     if not partial and n_done < n_planned and not at_a_look:

@@ -181,9 +181,22 @@ def seal_limits(study: StudyRecord) -> tuple[str, ...]:
     ]
     if edges:
         limits.append(f"Best at an end of its range, so that better may lie beyond: {_listed(edges)}.")
+    if seal.extensions:
+        limits.append(_extension_sentence(study, seal))
     if earlier := ledger_limit(study):
         limits.append(earlier)
     return tuple(limits)
+
+
+def _extension_sentence(study: StudyRecord, seal: Seal) -> str:
+    """At which level blocks that were added after the last look are judged."""
+    kept = seal.inference.alpha * seal.inference.later
+    shares = wording.listing([f"{kept / 2**number:.2g}" for number in range(1, 1 + len(seal.extensions))])
+    to = wording.listing([str(most) for most in seal.extensions])
+    return (
+        f"Extended after its last look at {study.spec.budget.replicates} blocks to {to}: each time a further look, "
+        f"which may err with {shares} of the study's {seal.inference.alpha:g}; what was decided before stays."
+    )
 
 
 def _place(place: Place, choice: SealedChoice | None = None) -> str:

@@ -72,6 +72,11 @@ class StudyRecord:
         return self.spec.inference if self.seal is None else self.seal.inference
 
     @property
+    def extensions(self) -> tuple[int, ...]:
+        """Numbers of blocks to which it was extended after its last look."""
+        return () if self.seal is None else self.seal.extensions
+
+    @property
     def baseline(self) -> str | None:
         """The arm that most contrasts are taken against, the first arm where none is declared."""
         baselines = [pair[1] for contrast in self.contrasts if (pair := arm_and_baseline(contrast)) is not None]

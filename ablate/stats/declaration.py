@@ -1,7 +1,7 @@
 """What is declared before the test fold is opened: contrasts, their families and order, margins, looks and level."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ablate.errors import SpecError
@@ -42,6 +42,8 @@ class Declaration:
         alpha: error of all claims of the study together.
         reserve: share of it that later contexts keep though nothing was found in the first.
         auprc: share of what a claim by AUROC sets free that goes to the same contrast by AUPRC.
+        later: share of ``alpha`` that is kept for extensions after the last look.
+        extensions: numbers of blocks that were added after the last look; each is a further look.
     """
 
     contexts: tuple[str, ...]
@@ -52,6 +54,8 @@ class Declaration:
     alpha: float = 0.05
     reserve: float = 0.3
     auprc: float = 0.5
+    later: float = 0.0
+    extensions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, weights in self.weights.items():
@@ -63,6 +67,19 @@ class Declaration:
         for metric, margin in self.margins.items():
             if not margin > 0:
                 raise SpecError(f"margin.{metric}: {margin}; expected a positive difference that counts as none")
+
+    def stages(self) -> "tuple[Declaration, ...]":
+        """The declared looks, and each extension as a look of its own, with the level that each may err with.
+
+        What is kept for extensions is halved by each, so that all of them together never spend more; by Boole's
+        inequality the study errs ``alpha`` at most, however often it is extended.
+        """
+        own = replace(self, alpha=self.alpha * (1 - self.later), later=0.0, extensions=())
+        further = (
+            replace(own, looks=(most,), alpha=self.alpha * self.later / 2 ** (1 + place))
+            for place, most in enumerate(self.extensions)
+        )
+        return own, *further
 
     def shares(self) -> dict[tuple[str, str], float]:
         """Part of ``alpha`` that each context and family starts with; one behind another starts with none."""

@@ -1,7 +1,7 @@
 """The arms of one context on the test fold: the score of each block, and each patient's part in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -66,6 +66,14 @@ class Evaluation:
         if unknown := sorted(set(arms) - set(by_arm)):
             raise SpecError(f"arm {unknown[0]}: is not evaluated; expected one of {', '.join(sorted(by_arm))}")
         return tuple(sorted(set.intersection(*(set(by_arm[arm]) for arm in arms))))
+
+    def first(self, n_blocks: int) -> "Evaluation":
+        """With the blocks of the lowest numbers only, as it was before there were more."""
+        kept = {
+            metric: {arm: {block: by[block] for block in by if block < n_blocks} for arm, by in arms.items()}
+            for metric, arms in self.blocks.items()
+        }
+        return replace(self, blocks=kept)
 
     def units(self, metric: str, weights: Mapping[str, float], blocks: tuple[int, ...]) -> Units:
         """The weighted combination of arms in these blocks; one arm with weight 1 gives its own scores."""

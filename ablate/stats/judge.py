@@ -36,7 +36,8 @@ def judge(
     Each contrast is looked at with the blocks of every look that is complete. By AUROC, families are judged in their
     order by the distribution of max |t|; by AUPRC, a contrast may claim a difference only where it does by AUROC, with
     its share of the error that this sets free (``graph``).
-    A contrast that is decided at a look stays as it was then.
+    A contrast that is decided at a look stays as it was then. An extension after the last look is one more look, with
+    the level that was kept for it (``Declaration.stages``).
 
     Args:
         declared: what was fixed before the test fold was opened.
@@ -51,6 +52,70 @@ def judge(
     Raises:
         SpecError: a contrast names an arm that was not evaluated.
     """
+    own, *further = declared.stages()
+    is_extended = bool(further)
+    judged = _through_looks(
+        own,
+        _first_blocks(evaluations, own.looks[-1]) if is_extended else evaluations,
+        refused=refused,
+        unsettled=unsettled or {},
+        is_over=is_over or is_extended,
+    )
+    judged = {key: _of_whole_level(contrast, own.alpha, declared.alpha) for key, contrast in judged.items()}
+    for number, stage in enumerate(further, start=len(own.looks) + 1):
+        answers = _first_blocks(evaluations, stage.looks[-1])
+        short = [
+            (context, name)
+            for context, evaluation in answers.items()
+            for name, weights in declared.weights.items()
+            if (context, name) not in refused and len(evaluation.complete(weights)) < stage.looks[-1]
+        ]
+        claimed = {key for key, contrast in judged.items() if contrast.is_decided and _claims(contrast)}
+        at_stage = _judge_at(
+            stage,
+            answers,
+            most_blocks=stage.looks[-1],
+            refused=[*refused, *short],
+            unsettled=unsettled or {},
+            is_over=True,
+            claimed=claimed,
+        )
+        judged |= {
+            key: replace(_of_whole_level(contrast, stage.alpha, declared.alpha), n_looks=number)
+            for key, contrast in at_stage.items()
+            if not judged[key].is_decided
+        }
+    return list(judged.values())
+
+
+def _claims(contrast: Contrast) -> bool:
+    return contrast.verdict in (Verdict.SUPPORTED, Verdict.REFUTED)
+
+
+def _first_blocks(evaluations: Mapping[str, Evaluation], n_blocks: int) -> dict[str, Evaluation]:
+    """The same as they were before later blocks."""
+    return {context: evaluation.first(n_blocks) for context, evaluation in evaluations.items()}
+
+
+def _of_whole_level(contrast: Contrast, own: float, whole: float) -> Contrast:
+    """With its adjusted p-value measured by the level of the whole study, of which it was judged with a part."""
+    if own == whole or math.isnan(contrast.p_adjusted):
+        return contrast
+    p = min(1.0, contrast.p_adjusted * whole / own) if own > 0 else 1.0
+    # Rounding must not part the p-value from what is claimed.
+    p = min(p, whole) if contrast.p_adjusted <= own else max(p, math.nextafter(whole, 1))
+    return replace(contrast, p_adjusted=p)
+
+
+def _through_looks(
+    declared: Declaration,
+    evaluations: Mapping[str, Evaluation],
+    *,
+    refused: Sequence[tuple[str, str]],
+    unsettled: Mapping[str, Sequence[str]],
+    is_over: bool,
+) -> dict[Key, Contrast]:
+    """Judge at every look that is complete; what one of them decides stays."""
     most = max(
         (
             len(evaluation.complete(weights))
@@ -68,14 +133,14 @@ def judge(
             evaluations,
             most_blocks=declared.looks[-1],
             refused=refused,
-            unsettled=unsettled or {},
+            unsettled=unsettled,
             is_over=is_over and is_latest,
             claimed={key for key, contrast in decided.items() if contrast.verdict is not Verdict.EQUIVALENT},
         )
         decided |= {key: contrast for key, contrast in judged.items() if key not in decided and contrast.is_decided}
         if is_latest:
             break
-    return [decided.get(key, contrast) for key, contrast in judged.items()]
+    return {key: decided.get(key, contrast) for key, contrast in judged.items()}
 
 
 def _judge_at(

@@ -20,6 +20,12 @@ SELECT name, content, digest FROM ablate_artifact
 WHERE study_id = :study AND slot_id IS NOT DISTINCT FROM :slot AND name = :name
 """
 _HOLDERS = "SELECT slot_id FROM ablate_artifact WHERE study_id = :study AND slot_id IS NOT NULL AND name = :name"
+_WITHOUT_PREDICTIONS = """
+SELECT s.key FROM ablate_slot s
+WHERE s.study_id = :study AND s.phase = 'confirm' AND s.state = 'done'
+  AND NOT EXISTS (SELECT FROM ablate_artifact a WHERE a.slot_id = s.id AND a.name = 'test.npz')
+ORDER BY s.ordinal
+"""
 _PUT = """
 INSERT INTO ablate_artifact (study_id, slot_id, name, content, digest)
 SELECT id, NULL, :name, :content, :digest FROM ablate_study WHERE id = :study
@@ -63,6 +69,10 @@ class Artifacts(StoreAccess):
         """Slots of the study that have an artifact of this name."""
         rows = self.database.rows(_HOLDERS, study=self._study_id(name), name=artifact_name)
         return frozenset(row.slot_id for row in rows)
+
+    def without_predictions(self, name: str) -> list[str]:
+        """Keys of finished confirming slots whose predictions on the test fold are gone."""
+        return [str(row.key) for row in self.database.rows(_WITHOUT_PREDICTIONS, study=self._study_id(name))]
 
     def put_study_artifact(self, name: str, artifact_name: str, content: bytes) -> bool:
         """Keep ``content`` with the study; False when one of this name is there already, which stays."""

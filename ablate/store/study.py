@@ -94,6 +94,11 @@ UPDATE ablate_study SET seal = CAST(:seal AS json), sealed_at = now()
 WHERE id = :study AND sealed_at IS NULL RETURNING id
 """
 
+_EXTENDED = """
+UPDATE ablate_study SET seal = CAST(:seal AS json)
+WHERE id = :study AND coalesce(seal::jsonb -> 'extensions', '[]') = CAST(:before AS jsonb) RETURNING id
+"""
+
 _OPEN = "SELECT id FROM ablate_study WHERE name = :name AND (sealed_at IS NULL OR :confirms) FOR UPDATE"
 
 _STOP = "UPDATE ablate_study SET stop_requested_at = CASE WHEN :on THEN now() END WHERE id = :study"
@@ -320,6 +325,30 @@ class Studies(StoreAccess):
             return len(connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)}).all())
 
         return self.database.transact(work) if slots else 0
+
+    def extend_sealed(self, name: str, extensions: Sequence[int], slots: Sequence[PlannedSlot]) -> int:
+        """Write a further extension into the seal and add its slots, both or neither; gives how many were added.
+
+        Args:
+            name: of the study.
+            extensions: numbers of blocks, the new one last.
+            slots: of the new one; those that are there already change nothing.
+
+        Raises:
+            StoreError: somebody else has extended the study meanwhile.
+        """
+        study_id, seal = self._study_id(name), {**(self.study(name).seal or {}), "extensions": list(extensions)}
+        values = {"study": study_id, "seal": to_json(seal), "before": to_json(list(extensions[:-1]))}
+
+        def work(connection: Connection) -> int | None:
+            if connection.scalar(sa.text(_EXTENDED), values) is None:
+                return None
+            return len(connection.execute(sa.text(_PLAN), {"study": study_id, **_plan_columns(slots)}).all())
+
+        n_added = self.database.transact(work)
+        if n_added is None and list((self.study(name).seal or {}).get("extensions", [])) != list(extensions):
+            raise StoreError(f"{name}: was extended by somebody else meanwhile; see `ablate status {name}`")
+        return n_added or 0
 
     def request_stop(self, name: str) -> None:
         """Ask all agents of the study, on any machine, to give their slots back and end."""

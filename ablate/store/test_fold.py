@@ -76,6 +76,6 @@ def _label_digests(folds: Iterable[Row[Any]]) -> dict[str, str]:
 
 
 def _n_looks(seal: Mapping[str, Any], n_blocks: int) -> int:
-    """At how many declared numbers of blocks a study has looked; without any it looks once."""
-    looks = (seal.get("inference") or {}).get("looks") or []
+    """At how many declared numbers of blocks a study has looked, extensions included; without any it looks once."""
+    looks = [*((seal.get("inference") or {}).get("looks") or [seal.get("replicates", 0)]), *seal.get("extensions", [])]
     return max(1, sum(int(look) <= n_blocks for look in looks))

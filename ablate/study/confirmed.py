@@ -50,5 +50,5 @@ def evaluate_confirmed(
         tables.test.labels,
         tables.test.patient_id,
         classes=both_outcomes(tables.test.labels),  # the same in every trial, since the fold never changes
-        searches={block: block % n_searches for block in range(spec.budget.replicates)} if n_searches > 1 else None,
+        searches={block: block % n_searches for by in predictions.values() for block in by} if n_searches > 1 else None,
     )

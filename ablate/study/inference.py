@@ -46,6 +46,8 @@ class Inference(BaseModel):
             sequence of gates. What a context does not need goes on to the next.
         auprc: share of the error that a claim by AUROC sets free with which the same contrast may claim by AUPRC; the
             rest, and what AUPRC does not need, goes on to later families and contexts. All of it where none is left.
+        later: share of ``alpha`` that is kept for ``ablate extend``, blocks added after the last look; each extension
+            is a look that spends half of what is left. Without any, further blocks can claim nothing.
         families: where left out, the main contrasts of a context, and the interactions behind them.
         looks: numbers of blocks at which the study is judged, the last being budget.replicates; after a look only
             arms that an undecided contrast needs go on. Only the last where left out.
@@ -60,6 +62,7 @@ class Inference(BaseModel):
     alpha: float = Field(default=0.05, gt=0, lt=0.2)
     reserve: float = Field(default=0.3, ge=0, lt=1)
     auprc: float = Field(default=0.5, gt=0, le=1)
+    later: float = Field(default=0.0, ge=0, lt=1)
     families: tuple[FamilySpec, ...] = Field(default=(), strict=False)
     looks: tuple[int, ...] = Field(default=(), strict=False)
     futility: float = Field(default=0.05, ge=0, lt=0.5)
@@ -88,11 +91,12 @@ class Inference(BaseModel):
     def _document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what is usual as before it could be declared: a study that the store holds keeps its digest."""
         document: dict[str, Any] = handler(self)
-        return {key: value for key, value in document.items() if (key, value) != ("auprc", 0.5)}
+        usual = {"auprc": 0.5, "later": 0.0}
+        return {key: value for key, value in document.items() if value != usual.get(key)}
 
     def sealed(self) -> dict[str, Any]:
         """As the seal holds it: everything is written out, also what is usual."""
-        return {**self.model_dump(mode="json"), "auprc": self.auprc}
+        return {**self.model_dump(mode="json"), "auprc": self.auprc, "later": self.later}
 
     def check_against(self, contrasts: Sequence[str], replicates: int) -> None:
         """Whether families hold every contrast once, and the last look is the last block.
@@ -125,6 +129,7 @@ def declaration(
     arms: Sequence[str],
     replicates: int,
     margins: Mapping[str, float],
+    extensions: Sequence[int] = (),
 ) -> Declaration:
     """What ``judge`` is told of a study.
 
@@ -135,6 +140,7 @@ def declaration(
         arms: in the declared order.
         replicates: planned blocks.
         margins: of equivalence, by metric.
+        extensions: numbers of blocks that were added after the last look.
     """
     families = tuple(DeclaredFamily(of.name, of.contrasts, of.behind) for of in inference.families)
     held = {name for family in families for name in family.contrasts}
@@ -147,6 +153,8 @@ def declaration(
         alpha=inference.alpha,
         reserve=inference.reserve,
         auprc=inference.auprc,
+        later=inference.later,
+        extensions=tuple(extensions),
     )
 
 

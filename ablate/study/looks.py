@@ -83,6 +83,7 @@ def judged_so_far(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[Contr
         arms=list(spec.arms),
         replicates=spec.budget.replicates,
         margins=seal.margin.model_dump(),
+        extensions=seal.extensions,
     )
     return judge(declared, evaluations, refused=refused, unsettled=unsettled_arms(spec, seal), is_over=False)
 

@@ -47,6 +47,7 @@ class Seal(_Sealed):
     Attributes:
         chosen: by the name of what was tuned together, see ``choice``.
         searches: independent searches behind each arm; verdicts of one hold for its params alone.
+        extensions: numbers of blocks to which the confirmation was extended after its last look.
         incomplete: search trials that failed or were cancelled, a sentence for each search; its author sealed it so.
         sealed_at: None where the store did not say.
     """
@@ -56,6 +57,7 @@ class Seal(_Sealed):
     margin: Margin
     inference: Inference = Inference()
     searches: int = 1
+    extensions: tuple[int, ...] = ()
     incomplete: tuple[str, ...] = ()
     sealed_at: datetime | None = None
 

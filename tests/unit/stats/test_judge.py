@@ -29,6 +29,7 @@ def by_key(contrasts: list[Contrast]) -> dict[tuple[float, str, str], Contrast]:
     is_over=st.booleans(),
     unsettled=st.sampled_from([{}, {CONTEXTS[0]: ("lp",)}]),
     n_searches=st.sampled_from([1, 3]),
+    extensions=st.sampled_from([(), (14,), (13, 14)]),
 )
 def test_interval_and_verdict_never_contradict_each_other(
     seed: int,
@@ -39,13 +40,16 @@ def test_interval_and_verdict_never_contradict_each_other(
     is_over: bool,
     unsettled: dict,
     n_searches: int,
+    extensions: tuple[int, ...],
 ) -> None:
+    n_blocks += 2 * bool(extensions)
     effects = dict(zip(ARMS, scale * np.random.default_rng(seed).normal(size=4), strict=True))
     searches = {block: block % n_searches for block in range(n_blocks)} if n_searches > 1 else None
     evaluations = study(
         seed, n_blocks=n_blocks, seeds=spreads[0], patients=spreads[1], effects=effects, searches=searches
     )
-    for c in judge(declared(looks), evaluations, unsettled=unsettled, is_over=is_over):
+    asked = replace(declared(looks), later=0.2 if extensions else 0.0, extensions=extensions)
+    for c in judge(asked, evaluations, unsettled=unsettled, is_over=is_over):
         low, high = c.interval
         assert low <= c.difference <= high
         if c.verdict is Verdict.NOT_TESTED:
@@ -243,3 +247,37 @@ def test_more_blocks_than_sign_patterns_can_be_counted_for_are_judged_all_the_sa
     found = judge(declared((41,)), study(0, n_blocks=41, seeds=0.001, patients=0.0005, effects=CLEAR))
     assert found[0].verdict is Verdict.SUPPORTED
     assert all(math.isnan(c.p_sign_flip) for c in found)
+
+
+def test_an_extension_is_a_further_look_with_the_level_that_was_kept_for_it() -> None:
+    """Sealed for 5 blocks and extended to 12: claims of the sealed look stay, further ones ask for more."""
+    evaluations = study(3, n_blocks=12, seeds=0.006, patients=0.001, effects={"lp": 0.014, "lp_sd": 0.04})
+    planned = replace(declared((12,)), alpha=0.05)
+    sealed = replace(declared((5,)), later=0.2)
+    before = by_key(judge(sealed, {context: found.first(5) for context, found in evaluations.items()}))
+    after = by_key(judge(replace(sealed, extensions=(12,)), evaluations))
+    at_once = by_key(judge(planned, evaluations))
+    decided, still_open = (0.1, "lp_sd - ft", "auroc"), (0.1, "lp - ft", "auroc")
+    assert before[decided].verdict is Verdict.SUPPORTED
+    assert after[decided] == before[decided]
+    assert before[still_open].verdict is Verdict.NOT_ESTABLISHED
+    assert (after[still_open].n_blocks, after[still_open].n_looks) == (12, 2)
+    assert after[still_open].p == at_once[still_open].p
+    assert after[still_open].p_adjusted > 5 * at_once[still_open].p_adjusted  # a tenth of the level
+    width = after[still_open].simultaneous_high - after[still_open].simultaneous_low
+    assert width > at_once[still_open].simultaneous_high - at_once[still_open].simultaneous_low
+
+
+def test_an_extension_that_is_not_over_changes_nothing() -> None:
+    evaluations = study(3, n_blocks=9, seeds=0.006, patients=0.001, effects={"lp": 0.014})
+    sealed = replace(declared((5,)), later=0.2)
+    before = judge(sealed, {context: found.first(5) for context, found in evaluations.items()})
+    assert judge(replace(sealed, extensions=(12,)), evaluations, is_over=False) == before
+
+
+def test_extensions_together_never_spend_more_than_was_kept() -> None:
+    stages = replace(declared((5,)), later=0.2, extensions=(8, 12, 20, 40)).stages()
+    assert stages[0].alpha == pytest.approx(0.04)
+    assert [stage.alpha for stage in stages[1:]] == pytest.approx([0.005, 0.0025, 0.00125, 0.000625])
+    assert sum(stage.alpha for stage in stages) < 0.05
+    assert declared((5,)).stages() == (declared((5,)),)
