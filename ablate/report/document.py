@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ablate.report import wording
 from ablate.report.arm import ArmFacts, arm_facts
 from ablate.report.context import Context
+from ablate.report.dropped import Lean, dropped_facts, dropped_notes
 from ablate.report.evidence import Evidence
 from ablate.report.fold import FEW_POSITIVES, fold_facts
 from ablate.report.ledger import earlier_readers
@@ -116,6 +117,16 @@ class LedgerPart(Part):
     n_reads: int = Field(description="openings of the test fold, one for each confirming trial and attempt")
 
 
+class DroppedPart(Part):
+    """An arm that a partial report flatters, since the blocks of its failed replicates are left out."""
+
+    arm: str
+    context: dict[str, Any]
+    n_failed: int
+    n_planned: int
+    leans: dict[str, Lean] = Field(description="what that does to each difference that has the arm, by contrast")
+
+
 class ReportDocument(Part):
     """What ``--json`` of ``ablate report`` and ``ablate run`` prints, and report.json holds."""
 
@@ -131,6 +142,7 @@ class ReportDocument(Part):
     arms: list[ArmPart] = Field(description="empty where scores may not stand side by side")
     contrasts: list[ContrastPart]
     verdicts: list[VerdictPart]
+    dropped: list[DroppedPart] = Field(description="arms that a partial report flatters")
     notes: list[str] = Field(description="what is missing, failed or mixed")
 
 
@@ -148,7 +160,17 @@ def report_document(evidence: Evidence) -> ReportDocument:
         arms=[] if evidence.refuses_tables else _arms(study, arm_facts(study, evidence)),
         contrasts=[_contrast(study, contrast) for contrast in evidence.contrasts],
         verdicts=[_verdict(study, verdict) for verdict in verdicts],
-        notes=[*standing_notes(study), *evidence.mixed],
+        dropped=[
+            DroppedPart(
+                arm=one.arm,
+                context=one.context.values,
+                n_failed=one.n_failed,
+                n_planned=one.n_planned,
+                leans=one.leans,
+            )
+            for one in dropped_facts(evidence)
+        ],
+        notes=[*standing_notes(study), *dropped_notes(evidence), *evidence.mixed],
     )
 
 

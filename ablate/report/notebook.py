@@ -15,6 +15,7 @@ from ablate.report.arm import arm_facts
 from ablate.report.block import block_pictures
 from ablate.report.context import Context
 from ablate.report.curve import curve_section
+from ablate.report.dropped import dropped_notes
 from ablate.report.efficiency import efficiency_section
 from ablate.report.evidence import Evidence, weigh
 from ablate.report.forest import forest_pictures
@@ -112,7 +113,7 @@ class Study:
         for one in verdicts:
             where = f" at {wording.context_text(one.context)}" if one.context.factors else ""
             said.append(f"{one.label}{where}: {one.claim}")
-        notes = [*standing_notes(self._record), *self.evidence.mixed]
+        notes = [*standing_notes(self._record), *dropped_notes(self.evidence), *self.evidence.mixed]
         return [
             f"study {self.name}: {n_done} of {len(slots)} trials done, {sealed}",
             self._record.spec.question,

@@ -23,6 +23,7 @@ from ablate.report.contrast import contrast_section
 from ablate.report.curve import curve_section
 from ablate.report.deviation import deviation_section
 from ablate.report.document import report_document
+from ablate.report.dropped import dropped_notes
 from ablate.report.early_stopping import rung_facts, rung_frame
 from ablate.report.efficiency import efficiency_section
 from ablate.report.evidence import Evidence
@@ -227,6 +228,7 @@ def _standing(evidence: Evidence) -> str:
         parts.append(f"The test fold was opened {wording.whole(len(study.tables.test_reads))} times, after the seal.")
     if evidence.partial and (evidence.mixed or standing_notes(study)):
         parts.append("Partial: verdicts rest on the complete blocks there are.")
+    parts += [f"{note[:1].upper()}{note[1:]}." for note in dropped_notes(evidence)]
     return " ".join(parts)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ablate.report import wording
 from ablate.report.arm import ArmFacts, arm_facts
+from ablate.report.dropped import dropped_notes
 from ablate.report.evidence import Evidence
 from ablate.report.ledger import ledger_line
 from ablate.report.study_record import StudyRecord
@@ -36,7 +37,7 @@ def summary(evidence: Evidence) -> Summary:
     rows = [] if evidence.refuses_tables else _rows(arm_facts(evidence.study))
     verdicts = verdict_facts(evidence)
     study = evidence.study
-    notes = (*standing_notes(study), *evidence.mixed)
+    notes = (*standing_notes(study), *dropped_notes(evidence), *evidence.mixed)
     return Summary(rows, headline(study, verdicts), verdicts, notes, ledger_line(study))
 
 
