@@ -139,11 +139,29 @@ class UpdatePart(Part):
     most: int
 
 
+class SightPart(Part):
+    """What one contrast of a context can expect, by macro AUROC"""
+
+    context: Values
+    source: Literal["pilot", "past", "presumed"] = Field(
+        description="of the spreads: earlier blocks of this study or a variant, of another study on this data, or none"
+    )
+    sd_seeds: float
+    sd_patients: float
+    detectable: float = Field(description="smallest true difference that is found with 80 % power")
+    found_at_margin: float = Field(description="power where the true difference is the margin of equivalence")
+    equivalent: float = Field(description="probability that equal arms are called equivalent")
+    blocks_if_equal: float = Field(description="mean until it is decided or given up")
+    blocks_if_detectable: float
+    hours_if_equal: Number = Field(description="of one worker; null where no past trial tells")
+    hours_if_detectable: Number
+
+
 class PlanDocument(Part):
     """What `ablate plan STUDY --json` prints."""
 
     document: Literal["plan"] = "plan"
-    version: int = Field(default=2, description="grows when a key changes its meaning or goes")
+    version: int = Field(default=3, description="grows when a key changes its meaning or goes")
     study: str
     arms: list[PlannedArmPart]
     contexts: list[Values]
@@ -158,7 +176,7 @@ class PlanDocument(Part):
     free_mb: float = Field(description="on the disk of ABLATE_HOME")
     updates: list[UpdatePart] = Field(description="least and most over the arm's space, the probe's among them")
     warnings: list[str] = Field(description="for people")
-    auroc: Values | None = Field(description="what the confirmation can detect, as macro AUROC; null without contrasts")
+    sights: list[SightPart] = Field(description="what the confirmation can see; empty without contrasts to test")
 
 
 class StudyPart(Part):

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ablate.study.spec import Spec
 
 _PILOT_RECORDS = 512
+_SELDOM = 0.5
+_SOURCES = {"pilot": "a pilot's", "past": "past trials'", "presumed": "presumed"}
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +71,7 @@ def plan(
         pace_s = _timed_pilot(spec, task)
     estimated = estimate(spec, task, pace_s=pace_s, past=past)
     n_workers = workers or os.cpu_count() or 1
-    warnings = [*_updates(spec, estimated), *looked_before(spec, store)]
+    warnings = [*_updates(spec, estimated), *_unequal_to_margin(spec, estimated), *looked_before(spec, store)]
     if as_json:
         emit_json(_document(spec, estimated, n_workers, folder, warnings, _weights_mb(spec, len(task.classes))))
     else:
@@ -184,7 +186,7 @@ def _document(
         "free_mb": _free_mb(),
         "updates": [asdict(each) for each in estimated.updates],
         "warnings": warnings,
-        "auroc": None if estimated.sight is None else asdict(estimated.sight),
+        "sights": [asdict(each) for each in estimated.sights],
     }
     return PlanDocument.model_validate(document).model_dump(mode="json")
 
@@ -228,8 +230,8 @@ def _show(
         first, most = spec.budget.first_trials, spec.budget.most_trials
         say(f"search: counted with the first {first} trials of each arm; goes on until it is settled, {most} at most")
     say(*(f"warning: {each}" for each in warnings))
-    if estimated.sight is not None:
-        say(*_sight(spec, estimated))
+    if estimated.sights:
+        _show_sights(spec, estimated)
     say(f"home: {settings.home()}")
 
 
@@ -247,18 +249,40 @@ def _free_mb() -> float:
     return shutil.disk_usage(settings.home()).free / 1e6
 
 
-def _sight(spec: "Spec", estimated: "Estimate") -> list[str]:
-    sight, margin = estimated.sight, spec.margin.auroc
-    assert sight is not None
-    source = "presumed spreads" if sight.is_presumed else "the spread of past trials"
-    lines = [f"detectable with 80 % power ({source}): a macro AUROC difference of {sight.detectable:.4f}"]
-    if sight.margin_at_best > margin:
-        lines.append(
-            f"warning: equivalence within {margin:g} is out of reach on this test fold whatever the budget; "
-            f"{sight.margin_at_best:.4f} is the least margin that it can hold"
-        )
-    elif sight.margin > margin:
-        lines.append(
-            f"warning: equivalence within {margin:g} needs more blocks; with these, {sight.margin:.4f} can hold"
-        )
-    return lines
+def _show_sights(spec: "Spec", estimated: "Estimate") -> None:
+    """A row for each context: what one contrast there can expect, and from which spreads that is known."""
+    from ablate.cli.wording import context_words
+
+    say("", "what the confirmation can see, of one contrast by macro AUROC, before others have set error free:")
+    emit_list(
+        [
+            {
+                "context": context_words(sight.context) or "-",
+                "spreads": _SOURCES[sight.source],
+                "80 % power at": f"{sight.detectable:.4f}",
+                f"found at {spec.margin.auroc:g}": f"{100 * sight.found_at_margin:.0f} %",
+                "equal arms called so": f"{100 * sight.equivalent:.0f} %",
+                "blocks if equal": f"{sight.blocks_if_equal:.1f}{_hours(sight.hours_if_equal)}",
+                "if so large": f"{sight.blocks_if_detectable:.1f}{_hours(sight.hours_if_detectable)}",
+            }
+            for sight in estimated.sights
+        ]
+    )
+
+
+def _hours(hours: float | None) -> str:
+    from ablate.cli.progress import duration
+
+    return "" if hours is None else f" ({duration(hours * 3600)})"
+
+
+def _unequal_to_margin(spec: "Spec", estimated: "Estimate") -> list[str]:
+    """A warning where equal arms would mostly stay undecided."""
+    from ablate.cli.wording import context_words
+
+    return [
+        f"{context_words(sight.context) or 'the confirmation'}: by {_SOURCES[sight.source]} spreads, equal arms would "
+        f"be called equivalent within {spec.margin.auroc:g} in {100 * sight.equivalent:.0f} % of studies"
+        for sight in estimated.sights
+        if sight.equivalent < _SELDOM
+    ]

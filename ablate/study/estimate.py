@@ -5,20 +5,24 @@ pilot trial; evaluation of a record costs a third of that, since it has no backw
 taken to pass once over its training records.
 """
 
-import math
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ablate.ecg.split import TaskData
 from ablate.outcome import OWN_STAGE
-from ablate.stats.power import detectable_difference, presumed_patient_sd, reachable_margin, seed_spread
+from ablate.stats.course import Spreads, course, detectable, presumed_patient_sd
+from ablate.stats.declaration import MIN_TEST_BLOCKS, Declaration
+from ablate.stats.effect import Effect
+from ablate.stats.evaluation import evaluate
+from ablate.stats.metrics import both_outcomes
 from ablate.store.study_tables import StudyTables
-from ablate.study.plan import CONFIRM, SEARCH, contexts, plan
+from ablate.study.inference import declaration
+from ablate.study.plan import CONFIRM, SEARCH, confirming, plan
 from ablate.study.routine import SUBSET
 from ablate.study.search import fixed_params
 from ablate.study.spec import Spec
@@ -30,31 +34,50 @@ _PRESUMED_SEEDS_SD = 0.004  # of a paired difference in macro AUROC: measured by
 _POWER = 0.8
 
 
+class Source(StrEnum):
+    """Where assumed spreads come from."""
+
+    PILOT = "pilot"
+    PAST = "past"
+    PRESUMED = "presumed"
+
+
 @dataclass(frozen=True)
 class Sight:
-    """What the confirmation of one context can see, as macro AUROC.
+    """What the confirmation of one context can see of one contrast, as macro AUROC, before others set error free.
 
     Attributes:
-        detectable: smallest true difference found with 80 % power.
-        margin: smallest margin against which truly equal arms are called equivalent with 80 % power.
-        margin_at_best: the same with any number of blocks; what is below it no budget reaches on this test fold.
-        is_presumed: spreads are presumed, not from past trials.
+        source: of the spreads: earlier blocks of this study or of a variant of it, of another study on the same data,
+            or presumed.
+        sd_seeds: over blocks; sd_patients: over test folds; of the contrast that varies most.
+        detectable: smallest true difference that is found with 80 % power.
+        found_at_margin: power where the true difference is as large as the margin of equivalence.
+        equivalent: probability that truly equal arms are called equivalent.
+        blocks_if_equal, blocks_if_detectable: means, until looks have decided or given up.
+        hours_if_equal, hours_if_detectable: of one worker for so many blocks of all arms; None where nobody knows.
     """
 
+    context: Mapping[str, Any]
+    source: Source
+    sd_seeds: float
+    sd_patients: float
     detectable: float
-    margin: float
-    margin_at_best: float
-    is_presumed: bool
+    found_at_margin: float
+    equivalent: float
+    blocks_if_equal: float
+    blocks_if_detectable: float
+    hours_if_equal: float | None
+    hours_if_detectable: float | None
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost by phase, and what it buys."""
+    """Cost by phase, and what it buys in each context."""
 
     slots: Mapping[str, int]
     hours: Mapping[str, float | None]
     artifact_mb: float
-    sight: Sight | None
+    sights: Sequence[Sight]
     updates: Sequence[UpdateCount] = ()
 
 
@@ -78,7 +101,7 @@ def estimate(spec: Spec, data: TaskData, *, pace_s: float | None, past: StudyTab
     counts = {phase: sum(slot.phase == phase for slot in slots) for phase in (SEARCH, CONFIRM)}
     n_bytes = cells * (counts[SEARCH] + 2 * counts[CONFIRM])
     updates = update_counts(spec, n_train=len(data.train_rows))
-    return Estimate(counts, hours, n_bytes / 1e6, _sight(spec, data, past), updates)
+    return Estimate(counts, hours, n_bytes / 1e6, _sights(spec, data, past, pace_s), updates)
 
 
 def pace_of(past: StudyTables, data: TaskData) -> float | None:
@@ -115,37 +138,102 @@ def _epochs(spec: Spec, slot: Any) -> float:
     return Params().ft_epochs if domain is None else float(np.mean([float(value) for value in domain.extremes]))
 
 
-def _sight(spec: Spec, data: TaskData, past: StudyTables | None) -> Sight | None:
-    n_blocks = spec.budget.replicates
-    if n_blocks < 2 or not spec.contrasts:
-        return None
-    spreads = [] if past is None else _past_spreads(past)
-    n_positive = data.val_labels.sum(axis=0)
-    scored = (n_positive > 0) & (n_positive < len(data.val_rows))
-    assumed: dict[str, Any] = {
-        "sd_seeds": max(spreads, default=_PRESUMED_SEEDS_SD),
-        "sd_patients": presumed_patient_sd(n_positive[scored], len(data.val_rows)),  # fold 10 is like fold 9
-        "n_contrasts": len(spec.contrasts) * len(contexts(spec)),
-        "power": _POWER,
+def _sights(spec: Spec, data: TaskData, past: StudyTables | None, pace_s: float | None) -> list[Sight]:
+    """For each context in the declared order; none without contrasts or with too few blocks to test."""
+    if spec.budget.replicates < MIN_TEST_BLOCKS or not spec.contrasts:
+        return []
+    declared = declaration(
+        spec.inference,
+        weights={contrast.name: contrast.weights() for contrast in spec.contrasts},
+        context=spec.context,
+        arms=list(spec.arms),
+        replicates=spec.budget.replicates,
+        margins=spec.margin.model_dump(),
+    ).stages()[0]
+    return [_sight(spec, data, past, pace_s, declared, context) for context in declared.contexts]
+
+
+def _sight(
+    spec: Spec, data: TaskData, past: StudyTables | None, pace_s: float | None, declared: Declaration, key: str
+) -> Sight:
+    context, first = json.loads(key), declared.families[0]
+    source, spreads = _spreads(spec, data, past, context)
+    margin, n_contrasts = spec.margin.auroc, len(first.contrasts)
+    level = declared.shares()[key, first.name] / n_contrasts
+    level = level or declared.alpha / n_contrasts  # without a reserve it has what the first context sets free
+    size = detectable(spreads, looks=declared.looks, level=level, power=_POWER)
+    by_size = {
+        true: course(
+            true,
+            spreads,
+            looks=declared.looks,
+            level=level,
+            margin=margin,
+            futility=spec.inference.futility if len(declared.looks) > 1 else 0.0,
+            equivalence_level=declared.alpha / n_contrasts,
+        )
+        for true in (0.0, margin, size)
     }
+    block_s = _block_s(spec, data, context, pace_s)
+    equal, there = by_size[0.0].blocks, by_size[size].blocks
     return Sight(
-        detectable=detectable_difference(n_blocks=n_blocks, **assumed),
-        margin=reachable_margin(n_blocks=n_blocks, **assumed),
-        margin_at_best=reachable_margin(n_blocks=1_000_000, **assumed),
-        is_presumed=not spreads,
+        context=context,
+        source=source,
+        sd_seeds=spreads.seeds,
+        sd_patients=spreads.patients,
+        detectable=size,
+        found_at_margin=by_size[margin].found,
+        equivalent=by_size[0.0].equivalent,
+        blocks_if_equal=equal,
+        blocks_if_detectable=there,
+        hours_if_equal=None if block_s is None else equal * block_s / 3600,
+        hours_if_detectable=None if block_s is None else there * block_s / 3600,
     )
 
 
-def _past_spreads(past: StudyTables) -> list[float]:
-    """Spread of each pair of arms' difference over blocks, in each context of past confirmations."""
-    done = past.slots[(past.slots["phase"] == CONFIRM) & (past.slots["state"] == "done")]
-    scores = past.scores["val_auroc"]
-    spreads = []
-    for _, rows in done.groupby("context"):
-        table = rows.assign(score=rows["slot_id"].map(scores)).pivot_table(index="index", columns="arm", values="score")
-        spreads += [_spread(table[[a, b]].dropna()) for a, b in combinations(table.columns, 2)]
-    return [spread for spread in spreads if math.isfinite(spread)]
+def _block_s(spec: Spec, data: TaskData, context: Mapping[str, Any], pace_s: float | None) -> float | None:
+    """Seconds of one worker for one block of all arms in a context."""
+    if pace_s is None:
+        return None
+    block = [slot for slot in confirming(spec) if slot.index == 0 and slot.context == context]
+    return sum(_passes(spec, data, slot) for slot in block) * pace_s
 
 
-def _spread(pair: pd.DataFrame) -> float:
-    return seed_spread(pair.iloc[:, 0].to_numpy(), pair.iloc[:, 1].to_numpy()) if len(pair) > 1 else math.nan
+def _spreads(
+    spec: Spec, data: TaskData, past: StudyTables | None, context: Mapping[str, Any]
+) -> tuple[Source, Spreads]:
+    """Of the contrast that varies most, by earlier validation predictions in this context; or as presumed."""
+    effects = [] if past is None else _past_effects(spec, data, past, context)
+    if past is None or not effects:
+        n_positive = data.val_labels.sum(axis=0)
+        scored = (n_positive > 0) & (n_positive < len(data.val_rows))
+        patients = presumed_patient_sd(n_positive[scored], len(data.val_rows))  # fold 10 is like fold 9
+        return Source.PRESUMED, Spreads(_PRESUMED_SEEDS_SD, patients)
+    widest = max(effects, key=lambda each: each.sd_seeds**2 / spec.budget.replicates + each.sd_patients**2)
+    is_own = past.name.partition("@")[0] == spec.name.partition("@")[0]
+    spreads = Spreads(widest.sd_seeds, widest.sd_patients, widest.df_patients)
+    return Source.PILOT if is_own else Source.PAST, spreads
+
+
+def _past_effects(spec: Spec, data: TaskData, past: StudyTables, context: Mapping[str, Any]) -> list[Effect]:
+    """Of every contrast whose arms have two blocks there, by validation scores: the test fold stays closed."""
+    slots = past.slots[(past.slots["phase"] == CONFIRM) & (past.slots["state"] == "done")]
+    slots = slots[[json.loads(text) == dict(context) for text in slots["context"]]]
+    needed = {arm for contrast in spec.contrasts for arm in contrast.weights()}
+    predictions: dict[str, dict[int, Any]] = {}
+    for arm, block, slot_id in zip(slots["arm"], slots["index"], slots["slot_id"], strict=True):
+        if arm in needed:
+            predicted = past.probabilities(int(slot_id), split="val")
+            if predicted.shape != data.val_labels.shape:
+                return []
+            predictions.setdefault(str(arm), {})[int(block)] = predicted
+    if not predictions:
+        return []
+    classes = both_outcomes(data.val_labels)
+    evaluation = evaluate(predictions, data.val_labels, data.val_patients, classes=classes)
+    effects = []
+    for contrast in spec.contrasts:
+        weights = contrast.weights()
+        if set(weights) <= set(predictions) and len(blocks := evaluation.complete(weights)) >= 2:
+            effects.append(evaluation.units("auroc", weights, blocks).effect())
+    return effects

@@ -20,7 +20,9 @@ SKILL = {"ft": 1.2, "sd": 1.25, "lp": 2.0}
 LOOKS = [5, 6, 7]
 
 
-def spec(name: str = "growing", *, replicates: int = LOOKS[-1], **inference: object) -> Spec:
+def spec(
+    name: str = "growing", *, replicates: int = LOOKS[-1], context: dict | None = None, **inference: object
+) -> Spec:
     return Spec.from_document(
         {
             "name": name,
@@ -29,6 +31,7 @@ def spec(name: str = "growing", *, replicates: int = LOOKS[-1], **inference: obj
             "encoder": {"name": "net1d_small"},
             "space": {"drop_path_rate": {"low": 0.0, "high": 0.5}},
             "arms": {"ft": {"drop_path_rate": 0.0}, "sd": {"drop_path_rate": 0.1}, "lp": {"drop_path_rate": 0.2}},
+            "context": context or {},
             "budget": {"search_trials": 0, "replicates": replicates},
             "inference": {"looks": LOOKS, "futility": 0.0, **inference},
         }
@@ -67,7 +70,9 @@ def fill(store: Store, study: Spec, agent: AgentCard, *, failing: str | None = N
             store.fail(claim, "diverged", "loss is nan")
         else:
             scores = {"val_auroc": 0.8, "val_auprc": 0.5, "test_auroc": 0.8, "test_auprc": 0.5}
-            store.finish(claim, result(0.8, scores=scores, test_probabilities=predictions(claim.slot)))
+            predicted = predictions(claim.slot)
+            told = {"val_probabilities": predicted, "test_probabilities": predicted}
+            store.finish(claim, result(0.8, scores=scores, **told))
 
 
 def blocks(store: Store, name: str = "growing") -> dict[str, int]:
