@@ -138,19 +138,24 @@ def budget_section(study: StudyRecord) -> Section:
     return Section(
         "budget",
         "Budget and hours",
-        (budget, *_label_lines(facts), _slots_table(facts), *_hours(facts), *_packings(study)),
+        (
+            budget,
+            *_label_lines(facts, is_own=study.spec.routine is not None),
+            _slots_table(facts),
+            *_hours(facts),
+            *_packings(study),
+        ),
     )
 
 
-def _label_lines(facts: BudgetFacts) -> tuple[Html, ...]:
-    """How many labels train and choose; a warning where the most labels choose."""
+def _label_lines(facts: BudgetFacts, *, is_own: bool) -> tuple[Html, ...]:
+    """How many labels train and choose; a warning where the most labels choose, with a remedy but for own routines."""
+    remedy = "" if is_own else ": where labels are few, write fixed.val_fraction = 'as data_fraction'"
     return tuple(
         paragraph(
             f"Labels{_with(context)}: {wording.whole(count.n_train)} records train, "
             f"{wording.whole(count.n_val)} choose the epoch and the params.",
-            " More labels choose than train: where labels are few, write fixed.val_fraction = 'as data_fraction'."
-            if count.is_turned
-            else "",
+            f" More labels choose than train{remedy}." if count.is_turned else "",
             class_="warning" if count.is_turned else None,
         )
         for context, count in facts.labels.items()

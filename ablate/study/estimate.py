@@ -114,7 +114,8 @@ def pace_of(past: StudyTables, data: TaskData) -> float | None:
     epochs = past.params.get("ft_epochs")
     if tuned.empty or epochs is None:
         return None
-    n_val = past.scores["n_val"].replace(0, len(data.val_rows))  # 0 where an earlier version did not count them
+    n_all = len(data.val_rows)
+    n_val = past.scores["n_val"].replace(0, n_all) if "n_val" in past.scores else n_all  # older results lack it
     passes = epochs * (past.scores["n_train"] + EVALUATION * n_val)
     paces = (tuned / passes).replace([np.inf, 0], np.nan).dropna()
     return None if paces.empty else float(paces.median())

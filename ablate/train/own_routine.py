@@ -399,6 +399,7 @@ def _outcome(
         seconds={OWN_STAGE: given.seconds},
         peak_memory_bytes=given.peak_memory_bytes,
         n_train=len(given.positions),
+        n_val=len(data.val_rows),
         n_skipped=data.n_skipped,
         lost_classes=lost_classes(data, given.positions),
         digests={
