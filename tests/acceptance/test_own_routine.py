@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Workplace
+from command_folder import Workplace
 from sklearn.metrics import roc_auc_score
 
 from ablate.ecg.cohort import open_cohort
