@@ -56,7 +56,7 @@ def report(
     files = write_report(evidence, out or settings.home() / "reports" / name, pdf=pdf, source=source)
     shown = board(evidence)
     if store.database.may_write():
-        publish(store, name, note=shown.note, figures=shown.figures)
+        publish(store, name, note=shown.note, search_note=shown.search_note, figures=shown.figures)
     else:
         stderr.print("the store takes no changes from this user; what the dashboard shows stays as it is")
     if as_json:

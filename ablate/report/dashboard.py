@@ -10,24 +10,36 @@ from ablate.report.caveat import caveats
 from ablate.report.evidence import Evidence
 from ablate.report.section import Picture
 
+_SEARCH = (
+    "Trials that tune each arm in one context, scored on the validation fold; verdicts stand in the study that ends in "
+    "*· confirm*. Importances here are of this context, over all arms: what an arm fixes counts with its fixed value. "
+    "They have no interval and no interactions; those of the report have."
+)
+_CONFIRM = (
+    "Trials with the params that the search has chosen, once for each block: importances here mean nothing, those of "
+    "the studies named *· search* do."
+)
+
 
 @dataclass(frozen=True)
 class Board:
     """What the dashboard shows of a study.
 
     Attributes:
-        note: Markdown; names and messages are escaped.
+        note: for the confirmation, in Markdown; names and messages are escaped.
+        search_note: likewise for the search, in each of its contexts.
         figures: by a name that stays the same, so that a later push replaces the earlier one.
     """
 
     note: str
+    search_note: str
     figures: dict[str, go.Figure]
 
 
 def board(evidence: Evidence) -> Board:
     """Question, verdicts and arms as a note; forest, paired dots and data efficiency as figures."""
     figures = {one.name: one.titled().update_layout(height=None) for one in _pictures(evidence)}
-    return Board(_note(evidence), figures)
+    return Board(_note(evidence), _search_note(evidence), figures)
 
 
 def _pictures(evidence: Evidence) -> list[Picture]:
@@ -50,7 +62,15 @@ def _note(evidence: Evidence) -> str:
     lines += ["", *[_plain(line) for line in evidence.mixed], ""]
     if not evidence.refuses_tables:
         lines += [*_arms(arm.arm_facts(evidence.study, evidence)), "", *_kinds(evidence)]
-    lines += ["", *(f"*{_plain(line)}*" for line in caveats(evidence.study.spec))]
+    lines += ["", _CONFIRM, "", *(f"*{_plain(line)}*" for line in caveats(evidence.study.spec))]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _search_note(evidence: Evidence) -> str:
+    """What these trials are for, and how far the dashboard's importances reach."""
+    lines = [f"# {_plain(evidence.study.spec.question)}", "", _SEARCH, ""]
+    if not evidence.refuses_tables:
+        lines += _kinds(evidence)
     return "\n".join(lines).strip() + "\n"
 
 

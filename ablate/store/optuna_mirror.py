@@ -1,7 +1,7 @@
-"""The Optuna study of the same name: a trial for each slot that was begun, following our own tables.
+"""The Optuna studies that follow a study (``optuna_studies``): a trial for each slot that was begun, as our tables say.
 
-optuna-dashboard and ``optuna.load_study`` read it; nothing of ours does. It is written through the public methods of
-Optuna's storage, by one process at a time, the one that holds the advisory lock, and never within a claim. A slot's
+optuna-dashboard and ``optuna.load_study`` read them; nothing of ours does. They are written through the public methods
+of Optuna's storage, by one process at a time, the one that holds the advisory lock, and never within a claim. A slot's
 trial appears once its params are settled, waits again when the slot was given back, and ends with it. Optuna never
 changes a finished trial, so a slot that is tried again after its end gets another one.
 
@@ -12,8 +12,7 @@ finds a pass begun and never ended compares all trials with their slots first.
 import contextlib
 import math
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from sqlalchemy.engine import Connection, Row
 from ablate.distribution import fits, from_document
 from ablate.errors import StoreError
 from ablate.store.access import StoreAccess
-from ablate.store.database import Database
+from ablate.store.optuna_studies import drop_ours, ensure_made, name_of, optuna_storage, planned_names
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -32,20 +31,21 @@ if TYPE_CHECKING:
 _PASS_S = 2.0  # after which others may have the lock, and what was done is settled
 _BATCH = 500
 _SPACE = 0x6F7074  # "opt": our advisory locks of this kind
-_OWNER = "ablate_study"  # user attribute of the Optuna study: whose it is
 
 _IS_BEHIND = """
 SELECT FROM ablate_study y WHERE y.id = :study AND (
-    y.optuna_study_id IS NULL OR y.is_mirroring
+    NOT y.is_mirrored OR y.is_mirroring
     OR EXISTS (SELECT FROM ablate_slot s WHERE s.study_id = y.id AND s.stale)
     OR EXISTS (SELECT FROM ablate_lease l JOIN ablate_slot s ON s.id = l.slot_id WHERE l.study_id = y.id AND {live}))
 """
 
 _STUDY = """
-SELECT id, name, spec ->> 'question' AS question, spec_digest, metric_names, distributions, optuna_study_id,
+SELECT id, name, spec ->> 'question' AS question, spec_digest, metric_names, distributions, is_mirrored,
        is_mirroring, pg_try_advisory_xact_lock(:space, hashtext(id)) AS is_ours
 FROM ablate_study WHERE id = :study
 """
+
+_OWNED = "SELECT id, name, is_mirroring FROM ablate_study WHERE id = :study"
 
 _LOCK = "SELECT pg_advisory_xact_lock(:space, hashtext(:study))"  # as above, waiting for whoever mirrors now
 
@@ -110,20 +110,27 @@ class OptunaMirror(StoreAccess):
                 break
         return n_followed
 
-    def drop_mirrored(self, name: str) -> None:
-        """Remove the study and the Optuna study that follows it; one of the same name that is not ours stays.
+    def optuna_names(self, name: str) -> list[str]:
+        """Of the Optuna studies that follow the study: of its search in each context, and last of its confirmation."""
+        study_id = self._study_id(name)
+        return self.database.transact(lambda connection: planned_names(connection, study_id, name))
 
-        Optuna's goes first: whoever is killed between the two leaves a study of ours that makes it anew, and never an
+    def drop_mirrored(self, name: str) -> None:
+        """Remove the study and the Optuna studies that follow it; those of the same names that are not ours stay.
+
+        Optuna's go first: whoever is killed between them leaves a study of ours that makes them anew, and never an
         Optuna study that nobody owns.
         """
         study_id = self._study_id(name)
 
         def work(connection: Connection) -> None:
             connection.execute(sa.text(_LOCK), {"study": study_id, "space": _SPACE})
-            with optuna_storage(self.database) as storage, contextlib.suppress(KeyError):  # it was never mirrored
-                optuna_id = storage.get_study_id_from_name(name)
-                if storage.get_study_user_attrs(optuna_id).get(_OWNER) == study_id:
-                    storage.delete_study(optuna_id)
+            study = connection.execute(sa.text(_OWNED), {"study": study_id}).one_or_none()
+            if study is None:
+                return  # somebody else has removed it meanwhile
+            with optuna_storage(self.database) as storage:
+                for optuna_name in (name, *planned_names(connection, study_id, name)):
+                    drop_ours(storage, optuna_name, study)
             connection.execute(sa.text("DELETE FROM ablate_study WHERE id = :study"), {"study": study_id})
 
         self.database.transact(work)
@@ -135,13 +142,12 @@ class OptunaMirror(StoreAccess):
             return None
         self.database.note("UPDATE ablate_study SET is_mirroring = true WHERE id = :study", study=study_id)
         with optuna_storage(self.database) as storage:
-            optuna_id = self._optuna_study(storage, connection, study)
-            if study.is_mirroring:
-                _adopt(storage, connection, study, optuna_id)
+            optuna_ids = self._optuna_studies(storage, connection, study)
             slots = connection.execute(sa.text(_STALE), {"study": study_id, "batch": _BATCH}).all()
             space = {name: from_document(document) for name, document in study.distributions.items()}
             settled: dict[str, list[Any]] = {"slots": [], "ids": [], "versions": []}
             for slot in slots:
+                optuna_id = optuna_ids[name_of(study.name, slot.phase, slot.context)]
                 trial_id = _follow(storage, optuna_id, slot, space=space, metric_names=study.metric_names)
                 for column, value in zip(settled.values(), (slot.id, trial_id, slot.version), strict=True):
                     column.append(value)
@@ -149,57 +155,32 @@ class OptunaMirror(StoreAccess):
                     break
             connection.execute(sa.text(_SETTLE), settled)
             _show_progress(storage, connection, study_id, until=until)
-        statement = "UPDATE ablate_study SET is_mirroring = false, optuna_study_id = :optuna WHERE id = :study"
-        connection.execute(sa.text(statement), {"study": study_id, "optuna": optuna_id})
+        statement = "UPDATE ablate_study SET is_mirroring = false, is_mirrored = true WHERE id = :study"
+        connection.execute(sa.text(statement), {"study": study_id})
         return len(settled["slots"])
 
-    def _optuna_study(self, storage: "RDBStorage", connection: Connection, study: Row[Any]) -> int:
-        """Identifier of the Optuna study, which is made where there is none."""
-        with contextlib.suppress(KeyError):
-            optuna_id = storage.get_study_id_from_name(study.name)
-            owner = storage.get_study_user_attrs(optuna_id)
-            if owner.get(_OWNER) == study.id or (
-                study.is_mirroring and not owner
-            ):  # somebody died just after making it
-                _describe(storage, optuna_id, study)
-                return optuna_id
+    def _optuna_studies(self, storage: "RDBStorage", connection: Connection, study: Row[Any]) -> dict[str, int]:
+        """Identifiers of the Optuna studies by name; whatever is missing is made, and its slots' trials come anew."""
+        try:
+            if not study.is_mirrored:  # earlier versions had one Optuna study, of the study's own name
+                drop_ours(storage, study.name, study)
+            names = planned_names(connection, study.id, study.name)
+            made = {name: ensure_made(storage, name, study) for name in names}
+        except StoreError:
             self.database.note("UPDATE ablate_study SET is_mirroring = false WHERE id = :study", study=study.id)
-            raise _taken(study.name)
-        from optuna.study import StudyDirection  # noqa: PLC0415 - takes a second to import
-
-        optuna_id = storage.create_new_study([StudyDirection.MAXIMIZE] * len(study.metric_names), study.name)
-        _describe(storage, optuna_id, study)
-        statement = "UPDATE ablate_slot SET trial_id = NULL, stale = true WHERE study_id = :study AND token > 0"
-        connection.execute(sa.text(statement), {"study": study.id})
-        return optuna_id
+            raise
+        optuna_ids = {name: optuna_id for name, (optuna_id, _) in made.items()}
+        if study.is_mirroring or any(is_new for _, is_new in made.values()):
+            _adopt(storage, connection, study, list(optuna_ids.values()))
+        return optuna_ids
 
 
-def refuse_taken(database: Database, name: str) -> None:
-    """See that no Optuna study has the name of a new study.
-
-    Raises:
-        StoreError: one has.
-    """
-
-    def is_taken() -> bool:
-        with optuna_storage(database) as storage, contextlib.suppress(KeyError):
-            storage.get_study_id_from_name(name)
-            return True
-        return False
-
-    if database.retried(is_taken):
-        raise _taken(name)
-
-
-def _taken(name: str) -> StoreError:
-    return StoreError(f"study {name}: an Optuna study of this name is in the store already; use another --name")
-
-
-def _adopt(storage: "RDBStorage", connection: Connection, study: Row[Any], optuna_id: int) -> None:
+def _adopt(storage: "RDBStorage", connection: Connection, study: Row[Any], optuna_ids: Sequence[int]) -> None:
     """Find the trials of a pass that never ended, and mark every slot whose trial is another than it should be."""
     latest: dict[str, FrozenTrial] = {}
-    for trial in storage.get_all_trials(optuna_id, deepcopy=False):
-        latest[trial.user_attrs.get("slot", "")] = trial
+    for optuna_id in optuna_ids:
+        for trial in storage.get_all_trials(optuna_id, deepcopy=False):
+            latest[trial.user_attrs.get("slot", "")] = trial
     adopted: dict[str, list[Any]] = {"slots": [], "ids": []}
     for slot in connection.execute(sa.text(_BEGUN), {"study": study.id}).all():
         last, state = latest.get(slot.key), _state(slot, study.metric_names)
@@ -207,39 +188,6 @@ def _adopt(storage: "RDBStorage", connection: Connection, study: Row[Any], optun
             adopted["slots"].append(slot.id)
             adopted["ids"].append(last and last._trial_id)
     connection.execute(sa.text(_ADOPT), adopted)
-
-
-@contextlib.contextmanager
-def optuna_storage(database: Database) -> Iterator["RDBStorage"]:
-    """Optuna's storage, closed afterwards; its errors are those of the driver beneath it."""
-    import optuna  # noqa: PLC0415
-    from optuna.exceptions import StorageInternalError  # noqa: PLC0415
-
-    storage, verbosity = database.optuna_storage(), optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study that was made is no news to anybody
-    try:
-        yield storage
-    except StorageInternalError as error:
-        raise error.__cause__ or error from error
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _describe(storage: "RDBStorage", optuna_id: int, study: Row[Any]) -> None:
-    """What people read of the study; first of all whose it is."""
-    import optuna  # noqa: PLC0415
-
-    facts = {_OWNER: study.id, "spec_digest": study.spec_digest, "question": study.question or ""}
-    attributes = storage.get_study_user_attrs(optuna_id)
-    for key, value in facts.items():
-        if attributes.get(key) != value:
-            storage.set_study_user_attr(optuna_id, key, value)
-    if attributes != facts:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.load_study(study_name=study.name, storage=storage).set_metric_names(list(study.metric_names))
 
 
 def _follow(

@@ -47,7 +47,9 @@ study = Table(
     Column("seal", JSON),
     Column("sealed_at", _time),
     Column("stop_requested_at", _time),
-    Column("optuna_study_id", Integer, comment="null until it was made"),
+    Column(
+        "is_mirrored", Boolean, nullable=False, server_default=text("false"), comment="its Optuna studies were made"
+    ),
     Column("is_mirroring", Boolean, nullable=False, server_default=text("false"), comment="a pass has begun"),
 )
 

@@ -6,7 +6,7 @@ from sqlalchemy.engine import Connection
 from ablate.errors import StoreError
 from ablate.store.database import Database
 
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "ablate_version"
 
 

@@ -1,6 +1,6 @@
 """The store of studies: what agents, commands and reports call.
 
-The truth lies in the tables of ``schema``; the Optuna study of the same name follows it (``optuna_mirror``) and is what
+The truth lies in the tables of ``schema``; Optuna studies follow it (``optuna_mirror``) and are what
 optuna-dashboard shows. Every call is retried through outages for the store's patience and raises ``StoreUnavailable``
 then.
 """
@@ -50,7 +50,7 @@ class Store(Schema, Studies, Twins, TestFoldLedger, Artifacts, OptunaMirror):
         return Reconciled(n_reaped=self.reap(name), n_mirrored=self.mirror(name, within_s=_MIRROR_S))
 
     def delete(self, name: str) -> None:
-        """Remove a study for ever, with its slots, results and Optuna study.
+        """Remove a study for ever, with its slots, results and Optuna studies.
 
         Raises:
             StoreError: there is none of this name, or agents work on it.

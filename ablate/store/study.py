@@ -18,7 +18,7 @@ from ablate.outcome import Progress
 from ablate.store import lease
 from ablate.store.access import StoreAccess
 from ablate.store.database import to_json
-from ablate.store.optuna_mirror import refuse_taken
+from ablate.store.optuna_studies import confirm_name, name_of, refuse_taken
 from ablate.store.result import CLASS_COLUMNS
 from ablate.store.schema_version import VERSION_TABLE, check
 from ablate.store.slot import AgentCard, Past, PlannedSlot, Slot, SlotState
@@ -271,11 +271,12 @@ class Studies(StoreAccess):
             max_attempts: of a slot by its own fault.
 
         Raises:
-            StoreError: a study of this name has another spec, and the message shows the keys that differ; or an Optuna
-                study has the name.
+            StoreError: a study of this name has another spec, and the message shows the keys that differ; or
+                somebody's Optuna study has a name that one of ours would have.
         """
         if not self.database.rows(_READ, name=name):
-            refuse_taken(self.database, name)
+            names = [name_of(name, slot.phase, slot.context) for slot in slots]
+            refuse_taken(self.database, list(dict.fromkeys([*names, confirm_name(name)])))
             values = {
                 "name": name, "spec": to_json(spec), "digest": spec_digest, "metric_names": to_json(list(metric_names)),
                 "distributions": to_json(distribution_documents(space or {})), "max_attempts": max_attempts,
@@ -449,7 +450,7 @@ def _check_same(name: str, digest: str, stored: Mapping[str, Any], spec: Mapping
         return
     differences = "; ".join(_differences(stored, spec)) or "nothing but their digests"
     raise StoreError(
-        f"study {name}: stored with another spec ({differences}); use another --name, or the stored values"
+        f"study {name}: stored with another spec ({differences}); give the file another name, or the stored values"
     )
 
 

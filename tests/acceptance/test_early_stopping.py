@@ -61,7 +61,8 @@ def test_stopped_trials_are_the_same_with_one_worker_and_with_four(new_workplace
     assert confirmed == {best["param_ft_lr"]}
 
     storage = RDBStorage(alone.ablate("storage", "url").strip())
-    mirrored = optuna.load_study(study_name="small", storage=storage).trials
+    names = optuna.get_all_study_names(storage)
+    mirrored = [trial for name in names for trial in optuna.load_study(study_name=name, storage=storage).trials]
     assert {trial.user_attrs["slot"] for trial in mirrored if trial.state.name == "PRUNED"} == set(stopped)
     assert {trial.state.name for trial in mirrored} == {"COMPLETE", "PRUNED"}
     storage.scoped_session.remove()

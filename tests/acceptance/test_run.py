@@ -73,10 +73,11 @@ def test_a_study_is_run_looked_at_and_reported(finished: Finished) -> None:
 
     url = workplace.ablate("storage", "url").strip()
     storage = RDBStorage(url)
-    study = optuna.load_study(study_name="small", storage=storage)
-    assert len(study.trials) == SLOTS
-    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
-    assert study.metric_names == ["val_auroc", "val_auprc"]
+    for name in ("small · search · data_fraction=0.5", "small · confirm"):
+        study = optuna.load_study(study_name=name, storage=storage)
+        assert len(study.trials) == SLOTS // 2
+        assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
+        assert study.metric_names == ["val_auroc", "val_auprc"]
     storage.scoped_session.remove()
     storage.engine.dispose()
 

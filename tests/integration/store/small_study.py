@@ -7,7 +7,8 @@ from sample_outcome import result, stopped_result
 from ablate.store.slot import PlannedSlot
 from ablate.study.space import parse_domain
 
-__all__ = ["SPACE", "confirm_slots", "result", "search_slots", "stopped_result"]
+__all__ = ["CONFIRM", "SEARCH", "SPACE", "confirm_slots", "result", "search_slots", "stopped_result"]
+SEARCH, CONFIRM = " · search · data_fraction=0.1", " · confirm"  # what Optuna's names add to the study's
 SPACE = {
     "ft_lr": parse_domain("ft_lr", {"low": 1e-5, "high": 3e-3, "log": True}),
     "probe_epochs": parse_domain("probe_epochs", {"low": 0, "high": 50}),

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import optuna
 import pytest
-from small_study import result, search_slots
+from small_study import CONFIRM, SEARCH, confirm_slots, result, search_slots
 
 from ablate.errors import StoreError
-from ablate.store.optuna_mirror import optuna_storage
+from ablate.store.optuna_studies import optuna_storage
 from ablate.store.slot import AgentCard
 from ablate.store.store import Store
 
@@ -33,13 +33,14 @@ def test_a_deleted_study_leaves_nothing_and_its_name_is_free(
     assert store.counts(name).total() == 1
 
 
-def test_an_optuna_study_of_the_same_name_that_is_not_ours_stays(store: Store) -> None:
+def test_optuna_studies_of_the_same_names_that_are_not_ours_stay(store: Store) -> None:
     name = "s"
-    store.register(name, {"question": "why?"}, "digest", search_slots(1))
+    store.register(name, {"question": "why?"}, "digest", [*search_slots(1), *confirm_slots(1)])
     with optuna_storage(store.database) as storage:
-        optuna.create_study(storage=storage, study_name=name)  # after ours, and before anything was mirrored
+        for theirs in (name, name + SEARCH, name + CONFIRM):  # after ours, and before anything was mirrored
+            optuna.create_study(storage=storage, study_name=theirs)
         store.delete(name)
-        assert optuna.get_all_study_names(storage) == [name]
+        assert set(optuna.get_all_study_names(storage)) == {name, name + SEARCH, name + CONFIRM}
     assert store.studies() == []
 
 

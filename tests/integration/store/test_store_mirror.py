@@ -3,6 +3,7 @@ import multiprocessing
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sample_outcome import progress
-from small_study import SPACE, confirm_slots, result, search_slots, stopped_result
+from small_study import CONFIRM, SEARCH, SPACE, confirm_slots, result, search_slots, stopped_result
 
 import ablate.store
 from ablate.errors import StoreError
@@ -29,12 +30,12 @@ def storage(store_url: str) -> Iterator[RDBStorage]:
     storage.engine.dispose()
 
 
-def load(storage: RDBStorage, name: str = "s") -> optuna.Study:
+def load(storage: RDBStorage, name: str = "s" + SEARCH) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage)
 
 
-def states(storage: RDBStorage) -> list[str]:
-    return [trial.state.name for trial in load(storage).get_trials(deepcopy=False)]
+def states(storage: RDBStorage, name: str = "s" + SEARCH) -> list[str]:
+    return [trial.state.name for trial in load(storage, name).get_trials(deepcopy=False)]
 
 
 def test_an_optuna_user_sees_what_was_begun(
@@ -101,18 +102,21 @@ def test_scores_of_the_test_fold_and_reasons_of_failure_are_attributes(
     store.finish(done, result(scores=scores))
     store.fail(failed, "diverged", "loss is nan")
     store.mirror(name)
-    first, second = load(storage).trials
+    first, second = load(storage, name + CONFIRM).trials
     assert first.user_attrs["test_auroc"] == 0.77
     assert (second.state, second.user_attrs["reason"]) == (TrialState.FAIL, "diverged: loss is nan")
     store.retry_failed(name)
     store.mirror(name)
-    assert states(storage) == ["COMPLETE", "FAIL"]  # Optuna changes no finished trial: the next attempt gets another
+    assert states(storage, name + CONFIRM) == [
+        "COMPLETE",
+        "FAIL",
+    ]  # Optuna changes no finished trial: the next attempt gets another
     again = store.claim(name, agent)
     assert again is not None
     store.finish(again, result())
     store.mirror(name)
-    assert states(storage) == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert load(storage).trials[2].user_attrs["slot"] == second.user_attrs["slot"]
+    assert states(storage, name + CONFIRM) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert load(storage, name + CONFIRM).trials[2].user_attrs["slot"] == second.user_attrs["slot"]
     assert store.mirror(name) == 0
 
 
@@ -226,27 +230,75 @@ def test_a_deleted_optuna_study_comes_back_whole(
         if state == "done":
             store.finish(claim, result(0.75))
     store.mirror(name)
-    optuna.delete_study(study_name=name, storage=storage)
+    optuna.delete_study(study_name=name + SEARCH, storage=storage)
     crashed(store)
     assert store.mirror(name) == 2
     assert states(storage) == ["COMPLETE", "RUNNING"]
     assert load(storage).trials[0].values == [0.75, 0.375]
 
 
+@pytest.mark.parametrize("part", [SEARCH, CONFIRM])
 def test_a_study_of_somebody_else_is_left_alone(
-    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
+    store: Store, storage: RDBStorage, register: Register, part: str
 ) -> None:
-    optuna.create_study(storage=storage, study_name="theirs").set_user_attr("note", "mine")
-    with pytest.raises(StoreError, match="theirs: an Optuna study of this name is in the store already"):
+    optuna.create_study(storage=storage, study_name=f"theirs{part}").set_user_attr("note", "mine")
+    with pytest.raises(StoreError, match=f"an Optuna study theirs{part} is in the store already, which ablate has not"):
         register(name="theirs")
     assert "theirs" not in store.studies()
     name = register(name="ours")
-    optuna.delete_study(study_name=name, storage=storage)
-    optuna.create_study(storage=storage, study_name=name).set_user_attr("note", "mine")
+    optuna.delete_study(study_name=name + part, storage=storage)
+    optuna.create_study(storage=storage, study_name=name + part).set_user_attr("note", "mine")
     store.database.rows("UPDATE ablate_slot SET stale = true")
-    with pytest.raises(StoreError, match="ours: an Optuna study of this name is in the store already"):
+    with pytest.raises(StoreError, match=f"an Optuna study ours{part} is in the store already"):
         store.mirror(name)
-    assert load(storage, name).user_attrs == {"note": "mine"}
+    assert load(storage, name + part).user_attrs == {"note": "mine"}
+
+
+def test_a_study_of_somebody_else_is_left_alone_after_a_crash(
+    store: Store, storage: RDBStorage, register: Register
+) -> None:
+    """One that was made and says nothing is taken for what a dead process left, unless it has trials."""
+    name = register()
+    optuna.delete_study(study_name=name + SEARCH, storage=storage)
+    theirs = optuna.create_study(storage=storage, study_name=name + SEARCH)
+    theirs.add_trial(optuna.trial.create_trial(value=0.5))
+    crashed(store)
+    with pytest.raises(StoreError, match="which ablate has not made"):
+        store.mirror(name)
+    crashed(store)
+    store.delete(name)
+    assert [trial.value for trial in load(storage, name + SEARCH).trials] == [0.5]
+
+
+def test_search_and_confirmation_and_contexts_stand_apart(
+    store: Store, storage: RDBStorage, register: Register, agent: AgentCard
+) -> None:
+    whole = [replace(slot, key=f"{slot.key}/1.0", context={"data_fraction": 1.0}) for slot in search_slots(2)]
+    name = register(*search_slots(3), *whole, *confirm_slots(1))
+    store.seal(name, {})
+    for _ in range(6):
+        claim = store.claim(name, agent)
+        assert claim is not None
+        store.set_params(claim, {"ft_lr": 1e-4})
+    store.mirror(name)
+    assert store.optuna_names(name) == [name + SEARCH, f"{name} · search · data_fraction=1.0", name + CONFIRM]
+    by_study = {each: [trial.user_attrs["slot"] for trial in load(storage, each).trials] for each in
+                store.optuna_names(name)}  # fmt: skip
+    assert by_study == {
+        name + SEARCH: [f"search/ft/{i}" for i in range(3)],
+        f"{name} · search · data_fraction=1.0": ["search/ft/0/1.0", "search/ft/1/1.0"],
+        name + CONFIRM: ["confirm/ft/0"],
+    }
+
+
+def test_a_long_context_has_a_name_that_optuna_takes_and_that_no_other_has(
+    store: Store, storage: RDBStorage, register: Register
+) -> None:
+    contexts = [{"encoder": "folder/" * 150 + f"{letter}.py:make"} for letter in "ab"]
+    slots = [replace(slot, context=context) for slot, context in zip(search_slots(2), contexts, strict=True)]
+    name = register(*slots)
+    assert sorted(optuna.get_all_study_names(storage)) == sorted(store.optuna_names(name))
+    assert len(store.optuna_names(name)) == 3
 
 
 def test_a_crash_anywhere_leaves_no_trial_twice(

@@ -46,8 +46,8 @@ def test_a_study_that_is_not_there_is_named_beside_those_that_are(store: Store) 
 
 def test_a_name_that_an_optuna_user_took_is_refused(store: Store, store_url: str) -> None:
     storage = optuna.storages.RDBStorage(store_url)
-    optuna.create_study(storage=storage, study_name="taken", directions=["minimize"])
-    with pytest.raises(StoreError, match="an Optuna study of this name is in the store already"):
+    optuna.create_study(storage=storage, study_name="taken · confirm", directions=["minimize"])
+    with pytest.raises(StoreError, match="an Optuna study taken · confirm is in the store already"):
         store.register("taken", SPEC, "d", search_slots(1))
     assert store.studies() == []
     storage.engine.dispose()

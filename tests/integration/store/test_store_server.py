@@ -1,4 +1,5 @@
 import contextlib
+import json
 import multiprocessing
 import os
 import shutil
@@ -281,7 +282,7 @@ def test_optuna_dashboard_takes_the_address(store_url: str, store: Store) -> Non
     dashboard = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         page = _fetch(f"http://127.0.0.1:{port}/api/studies", dashboard)
-        assert '"study_name": "shown"' in page
+        assert [study["study_name"] for study in json.loads(page)["study_summaries"]] == ["shown · confirm"]
         assert '"val_auroc"' in _fetch(f"http://127.0.0.1:{port}/api/studies/1", dashboard)
     finally:
         dashboard.terminate()
