@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from ablate.errors import DataError
 
 
@@ -64,6 +62,8 @@ def write_text(target: Path, content: str, *, mode: int = 0o644) -> None:
 @contextlib.contextmanager
 def lock(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
     """Hold the lock ``target.lock`` among the processes of this machine; it frees itself when its holder dies."""
+    from filelock import FileLock  # noqa: PLC0415 - a tenth of what a word's completion imports
+
     path = Path(f"{target}.lock")
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,6 @@ from ablate.cli.option import (
     study_name,
 )
 from ablate.cli.output import console, emit_json, say, stderr
-from ablate.cli.progress import progress
 from ablate.cli.subject_check import check_subjects
 from ablate.errors import LaunchError, OptionError, StoreError
 
@@ -250,6 +249,7 @@ def _fill(
     store: "Store", spec: "Spec", launcher: "Launcher", options: "Sequence[AgentOptions]", *, is_silent: bool
 ) -> None:
     """Let agents work until nothing is left; what they complain of is said once."""
+    from ablate.cli.progress import progress
     from ablate.launch.launcher import launch
 
     store.clear_stop(spec.name)

@@ -1,5 +1,6 @@
 """The floors: imports go down only, and the light commands stay light."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +35,14 @@ def test_no_test_imports_from_a_conftest() -> None:
     folder = Path(__file__).parents[1]
     importing = [path.name for path in folder.rglob("*.py") if "\nfrom conftest import" in path.read_text()]
     assert not importing
+
+
+def test_a_completed_word_takes_no_heavy_import() -> None:
+    """A shell waits for it at every tab."""
+    words = {"_ABLATE_COMPLETE": "complete_bash", "COMP_WORDS": "ablate report sd_vs_lp_p", "COMP_CWORD": "2"}
+    command = [sys.executable, "-X", "importtime", "-m", "ablate"]
+    done = subprocess.run(command, env={**os.environ, **words}, capture_output=True, text=True, check=False)
+    assert done.stdout == "sd_vs_lp_ptbxl\n"
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "ablate.cli.completion" in imported
+    assert imported & {"torch", "numpy", "pandas", "sqlalchemy", "optuna", "rich", "filelock", "asyncio"} == set()
