@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_INDENT = 4
 _SHORT_CELL = 20  # characters that are never wrapped
 
 
@@ -83,8 +84,9 @@ def emit_list(rows: Sequence[Mapping[str, Any]]) -> None:
         for row in cells:
             (_, title), *others = row.items()
             console.print(Text(title))
-            line = ", ".join(f"{name} {value}" for name, value in others if value)
-            console.print(Padding(Text(line), (0, 0, 0, 4)))
+            said = [f"{name} {value}" for name, value in others if value not in ("", "-")]
+            for line in _lines(said, width=console.width - _INDENT):
+                console.print(Padding(Text(line), (0, 0, 0, _INDENT)))
         return
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for name, key in zip(widths, rows[0] if rows else (), strict=True):
@@ -93,6 +95,17 @@ def emit_list(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in cells:
         table.add_row(*(Text(cell) for cell in row.values()))
     console.print(table)
+
+
+def _lines(parts: Sequence[str], *, width: int) -> list[str]:
+    """``parts`` with commas between them, as many on a line as fit: none is broken that fits a line of its own."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) + 3 <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines[-1:] = [*(f"{line}," for line in lines[-1:]), part]
+    return lines
 
 
 def emit_facts(facts: Mapping[str, Any]) -> None:

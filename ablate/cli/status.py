@@ -35,7 +35,7 @@ def status(
     study_option: StudyOption = None,
 ) -> None:
     """Trials by phase and state, machines and their pace, agents at work, and the reason of each failure."""
-    from ablate.cli.variant import variation
+    from ablate.cli.variant import variant_title, variation
     from ablate.cli.wording import Wording
     from ablate.study.spec import Spec
     from ablate.study.tuning import tunings
@@ -66,8 +66,7 @@ def status(
         emit_json(document.model_dump(mode="json"))
         return
     wording = Wording(spec, slots)
-    changes = " · ".join(["", *(f"{key}={new}" for key, (_, new) in changed.items())])
-    say(f"{name}{changes}: {_sentence(phases, at_work)}, {'sealed' if row.seal else 'not sealed'}")
+    say(f"{variant_title(name, changed)}: {_sentence(phases, at_work)}, {'sealed' if row.seal else 'not sealed'}")
     emit_list(_shown_phases(phases, wording))
     if searches:
         say("", "searches")

@@ -44,9 +44,12 @@ class StudyLine:
     @property
     def title(self) -> str:
         """The name, and what makes it another than its file: ``sd_vs_lp@1a2b3c · replicates=3``."""
-        return " · ".join(
-            [self.name, *(f"{key.rpartition('.')[2]}={short(new)}" for key, (_, new) in self.changed.items())]
-        )
+        return variant_title(self.name, self.changed)
+
+
+def variant_title(name: str, changed: Changes) -> str:
+    """See ``StudyLine.title``."""
+    return " · ".join([name, *(f"{key.rpartition('.')[2]}={short(new)}" for key, (_, new) in changed.items())])
 
 
 def study_lines(store: "Store") -> list[StudyLine]:
@@ -107,10 +110,26 @@ def scores_of(name: str, document: Mapping[str, Any], store: "Store") -> dict[tu
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
-    """Dotted keys whose values differ, prose apart."""
+    """Dotted keys whose values differ, prose apart; a table that became one value, or was one, is one key."""
     old, new = (dict(flat({key: value for key, value in one.items() if key not in _PROSE})) for one in (before, after))
-    keys = list(dict.fromkeys([*old, *new]))
-    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
+    keys = dict.fromkeys(_shared_key(key, old, new) for key in [*old, *new])
+    values = {key: (_value_at(before, key), _value_at(after, key)) for key in keys}
+    return {key: (one, other) for key, (one, other) in values.items() if one != other}
+
+
+def _shared_key(key: str, *documents: Mapping[str, Any]) -> str:
+    """``key``, or the table it lies in, where that is one value in one of the flat ``documents``."""
+    parts = key.split(".")
+    tables = (".".join(parts[:n]) for n in range(1, len(parts)))
+    return next((table for table in tables if any(table in document for document in documents)), key)
+
+
+def _value_at(document: Mapping[str, Any], key: str) -> Any:
+    """The value under a dotted key, None where there is none."""
+    value: Any = document
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def arm_scores(tables: "StudyTables") -> dict[tuple[str, str], float]:

@@ -25,7 +25,7 @@ _OWNER = "ablate_study"  # user attribute of an Optuna study: whose it is
 _LONGEST = 200  # characters of a context in a name; Optuna takes 512 for the whole
 _PLANNED = """
 SELECT CAST(context::text AS json) AS context FROM ablate_slot WHERE study_id = :study AND phase <> 'confirm'
-GROUP BY context::text ORDER BY min(ordinal)
+GROUP BY context::text ORDER BY context::text
 """
 
 
