@@ -242,9 +242,12 @@ def _recording_by_wfdb(path: Path, content: bytes) -> Recording:
 def _check_size(path: Path, lines: Sequence[str]) -> None:
     """See that the header speaks of no more than a record can hold, since wfdb makes room for whatever it names."""
     words = lines[0].split() if lines else []
-    n_signals = int(words[1]) if len(words) > 1 and _COUNT.fullmatch(words[1]) else -1
+    if len(words) < 2 or not _COUNT.fullmatch(words[1]):
+        said = f"{words[1]!r}" if len(words) > 1 else "nothing"
+        raise DataError(f"{path}: says {said} where its first line has the number of signals; {_LEAVE_OUT}")
+    n_signals = int(words[1])
     if n_signals != len(lines) - 1:
-        raise DataError(f"{path}: names {n_signals} signals and has lines for {max(0, len(lines) - 1)}; {_LEAVE_OUT}")
+        raise DataError(f"{path}: names {n_signals} signals and has lines for {len(lines) - 1}; {_LEAVE_OUT}")
     n_samples = int(words[3]) if len(words) > 3 and _COUNT.fullmatch(words[3]) else 0
     if n_signals * n_samples > _MOST_SIGNAL_BYTES:
         raise DataError(f"{path}: names {n_signals} signals of {n_samples} samples; expected a shorter record")

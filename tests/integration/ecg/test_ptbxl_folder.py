@@ -185,7 +185,9 @@ RECORDS = {
     r"lr.hea: no signal moves by more than 0.00211 mV; expected at least 0.01": lambda folder: _edit_header(
         folder, "1000.0(0)/mV", "1000.0(0)/uV"
     ),
-    r"lr.hea: names -1 signals": lambda folder: _edit_header(folder, "00004_lr 12 100", "00004_lr twelve"),
+    r"lr.hea: says 'twelve' where its first line has the number of signals": lambda folder: _edit_header(
+        folder, "00004_lr 12 100", "00004_lr twelve"
+    ),
     r"sample 17 of signal 3 is invalid \(NaN\)": lambda folder: _rewrite(folder, _with_gap(SIGNAL)),
     r"lr.hea: sample 17 of signal 3 is invalid \(NaN\)": lambda folder: _rewrite(folder, _with_gap(SIGNAL), fmt="32"),
 }
