@@ -25,6 +25,7 @@ from ablate.errors import OptionError, SpecError
 
 if TYPE_CHECKING:
     from ablate.cli.variant import StudyLine
+    from ablate.study.template import Records
 
 _NAMED = "A name in the store or in studies/, or the path of a study file."
 QUESTION = "Which of these components is worth its cost in post-training?"
@@ -39,7 +40,14 @@ def register(app: typer.Typer) -> None:
 def init(
     name: Annotated[str | None, typer.Argument(help="Of the study; studies/NAME.toml is written.")] = None,
     question: Annotated[str | None, typer.Option(help="That the study answers.")] = None,
-    data: Annotated[str | None, typer.Option("--data", help="synthetic or ptbxl.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="A source: synthetic, ptbxl, table, cinc2021, …")] = None,
+    table: Annotated[str | None, typer.Option(help="Of own records, CSV or parquet.")] = None,
+    path_column: Annotated[str | None, typer.Option(help="Of the table: the file of each record.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A column of labels; give it several times.")] = None,
+    patient: Annotated[str | None, typer.Option(help="A column of patients; none: one record each.")] = None,
+    rate: Annotated[float | None, typer.Option(min=1, help="Samples a second, where files do not say.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Of the samples, such as uV, where files do not say.")] = None,
+    mapping: Annotated[str | None, typer.Option(help="Table of statement and class.")] = None,
     encoder: Annotated[str | None, typer.Option(help="See `ablate encoder list`.")] = None,
     component: Annotated[list[str] | None, typer.Option(help="A part of the recipe; give it several times.")] = None,
     budget: Annotated[str | None, typer.Option(help="small, usual or large.")] = None,
@@ -48,20 +56,23 @@ def init(
     """Write a commented study file that runs; asks on a terminal for what no option gives."""
     from ablate.model import catalogue
     from ablate.study.file import load_spec
-    from ablate.study.template import BUDGETS, PARTS, template
+    from ablate.study.spec import LISTED
+    from ablate.study.template import BUDGETS, PARTS, SOURCES, template
 
     name = _asked("name of the study", name, "my_study")
     path = Path(name) if name.endswith(".toml") else Path("studies") / f"{name}.toml"
     if path.exists():
         raise OptionError(f"{path}: is there already; choose another name")
-    source = _asked("data, synthetic or ptbxl", data, "synthetic")
-    if source not in ("synthetic", "ptbxl"):
-        raise OptionError(f"--data {source}: expected synthetic or ptbxl")
+    source = _asked(f"data, of {', '.join(SOURCES)}", data, "synthetic")
+    if source not in SOURCES:
+        raise OptionError(f"--data {source}: expected {', '.join(SOURCES)}")
+    records = _records(source, mapping, {"table": table, "path-column": path_column, "label": label,
+                                         "patient": patient, "rate": rate, "unit": unit})  # fmt: skip
     encoder = _asked(f"encoder, of {', '.join(catalogue.names())}", encoder, "net1d_small")
     parts = component or _asked(f"components, of {', '.join(PARTS)}", None, "stochastic_depth,preview_probe").split(",")
     text = template(
         question=_asked("question", question, QUESTION),
-        source=source,
+        records=records,
         encoder=encoder,
         weights=_weights(encoder, source),
         parts=[part.strip() for part in parts],
@@ -73,7 +84,10 @@ def init(
         trial.write_text(text, encoding="utf-8")
         load_spec(str(trial))
     atomic.write_text(path, text)
-    say(f"{path}: written; next: ablate plan {path.stem}, ablate run {path.stem}")
+    where = "" if source == "synthetic" else " --data DIR"
+    look = f"ablate data check --study {path}{where}, " if source in LISTED else ""
+    named = path if name.endswith(".toml") else path.stem
+    say(f"{path}: written; next: {look}ablate plan {named}{where}, ablate run {named}{where}")
 
 
 def check(study: StudyArgument = None, set_: SetOption = None, study_option: StudyOption = None) -> None:
@@ -179,6 +193,66 @@ def _asked(what: str, given: str | None, default: str) -> str:
     if given is not None:
         return given
     return str(typer.prompt(what, default=default)) if sys.stdin.isatty() else default
+
+
+def _records(source: str, mapping: str | None, own: "Mapping[str, Any]") -> "Records":
+    """What the options say of the records, and for what they leave out the answers to questions.
+
+    Args:
+        source: where the records come from.
+        mapping: table of statement and class, if one was named.
+        own: values of the options that belong to own records, None where they were not given.
+
+    Raises:
+        OptionError: an option belongs to another source.
+        DataError: the table is there, and lacks a column.
+    """
+    from ablate.study.spec import LISTED
+    from ablate.study.template import Records
+
+    stray = [option for option, value in own.items() if value and source != "table"]
+    if stray or (mapping and source not in LISTED):
+        option = stray[0] if stray else "mapping"
+        raise OptionError(f"--{option}: does not belong to --data {source}; leave it out, or say --data table")
+    if source not in LISTED:
+        return Records(source)
+    if source != "table":
+        needs_one = source == "mimic_iv_ecg"
+        what = "table of statement and class" + ("" if needs_one else ", or nothing")
+        return Records(source, mapping=_asked(what, mapping, "classes.csv" if needs_one else "") or None)
+    table = _asked("table, CSV or parquet", own["table"], "records.csv")
+    patient = _asked("its column of patients, or none", own["patient"], "patient")
+    records = Records(
+        source,
+        table=table,
+        path=_asked("its column of files", own["path-column"], "path"),
+        labels=own["label"] or [name.strip() for name in _asked("its columns of labels", None, "labels").split(",")],
+        patient="" if patient == "none" else patient,
+        rate_hz=own["rate"] or _number_asked("samples a second, 0 where files say it"),
+        unit=own["unit"] or _asked("unit of the samples, nothing where files say it", None, "") or None,
+        mapping=mapping,
+    )
+    _check_columns(records)
+    return records
+
+
+def _number_asked(what: str) -> float | None:
+    """A number that is asked for on a terminal; None for 0."""
+    return float(typer.prompt(what, default=0.0, type=float)) or None if sys.stdin.isatty() else None
+
+
+def _check_columns(records: "Records") -> None:
+    """See that the table has the columns, where it is in the working folder; elsewhere `ablate data check` does.
+
+    Raises:
+        DataError: it lacks one.
+    """
+    from ablate.ecg.table import read_table
+
+    if Path(records.table).exists():
+        columns = [records.path, *records.labels, *([records.patient] if records.patient else [])]
+        remedy = "name its columns with --path-column, --label and --patient"
+        read_table(Path(records.table), columns=columns, remedy=remedy)
 
 
 def _weights(encoder: str, source: str) -> str:

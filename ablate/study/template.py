@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from ablate.errors import OptionError
+from ablate.study.spec import LISTED, DataSpec
 from ablate.study.wording import nearest
 
 
@@ -24,6 +26,32 @@ class Part:
     space: str
 
 
+@dataclass(frozen=True)
+class Records:
+    """Which records the study is about.
+
+    Attributes:
+        source: as in a study file.
+        table: of own records, in the folder of ``--data`` or the working folder.
+        path: its column of files.
+        labels: its columns with 0 and 1, or the one column with a list of labels.
+        patient: its column of patients; empty where no patient has two records.
+        rate_hz: of own records; None where their files say it.
+        unit: of own records likewise, such as "uV".
+        mapping: table that joins statements to classes, for own records and public sets.
+    """
+
+    source: str
+    table: str = "records.csv"
+    path: str = "path"
+    labels: Sequence[str] = ("labels",)
+    patient: str = "patient"
+    rate_hz: float | None = None
+    unit: str | None = None
+    mapping: str | None = None
+
+
+SOURCES = get_args(DataSpec.model_fields["source"].annotation)
 PARTS: Mapping[str, Part] = {
     "stochastic_depth": Part(
         "stochastic depth",
@@ -59,13 +87,13 @@ _MOST_PARTS = 4
 
 
 def template(
-    *, question: str, source: str, encoder: str, weights: str, parts: Sequence[str], budget: str, context: bool
+    *, question: str, records: Records, encoder: str, weights: str, parts: Sequence[str], budget: str, context: bool
 ) -> str:
     """The text of a study file that can be run as it is.
 
     Args:
         question: that the study answers.
-        source: "synthetic" or "ptbxl".
+        records: which it is about.
         encoder: its name.
         weights: of the encoder.
         parts: names of ``PARTS``.
@@ -86,7 +114,7 @@ def template(
     return "\n".join(
         [
             *_head(question),
-            *_data(source, encoder, weights),
+            *_data(records, encoder, weights),
             *_space(parts),
             *_design(parts),
             *_context(context),
@@ -96,28 +124,56 @@ def template(
 
 
 def _head(question: str) -> list[str]:
-    text = " ".join(question.split()).replace("\\", "\\\\").replace('"', '\\"')
     return [
-        f'question = "{text}"',
+        f"question = {_text(' '.join(question.split()))}",
         "# notes = \"\"\"for readers of the report\"\"\"",
         "",
     ]  # fmt: skip
 
 
-def _data(source: str, encoder: str, weights: str) -> list[str]:
-    is_synthetic, is_founder = source == "synthetic", encoder.startswith("ecgfounder")
+def _data(records: Records, encoder: str, weights: str) -> list[str]:
+    is_synthetic, is_founder = records.source == "synthetic", encoder.startswith("ecgfounder")
     return [
         "[data]",
-        f'source = "{source}"' + ("" if is_synthetic else "  # `ablate run … --data DIR` says where it lies"),
-        'task = "superdiagnostic"  # or all, diagnostic, subdiagnostic, form, rhythm',
+        f'source = "{records.source}"' + ("" if is_synthetic else "  # `ablate run … --data DIR` says where it lies"),
+        *(_own(records) if records.source in LISTED else [_TASK]),
         *(["n_records = 2400", "seed = 1"] if is_synthetic else []),
         *(["fs_hz = 500", 'preprocessing = "ecgfounder"'] if is_founder else []),
         "",
         "[encoder]  # `ablate encoder list` shows all",
-        f'name = "{encoder}"',
-        f'weights = "{weights}"',
+        f"name = {_text(encoder)}",
+        f"weights = {_text(weights)}",
         "",
     ]
+
+
+_TASK = 'task = "superdiagnostic"  # or all, diagnostic, subdiagnostic, form, rhythm'
+
+
+def _own(records: Records) -> list[str]:
+    """Records with labels of their own; what stands as a comment is what the next user needed."""
+    mapping = f"mapping = {_text(records.mapping or 'classes.csv')}  # two columns, statement and class"
+    lines = [mapping if records.mapping else f"# {mapping}"]
+    if records.source != "table":
+        return lines
+    whose = f"patient = {_text(records.patient)}" if records.patient else "one_record_each = true"
+    labels = ", ".join(map(_text, records.labels))
+    labels = labels if len(records.labels) == 1 else f"[{labels}]"
+    known = [*([f"rates_hz = {records.rate_hz:g}"] if records.rate_hz else []),
+             *([f"unit = {_text(records.unit)}"] if records.unit else [])]  # fmt: skip
+    form = f"form = {{ {', '.join(known)} }}" if known else '# form = { rates_hz = 500, unit = "uV" }'
+    return [
+        f"table = {_text(records.table)}",
+        f"columns = {{ path = {_text(records.path)}, {whose}, labels = {labels} }}",
+        f"{form}  # and leads, length, longest_gap_s: what files do not say",
+        *lines,
+    ]
+
+
+def _text(value: str) -> str:
+    """A text of TOML."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
 
 
 def _space(parts: Sequence[str]) -> list[str]:

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 from ablate.cli.document import StudiesDocument
 from ablate.cli.main import app
 from ablate.cli.run import begun
-from ablate.errors import AblateError, LaunchError, OptionError
+from ablate.ecg.example import write_example
+from ablate.errors import AblateError, DataError, LaunchError, OptionError
 from ablate.store.store import Store
+from ablate.study.cohort import source_of
 from ablate.study.file import load_spec
 
 
@@ -45,6 +47,26 @@ def test_init_writes_a_study_whole_or_nothing(tmp_path: Path, monkeypatch: pytes
         assert list(tmp_path.rglob("*")) == []
     assert CliRunner().invoke(app, ["init", "mine"]).exit_code == 0
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.toml"]
+
+
+def test_init_writes_a_study_of_own_records_that_can_be_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_example(tmp_path, n_records=200)
+    labels = [word for label in ("CD", "HYP", "MI", "NORM", "STTC") for word in ("--label", label)]
+    given = ["init", "mine", "--data", "table", "--path-column", "file", "--rate", "100", "--unit", "uV", *labels]
+    wrong = CliRunner().invoke(app, [*given, "--patient", "who"])
+    assert isinstance(wrong.exception, DataError) and "'who'" in str(wrong.exception)
+    assert "--patient" in str(wrong.exception)
+    stray = CliRunner().invoke(app, ["init", "mine", "--table", "records.csv"])
+    assert "--table: does not belong to --data synthetic" in str(stray.exception)
+    done = CliRunner().invoke(app, [*given, "--patient", "person"])
+    assert (done.exit_code, list((tmp_path / "studies").iterdir())) == (0, [tmp_path / "studies" / "mine.toml"])
+    assert "ablate data check --study studies/mine.toml --data DIR" in done.output
+    source = source_of(load_spec("studies/mine.toml"), data_dir=tmp_path)
+    assert len(source.records().ecg_id) == 200
+    assert abs(source.read(1, 100)).max() < 20  # mV: the unit is that of the option
 
 
 def test_studies_for_programs_keep_to_their_model(store: Store, store_url: str) -> None:
