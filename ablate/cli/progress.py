@@ -162,7 +162,7 @@ def picture(study: str, standing: Standing, *, width: int) -> "RenderableType":
     if standing.agents:
         parts += [Text(), _agents_table(standing, width)]
     if standing.best:
-        parts += [Text(), _best_table(standing)]
+        parts += [Text(), _best_table(standing, width)]
     return Group(*parts)
 
 
@@ -204,8 +204,6 @@ def _phase_bars(standing: Standing, width: int) -> "Table":
 
 
 def _agents_table(standing: Standing, width: int) -> "Table":
-    from rich.table import Table
-
     words = standing.wording
     rows: list[tuple[str, ...]] = [
         (words.slot(row.slot), *words.doing(row.progress), row.device) for row in standing.agents if row.slot
@@ -213,25 +211,26 @@ def _agents_table(standing: Standing, width: int) -> "Table":
     names = ["at work on", "doing", "epoch", "AUROC" if width < _WIDE else "validation AUROC", "device"]
     if width < _NARROW:
         names, rows = names[:-1], [row[:-1] for row in rows]
+    return _table(names, rows, width)
+
+
+def _best_table(standing: Standing, width: int) -> "Table":
+    rows = [(place, f"{score:.4f}") for place, score in standing.best.items()]
+    return _table(["best of the search so far", f"validation {standing.wording.score}"], rows, width)
+
+
+def _table(names: Sequence[str], rows: Sequence[tuple[str, ...]], width: int) -> "Table":
+    """The first column gives way, at words; the others are short and stay whole."""
+    from rich.table import Table
+    from rich.text import Text
+
     widths = [max(len(name), *(len(row[place]) for row in rows)) for place, name in enumerate(names)] if rows else []
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for place, name in enumerate(names):
-        # The first column gives way; the others are short and stay whole.
-        room = max(16, width - sum(widths[1:]) - 2 * len(widths)) if place == 0 else None
-        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=room)
+    table.add_column(names[0], max_width=max(16, width - sum(widths[1:]) - 2 * len(widths)))
+    for name in names[1:]:
+        table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _best_table(standing: Standing) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column("arm", no_wrap=True, overflow="ellipsis")
-    table.add_column(f"best validation {standing.wording.score} of the search", justify="right")
-    for place, score in standing.best.items():
-        table.add_row(place, f"{score:.4f}")
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -125,6 +125,8 @@ def template(
 
 def _head(question: str) -> list[str]:
     return [
+        "# `ablate check FILE` says all that is wrong; every key is in docs/study_file.md and in `ablate schema`.",
+        "# A range that is searched is { low = …, high = …, log = true }; a few values are { choices = [ … ] }.",
         f"question = {_text(' '.join(question.split()))}",
         "# notes = \"\"\"for readers of the report\"\"\"",
         "",
@@ -193,7 +195,7 @@ def _space(parts: Sequence[str]) -> list[str]:
 def _design(parts: Sequence[str]) -> list[str]:
     kind = "factorial" if len(parts) > 1 else "add_one_in"
     lines = [
-        "[design]  # makes the arms and their contrasts",
+        "[design]  # makes the arms and their contrasts from components; `ablate plan` lists them",
         f'kind = "{kind}"  # or add_one_in, leave_one_out, factorial, half_fraction, path',
         "",
     ]
@@ -210,7 +212,7 @@ def _design(parts: Sequence[str]) -> list[str]:
 
 def _context(wanted: bool) -> list[str]:
     values = "[0.1, 1.0]" if wanted else "[1.0]"
-    return ["[context]  # every arm is compared in each", f"data_fraction = {values}", ""]
+    return ["[context]  # every arm is compared in each, such as [0.1, 1.0]", f"data_fraction = {values}", ""]
 
 
 def _budget(name: str) -> list[str]:
@@ -221,7 +223,7 @@ def _budget(name: str) -> list[str]:
         f"replicates = {blocks}  # paired blocks of the confirmation; fewer than 5 give intervals and no test",
         "generation = 4  # search trials that are proposed from the same knowledge",
         "",
-        "[margin]  # differences below these count as equivalent",
+        "[margin]  # the largest difference that would not matter to you: smaller ones count as equivalent",
         "auroc = 0.005",
         "auprc = 0.01",
         "",

@@ -47,7 +47,8 @@ def unequal(spec: Spec, counts: Sequence[UpdateCount]) -> list[str]:
             place = ", ".join(f"{name}={value}" for name, value in context.items())
             said.append(
                 f"{f'at {place}: ' if place else ''}{many.arm} gets up to {many.most} updates, probe included, "
-                f"{few.arm} at most {few.most}; more than updates_ratio = {spec.budget.updates_ratio:g} times as many"
+                f"{few.arm} at most {few.most}; more than updates_ratio = {spec.budget.updates_ratio:g} times as many; "
+                "more ft_epochs narrow that"
             )
     return said
 
