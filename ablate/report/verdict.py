@@ -102,7 +102,16 @@ def contrast_title(study: StudyRecord, declared: ContrastSpec) -> str:
         return arm if pair[1] == study.baseline else f"{arm} against {baseline}"
     if parts is not None:
         return f"{spec.title(parts[0])}, beyond the sum of each"
-    return spec.titles.get(declared.name, declared.name)
+    return _effect_title(study, declared)
+
+
+def _effect_title(study: StudyRecord, declared: ContrastSpec) -> str:
+    """Of an effect that a design declares: a component's own, or for ``a x b`` that of a pair beyond its sum."""
+    titles = study.spec.titles
+    pair = declared.name.split(" x ")
+    if len(pair) == 2 and titles.keys() >= set(pair):
+        return f"{wording.listing([titles[name] for name in pair])} together beyond their sum"
+    return titles.get(declared.name, declared.name)
 
 
 def _together(study: StudyRecord, parts: tuple[str, str, str]) -> str:
@@ -132,7 +141,7 @@ def _claim(study: StudyRecord, declared: ContrastSpec, answer: Contrast) -> str:
             Verdict.NOT_ESTABLISHED: f"Whether {together} gain the sum of each is not established",
             Verdict.NOT_TESTED: f"{together} against the sum of each is not tested",
         }[answer.verdict]
-    effect = f"The effect of {spec.titles.get(declared.name, declared.name)}"
+    effect = f"The effect of {_effect_title(study, declared)}"
     return {
         Verdict.SUPPORTED: f"{effect} is {('below', 'above')[side]} zero{small}",
         Verdict.REFUTED: f"{effect} is below zero{small}",

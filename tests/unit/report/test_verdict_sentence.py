@@ -15,6 +15,7 @@ from ablate.study.spec import ContrastSpec
 PAIR = ContrastSpec(name="lp - ft", arm="lp", baseline="ft")
 BOTH = ContrastSpec(name="lp x sd", combination={"ft": 1.0, "lp": -1.0, "lp_sd": 1.0, "sd": -1.0})
 MAIN = ContrastSpec(name="head_lr_ratio", combination={"lp": 0.5, "lp_sd": 0.5, "ft": -1.0})
+AVERAGED = ContrastSpec(name="lp x sd", combination={"ft": 0.5, "lp": -0.5, "lp_sd": 0.5, "sd": -0.5})
 TENTH = Context.of({"data_fraction": 0.1})
 
 
@@ -41,6 +42,12 @@ def titled(study: StudyRecord) -> StudyRecord:
         (BOTH, "supported", -0.1, "probing and drop path together gain less than the sum of each"),
         (MAIN, "supported", -0.1, "The effect of head_lr_ratio is below zero"),
         (MAIN, "not_established", -0.1, "The effect of head_lr_ratio is not established"),
+        (
+            AVERAGED,
+            "supported",
+            -0.1,
+            "The effect of + probing and + drop path together beyond their sum is below zero",
+        ),
     ],
 )
 def test_one_sentence_for_each_verdict(
