@@ -30,14 +30,16 @@ def in_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def train(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Trains a small network with the test fold opened, and writes its folder."""
+    """Trains a small network, with the test fold opened as a confirmation has it or closed, and writes its folder."""
 
     def train(
-        params: Params, *, encoder: str = "net1d_small", window_s: float | None = None, **view: Any
-    ) -> tuple[Outcome, Path]:
+        params: Params, *, encoder: str = "net1d_small", window_s: float | None = None, is_open: bool = True,
+        **view: Any,
+    ) -> tuple[Outcome, Path]:  # fmt: skip
         source = Synthetic(n_records=N_RECORDS, seed=SEED)
         cohort = open_cohort(prepare(source, cache_dir=home / "prepared", **view))
-        task = load_task(cohort, "superdiagnostic", permit=Permit(study="s", slot="1"), window_s=window_s)
+        permit = Permit(study="s", slot="1") if is_open else None
+        task = load_task(cohort, "superdiagnostic", permit=permit, window_s=window_s)
         outcome = post_train(EncoderSpec(encoder, "random"), task, params, seed=3, keep_weights=True)
         folder = tmp_path_factory.mktemp("exported") / "model"
         source_file = source_of(encoder)

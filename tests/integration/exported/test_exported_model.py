@@ -35,7 +35,8 @@ def agree(outcome: Outcome, folder: Path, **view: object) -> None:
     place = {number: row for row, number in enumerate(predicted.record.tolist())}
     task = load_task(cohort, "superdiagnostic", permit=Permit(study="s", slot="1"))
     for rows, scored in ((task.val_rows, outcome.val_probabilities), (task.test_rows, outcome.test_probabilities)):
-        assert scored is not None
+        if scored is None:  # a training that had no permit
+            continue
         at = [place[number] for number in cohort.ecg_id[rows].tolist()]
         np.testing.assert_allclose(predicted.probabilities[at], scored, rtol=0, atol=1e-6)
 
@@ -44,8 +45,9 @@ def test_a_fine_tuned_network_predicts_what_its_trial_scored(tuned: tuple[Outcom
     agree(*tuned)
 
 
-def test_so_does_the_best_epoch_where_it_is_not_the_last(train: Train) -> None:
-    outcome, folder = train(Params(ft_epochs=4, ft_lr=3e-2, batch_size=16))
+@pytest.mark.parametrize("is_open", [True, False])
+def test_so_does_the_best_epoch_where_it_is_not_the_last(train: Train, *, is_open: bool) -> None:
+    outcome, folder = train(Params(ft_epochs=4, ft_lr=3e-2, batch_size=16), is_open=is_open)
     assert outcome.best_epoch < 4
     agree(outcome, folder)
 
