@@ -29,7 +29,7 @@ def check_subjects(spec: "Spec") -> None:
     errors: dict[str, AblateError] = {}
     for subject, place in spec.all_subjects().items():
         arms = [arm for arm in spec.arms if any(spec.subject(arm, context) == subject for context in spec.contexts())]
-        for error in _errors(spec, subject, arms):
+        for error in _errors(spec, subject, arms) or _too_large(spec, subject):
             errors.setdefault(str(error), type(error)(_placed(spec, place, error)))
     if not errors:
         return
@@ -40,6 +40,26 @@ def check_subjects(spec: "Spec") -> None:
 def _placed(spec: "Spec", place: str, error: AblateError) -> str:
     """The error with the arm that has it, where arms differ in what they train."""
     return f"{place}: {error}" if len(spec.all_subjects()) > 1 else str(error)
+
+
+def _too_large(spec: "Spec", subject: "Subject") -> list[AblateError]:
+    """What keeps the store from keeping the weights of a network, where the study wants that."""
+    from ablate.store.artifact import MOST_WEIGHTS_BYTES
+
+    if spec.keep == "none":
+        return []
+    from ablate.model.encoder import classifier_bytes
+
+    n_bytes = classifier_bytes(subject.encoder.name, n_classes=1)
+    if n_bytes <= MOST_WEIGHTS_BYTES:
+        return []
+    return [
+        SpecError(
+            f"keep = {spec.keep!r}: weights of {subject.encoder.name} take {n_bytes:,} bytes, the store keeps "
+            f"{MOST_WEIGHTS_BYTES:,} of one network at most; leave keep out, and train the model anew with "
+            "`ablate export --retrain`"
+        )
+    ]
 
 
 def _errors(spec: "Spec", subject: "Subject", arms: list[str]) -> list[AblateError]:

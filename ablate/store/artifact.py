@@ -13,6 +13,7 @@ from ablate.store.database import to_json
 
 TEST_FOLD = "test_fold.npz"  # an artifact that belongs to the study, not to one slot
 WEIGHTS = "weights.safetensors"  # of a confirmed slot, in a study that keeps them
+MOST_WEIGHTS_BYTES = 500_000_000  # they travel as text of twice the length, of which Postgres takes a gigabyte
 PACKING = "packing/"  # and the name of a GPU: how many trainers should share one
 
 _READ = """
