@@ -148,6 +148,7 @@ def _provenance(manifest: Manifest) -> str:
         f"`{MANIFEST}` has all of this for programs. SHA-256 of `{WEIGHTS}`: `{digests.weights}`; records "
         f"`{digests.data}`, encoder `{digests.encoder}` ({manifest.encoder.name}, from "
         f"{manifest.encoder.weights} weights), code {digests.code}, {digests.environment}."
+        f"{wording.credit(manifest.data['source'])}"
     )
 
 

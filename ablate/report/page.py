@@ -239,8 +239,7 @@ def _contents(sections: Sequence[Section]) -> Html:
 
 
 def _footer(study: StudyRecord) -> Html:
-    ptbxl = " PTB-XL: Wagner et al., Scientific Data 7:154 (2020), PhysioNet, CC BY 4.0."
-    credit = ptbxl if study.spec.data.source == "ptbxl" else ""
+    credit = wording.credit(study.spec.data.source)
     registered = wording.moment(study.tables.created_at)
     text = f"Made by ablate {__version__} from study {study.tables.name}, registered {registered}.{credit} "
     return tag(

@@ -23,6 +23,11 @@ def missing(value: Any) -> bool:
         return False
 
 
+def credit(source: str) -> str:
+    """Whom records of this source are owed to, as the end of a paragraph; empty where nobody has to be named."""
+    return " PTB-XL: Wagner et al., Scientific Data 7:154 (2020), PhysioNet, CC BY 4.0." if source == "ptbxl" else ""
+
+
 def number(value: Any, *, digits: int = 4) -> str:
     """``value`` with a fixed number of decimals and a true minus sign."""
     if missing(value):
