@@ -72,10 +72,11 @@ def plan(
     estimated = estimate(spec, task, pace_s=pace_s, past=past)
     n_workers = workers or os.cpu_count() or 1
     warnings = [*_updates(spec, estimated), *_unequal_to_margin(spec, estimated), *looked_before(spec, store)]
+    weights_mb = _weights_mb(spec, len(task.classes))
     if as_json:
-        emit_json(_document(spec, estimated, n_workers, folder, warnings, _weights_mb(spec, len(task.classes))))
+        emit_json(_document(spec, estimated, n_workers, folder, warnings, weights_mb))
     else:
-        _show(spec, estimated, n_workers, folder, warnings, _weights_mb(spec, len(task.classes)))
+        _show(spec, estimated, n_workers, folder, warnings, weights_mb)
 
 
 def looked_before(spec: "Spec", store: "Store") -> list[str]:

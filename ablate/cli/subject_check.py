@@ -46,7 +46,7 @@ def _too_large(spec: "Spec", subject: "Subject") -> list[AblateError]:
     """What keeps the store from keeping the weights of a network, where the study wants that."""
     from ablate.store.artifact import MOST_WEIGHTS_BYTES
 
-    if spec.keep == "none":
+    if spec.keep == "none" or subject.encoder is None:
         return []
     from ablate.model.encoder import classifier_bytes
 
