@@ -93,22 +93,24 @@ def ensure_made(storage: "RDBStorage", name: str, study: Row[Any]) -> tuple[int,
     Raises:
         StoreError: somebody else has made one of this name.
     """
-    optuna_id = _identifier(storage, name)
+    optuna_id, attributes = _identifier(storage, name), {}
     is_new = optuna_id is None
     if optuna_id is None:
         from optuna.study import StudyDirection  # noqa: PLC0415 - takes a second to import
 
         optuna_id = storage.create_new_study([StudyDirection.MAXIMIZE] * len(study.metric_names), name)
-    elif not _is_ours(storage, optuna_id, study):
-        raise _taken(name)
-    _describe(storage, optuna_id, name, study)
+    else:
+        attributes = storage.get_study_user_attrs(optuna_id)
+        if not _is_ours(storage, optuna_id, attributes, study):
+            raise _taken(name)
+    _describe(storage, optuna_id, name, attributes, study)
     return optuna_id, is_new
 
 
 def drop_ours(storage: "RDBStorage", name: str, study: Row[Any]) -> None:
     """Remove the Optuna study ``name``, unless there is none or it is somebody else's."""
     optuna_id = _identifier(storage, name)
-    if optuna_id is not None and _is_ours(storage, optuna_id, study):
+    if optuna_id is not None and _is_ours(storage, optuna_id, storage.get_study_user_attrs(optuna_id), study):
         storage.delete_study(optuna_id)
 
 
@@ -118,8 +120,7 @@ def _identifier(storage: "RDBStorage", name: str) -> int | None:
     return None
 
 
-def _is_ours(storage: "RDBStorage", optuna_id: int, study: Row[Any]) -> bool:
-    attributes = storage.get_study_user_attrs(optuna_id)
+def _is_ours(storage: "RDBStorage", optuna_id: int, attributes: Mapping[str, Any], study: Row[Any]) -> bool:
     if study.is_mirroring and not attributes:  # as one that we made and died before saying whose it is
         return storage.get_n_trials(optuna_id) == 0
     return bool(attributes.get(_OWNER) == study.id)
@@ -130,12 +131,11 @@ def _taken(name: str) -> StoreError:
     return StoreError(f"an Optuna study {name} is in the store already, which ablate has not made; {remedy}")
 
 
-def _describe(storage: "RDBStorage", optuna_id: int, name: str, study: Row[Any]) -> None:
-    """What people read of the study; first of all whose it is."""
+def _describe(storage: "RDBStorage", optuna_id: int, name: str, attributes: Mapping[str, Any], study: Row[Any]) -> None:
+    """What people read of the study, where ``attributes`` are what it has; first of all whose it is."""
     import optuna  # noqa: PLC0415
 
     facts = {_OWNER: study.id, "spec_digest": study.spec_digest, "question": study.question or ""}
-    attributes = storage.get_study_user_attrs(optuna_id)
     for key, value in facts.items():
         if attributes.get(key) != value:
             storage.set_study_user_attr(optuna_id, key, value)
