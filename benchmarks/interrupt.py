@@ -110,7 +110,9 @@ def attempt(folder: Path, store: Store, n_workers: int, rng: random.Random) -> d
         said_at, line = lines.get()
         if STOPPING in line:
             times.setdefault("message_s", said_at - sent_at)
-    return times | {"at_work": at_work(folder), "exit": running.returncode}
+    row = times | {"at_work": at_work(folder), "exit": running.returncode}
+    print(row, file=sys.stderr)
+    return row
 
 
 def n_training(store: Store) -> int:
