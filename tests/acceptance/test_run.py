@@ -155,13 +155,14 @@ def test_the_dashboard_reads_and_cannot_write(finished: Finished) -> None:
         dashboard.stdout.readline()
         base = f"http://127.0.0.1:{port}/api/studies"
         listed = json.load(_answer(base))
-        assert [study["study_name"] for study in listed["study_summaries"]] == ["small"]
+        names = ["small · search · data_fraction=0.5", "small · confirm"]
+        assert [study["study_name"] for study in listed["study_summaries"]] == names
         refused = urllib.request.Request(f"{base}/{listed['study_summaries'][0]['study_id']}", method="DELETE")
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(refused, timeout=30)
         assert caught.value.code == 403
         assert "read-only" in json.load(caught.value)["reason"]
-        assert len(json.load(_answer(base))["study_summaries"]) == 1
+        assert len(json.load(_answer(base))["study_summaries"]) == len(names)
     finally:
         dashboard.terminate()
         dashboard.communicate()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,9 @@ def test_a_completed_word_takes_no_heavy_import() -> None:
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "ablate.cli.completion" in imported
     assert imported & {"torch", "numpy", "pandas", "sqlalchemy", "optuna", "rich", "filelock", "asyncio"} == set()
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Test folders are no packages: of two such files only one could be collected."""
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, n in names.items() if n > 1] == []

@@ -22,7 +22,7 @@ def test_it_reads_everything_and_writes_nothing(store: Store, register: Register
     assert reader.counts(name).total() == 2
     assert reader.tables(name).slots.shape[0] == 2
     [row] = reader.database.rows("SELECT count(*) AS n FROM studies")
-    assert row.n == 1
+    assert row.n == 2  # search and confirmation
     for act in (
         lambda: reader.request_stop(name),
         lambda: reader.claim(name, agent),
