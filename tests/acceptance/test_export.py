@@ -142,6 +142,7 @@ def test_training_anew_gives_the_bits_of_a_replicate_that_had_all_of_the_data(ex
     assert "it has no test score of its own" in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_study_that_keeps_nothing_says_how_to_go_on_and_can_be_trained_anew(exported: Exported) -> None:
     workplace = exported.workplace
     workplace.ablate("run", "plain", "--launcher", "kubernetes", "--option", "image=i")  # registered, no more

@@ -43,6 +43,7 @@ def words_of(page: str) -> str:
     return re.sub(r"<[^>]+>", " ", visible)
 
 
+@pytest.mark.slow
 def test_somebody_elses_script_from_run_to_report(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     study = settled_in(workplace)
     shown = [workplace.ablate(command, study) for command in ("check", "plan")]
