@@ -129,6 +129,7 @@ fails = true
 """
 
 
+@pytest.mark.slow
 def test_a_script_sees_no_label_of_the_test_fold_and_its_failure_is_one_line(workplace: Workplace) -> None:
     (workplace.folder / "spy.py").write_text(SPYING)
     workplace.study.write_text(STUDY)

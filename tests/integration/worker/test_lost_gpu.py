@@ -53,7 +53,7 @@ def test_trainer_answers_once_and_ends(fork_server: ForkServer, request_for_a_tr
     answer = heard(child.connection)
     assert isinstance(answer, Failed)
     assert (answer.at_fault, answer.message) == ("device", "CUDA error: unspecified launch failure")
-    with pytest.raises(EOFError):
+    with pytest.raises((EOFError, ConnectionResetError)):  # reset where it ended before it had taken the second one
         heard(child.connection)
     assert child.exit_code(timeout_s=30) == 0
 
