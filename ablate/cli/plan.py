@@ -254,7 +254,10 @@ def _show_sights(spec: "Spec", estimated: "Estimate") -> None:
     """A row for each context: what one contrast there can expect, and from which spreads that is known."""
     from ablate.cli.wording import context_words
 
-    say("", "what the confirmation can see, of one contrast by macro AUROC, before others have set error free:")
+    say(
+        "",
+        "what the confirmation can see, of the contrast that varies most, by macro AUROC and itself alone:",
+    )
     emit_list(
         [
             {
@@ -282,8 +285,9 @@ def _unequal_to_margin(spec: "Spec", estimated: "Estimate") -> list[str]:
     from ablate.cli.wording import context_words
 
     return [
-        f"{context_words(sight.context) or 'the confirmation'}: by {_SOURCES[sight.source]} spreads, equal arms would "
-        f"be called equivalent within {spec.margin.auroc:g} in {100 * sight.equivalent:.0f} % of studies"
+        f"{context_words(sight.context) or 'the confirmation'}: by {_SOURCES[sight.source]} spreads, those of the "
+        f"contrast that varies most, equal arms would be called equivalent within {spec.margin.auroc:g} in "
+        f"{100 * sight.equivalent:.0f} % of studies"
         for sight in estimated.sights
         if sight.equivalent < _SELDOM
     ]

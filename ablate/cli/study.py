@@ -1,5 +1,6 @@
 """``ablate init``, ``check`` and ``schema`` for study files; ``studies``, ``diff`` and ``delete`` for stored ones."""
 
+import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from ablate.cli.option import (
     stored_study,
 )
 from ablate.cli.output import emit_json, emit_list, say, stderr
+from ablate.cli.wording import context_words
 from ablate.errors import OptionError, SpecError
 
 if TYPE_CHECKING:
@@ -163,7 +165,13 @@ def diff(
         say("the same study")
     if both:
         emit_list(
-            [{"arm": f"{arm} {context}".strip(), **_pair(names, scores, (arm, context))} for arm, context in both]
+            [
+                {
+                    "arm": ", ".join(filter(None, (arm, context_words(json.loads(context)) if context else ""))),
+                    **_pair(names, scores, (arm, context)),
+                }
+                for arm, context in both
+            ]
         )
 
 
