@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ablate import settings
-from ablate.cli.option import DataOption, JsonOption
+from ablate.cli.option import DataOption, JsonOption, ThreadsOption
 from ablate.cli.output import console, emit, emit_facts, emit_json
 from ablate.errors import CheckpointError, SpecError
 
@@ -25,7 +25,6 @@ PRETRAINING_COHORT = 1_000_003  # seed of the second synthetic cohort; no study 
 app = typer.Typer(no_args_is_help=True)
 
 NameOption = Annotated[str, typer.Option("--encoder", help="Name in `ablate encoder list`.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Of torch; another number gives other last bits.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of all randomness.")]
 
 

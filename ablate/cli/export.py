@@ -14,6 +14,7 @@ from ablate.cli.option import (
     StorageOption,
     StudyArgument,
     StudyOption,
+    ThreadsOption,
     open_store,
     stored_study,
 )
@@ -188,7 +189,7 @@ def predict(
         str | None, typer.Option("--encoder", help="FILE.py:FUNCTION, for a model whose encoder is somebody's code.")
     ] = None,
     device: DeviceOption = "cpu",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Of torch.")] = 1,
+    threads: ThreadsOption = 1,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

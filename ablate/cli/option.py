@@ -35,6 +35,7 @@ SetOption = Annotated[
     typer.Option("--set", help="key=value; makes another study with its own name.", autocompletion=complete_set),
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-damaged", help="Leave damaged records out; they are counted.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Of torch; another number gives other last bits.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the outcome only.")]
 

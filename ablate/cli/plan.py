@@ -98,12 +98,11 @@ def looked_before(spec: "Spec", store: "Store") -> list[str]:
 
 def _past(spec: "Spec", store: "Store") -> "StudyTables | None":
     """This study in the store, or else the latest one on the same data with the same encoder."""
-    names = store.studies()
+    names, own = store.studies(), spec.document()
     for name in [spec.name, *reversed(names)]:
         if name not in names:
             continue
         stored = store.study(name).spec
-        own = spec.document()
         alike = all(stored.get(key) == own.get(key) for key in ("data", "encoder", "routine"))
         if alike and not (tables := store.tables(name)).scores.empty:
             return tables
@@ -139,11 +138,11 @@ def _timed_pilot(spec: "Spec", task: "TaskData") -> float:
 
 def _weights_mb(spec: "Spec", n_classes: int) -> float:
     """What the weights of all confirmed trials take in the store; with looks there may be fewer trials."""
+    if spec.keep == "none":
+        return 0.0
     from ablate.model.encoder import classifier_bytes
     from ablate.study.plan import confirming
 
-    if spec.keep == "none":
-        return 0.0
     encoders = [spec.subject(slot.arm, slot.context).encoder for slot in confirming(spec)]
     named = [encoder.name for encoder in encoders if encoder is not None]
     return sum(classifier_bytes(name, n_classes) * named.count(name) for name in set(named)) / 1e6

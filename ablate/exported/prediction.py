@@ -18,6 +18,7 @@ from ablate.ecg.ten_seconds import with_derived
 from ablate.errors import DataError, SpecError
 from ablate.exported.manifest import Manifest
 from ablate.exported.model import ExportedModel
+from ablate.exported.table import class_columns
 from ablate.outcome import Probabilities
 from ablate.study.cohort import source_of_data
 from ablate.study.file import load_data
@@ -43,7 +44,7 @@ class Predictions:
     def frame(self) -> pd.DataFrame:
         """As a table: record, path where there are files, and a column for each class."""
         keys = {"record": self.record} if self.paths is None else {"record": self.record, "path": self.paths}
-        names = [f"class {name}" if name in ("record", "path") else name for name in self.classes]
+        names = class_columns(self.classes, ("record", "path"))
         return pd.DataFrame({**keys, **dict(zip(names, self.probabilities.T, strict=True))})
 
 

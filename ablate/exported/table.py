@@ -1,6 +1,7 @@
 """Tables of predictions as files: CSV or parquet, by the suffix."""
 
 import io
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,11 @@ def check_suffix(file: Path, option: str) -> None:
         raise OptionError(f"{option} {file}: expected a name that ends with {' or '.join(_SUFFIXES)}")
     if file.is_dir():
         raise OptionError(f"{option} {file}: is a folder; expected the name of a file")
+
+
+def class_columns(classes: Sequence[str], taken: Collection[str]) -> list[str]:
+    """Names of the columns of probabilities; a class that is called like another column is told apart."""
+    return [f"class {name}" if name in taken else name for name in classes]
 
 
 def write_table(file: Path, frame: pd.DataFrame) -> None:

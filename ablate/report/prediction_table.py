@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ablate.errors import StoreError
+from ablate.exported.table import class_columns
 from ablate.report.study_record import StudyRecord
 
 KEYS = ("slot", "arm", "replicate", "split", "record")
@@ -29,15 +30,12 @@ def prediction_frame(study: StudyRecord) -> pd.DataFrame:
             if fold is None:
                 continue
             keys = {"slot": row["key"], "arm": row["arm"], **row["context"].values, "replicate": int(row["index"])}
-            given = dict(zip(_columns(fold.classes), tables.probabilities(int(slot_id), split=split).T, strict=True))
+            given = dict(
+                zip(class_columns(fold.classes, KEYS), tables.probabilities(int(slot_id), split=split).T, strict=True)
+            )
             true = {f"label {each}": column for each, column in zip(fold.classes, fold.labels.T, strict=True)}
             parts.append(pd.DataFrame({"split": split, "record": fold.ecg_id, **given, **true}).assign(**keys))
     frame = pd.concat(parts, ignore_index=True)
     factors = [factor for factor in study.spec.context if factor in frame]
     first = ["slot", "arm", *factors, "replicate", "split", "record"]
     return frame[[*first, *(column for column in frame if column not in first)]]
-
-
-def _columns(classes: tuple[str, ...]) -> list[str]:
-    """Names of the columns of probabilities; a class that is called like another column is told apart."""
-    return [f"class {name}" if name in KEYS else name for name in classes]
