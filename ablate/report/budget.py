@@ -153,17 +153,13 @@ def _label_lines(facts: BudgetFacts, *, is_own: bool) -> tuple[Html, ...]:
     remedy = "" if is_own else ": where labels are few, write fixed.val_fraction = 'as data_fraction'"
     return tuple(
         paragraph(
-            f"Labels{_with(context)}: {wording.whole(count.n_train)} records train, "
+            f"Labels{wording.with_context(context)}: {wording.whole(count.n_train)} records train, "
             f"{wording.whole(count.n_val)} choose the epoch and the params.",
             f" More labels choose than train{remedy}." if count.is_turned else "",
             class_="warning" if count.is_turned else None,
         )
         for context, count in facts.labels.items()
     )
-
-
-def _with(context: Context) -> str:
-    return f" with {wording.context_text(context)}" if context.factors else ""
 
 
 _STATE_TITLES = {

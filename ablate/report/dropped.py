@@ -77,9 +77,9 @@ def dropped_notes(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _sentence(study: StudyRecord, one: Dropped) -> str:
-    where = f" with {wording.context_text(one.context)}" if one.context.factors else ""
+    who = f"{study.spec.title(one.arm)}{wording.with_context(one.context)}"
     return (
-        f"leaving out the blocks of failed replicates flatters {study.spec.title(one.arm)}{where}, {one.n_failed} of "
+        f"leaving out the blocks of failed replicates flatters {who}, {one.n_failed} of "
         f"whose {one.n_planned} failed: {_differences(one.leans)}"
     )
 

@@ -18,8 +18,8 @@ from ablate.stats.judge import judge
 from ablate.store.slot import SlotState
 from ablate.store.study_tables import StudyTables
 from ablate.study.confirmed import Replicate, counts, evaluate_confirmed
-from ablate.study.inference import declaration
 from ablate.study.looks import unsettled_arms
+from ablate.study.seal import declared
 
 LEAST_BLOCKS = 2  # below that there is no spread between blocks
 
@@ -100,15 +100,7 @@ def weigh(tables: StudyTables, *, partial: bool = False) -> Evidence:
 
 def declaration_of(study: StudyRecord) -> Declaration:
     """What was declared of a study, answered or not."""
-    return declaration(
-        study.inference,
-        weights={contrast.name: contrast.weights() for contrast in study.contrasts},
-        context=study.spec.context,
-        arms=study.arms,
-        replicates=study.spec.budget.replicates,
-        margins=study.margin.model_dump(),
-        extensions=study.extensions,
-    )
+    return declared(study.spec, study.seal)
 
 
 def _counted(study: StudyRecord, slots: pd.DataFrame) -> pd.DataFrame:

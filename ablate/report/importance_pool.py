@@ -1,7 +1,7 @@
 """Pools: which finished search trials an importance is taken over, and over what space."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -54,7 +54,7 @@ def pools(study: StudyRecord) -> Iterator[Pool]:
     pool = partial(_pool, names=names)
     if len(contexts) == 1:
         yield pool(who, ALL, params, done, space, is_main=True)
-        yield from _by_fraction(who, params, done, space, names)
+        yield from _by_fraction(pool, who, params, done, space)
     for context in contexts if len(contexts) > 1 else ():
         inside, title = done["context"] == context, f"{who}, {wording.context_text(context)}"
         yield pool(title, wording.context_key(context), params[inside], done[inside], space, is_main=True)
@@ -68,7 +68,7 @@ def pools(study: StudyRecord) -> Iterator[Pool]:
 
 
 def _by_fraction(
-    who: str, params: pd.DataFrame, done: pd.DataFrame, space: Space, names: tuple[str, ...]
+    pool: Callable[..., Pool], who: str, params: pd.DataFrame, done: pd.DataFrame, space: Space
 ) -> Iterator[Pool]:
     """A pool for each level of the data fraction, or for little and much data where the fraction was searched."""
     if FRACTION not in params or params[FRACTION].nunique() < 2:
@@ -79,7 +79,7 @@ def _by_fraction(
         for level in levels:
             inside, factor = values == level, Context.of({FRACTION: level})
             title, key = f"{who}, {wording.context_text(factor)}", wording.context_key(factor)
-            yield _pool(title, key, params[inside], done[inside], space, is_main=True, names=names)
+            yield pool(title, key, params[inside], done[inside], space, is_main=True)
         return
     low, high = levels[0], levels[-1]
     middle = math.sqrt(low * high)
@@ -87,7 +87,7 @@ def _by_fraction(
         title = f"{who}, {100 * start:.2g} % to {100 * end:.3g} % of the data"
         band = {FRACTION: parse_domain(FRACTION, {"low": start, "high": end, "log": True})}
         key = f"{FRACTION}={wording.general(start)}..{wording.general(end)}"
-        yield _pool(title, key, params[inside], done[inside], {**space, **band}, is_main=True, names=names)
+        yield pool(title, key, params[inside], done[inside], {**space, **band}, is_main=True)
 
 
 def _with_context(study: StudyRecord, done: pd.DataFrame) -> pd.DataFrame:

@@ -99,7 +99,7 @@ def moved_section(evidence: Evidence, source: Source | None) -> Section | None:
     if source is None or facts is None:
         return None
     title = evidence.study.spec.title
-    where = f" with {wording.context_text(facts.context)}" if facts.context.factors else ""
+    where = wording.with_context(facts.context)
     note = (
         f"The {_EACH_WAY} test records whose own class became most probable by {title(facts.arm)} beyond "
         f"{title(facts.baseline)}, and the {_EACH_WAY} whose class lost most{where}; means over "

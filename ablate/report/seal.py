@@ -14,7 +14,7 @@ from ablate.report.ledger import ledger_limit, ledger_line
 from ablate.report.markup import Column, Content, Html, details, paragraph, table, tag
 from ablate.report.section import Section
 from ablate.report.study_record import StudyRecord
-from ablate.study.seal import Seal, SealedChoice
+from ablate.study.seal import Seal, SealedChoice, declared
 from ablate.study.spec import Margin
 
 Place = tuple[str, Context, int]  # an arm, a context, and which of its searches chose
@@ -190,8 +190,8 @@ def seal_limits(study: StudyRecord) -> tuple[str, ...]:
 
 def _extension_sentence(study: StudyRecord, seal: Seal) -> str:
     """At which level blocks that were added after the last look are judged."""
-    kept = seal.inference.alpha * seal.inference.later
-    shares = wording.listing([f"{kept / 2**number:.2g}" for number in range(1, 1 + len(seal.extensions))])
+    _, *further = declared(study.spec, seal).stages()
+    shares = wording.listing([f"{stage.alpha:.2g}" for stage in further])
     to = wording.listing([str(most) for most in seal.extensions])
     return (
         f"Extended after its last look at {study.spec.budget.replicates} blocks to {to}: each time a further look, "
@@ -201,7 +201,7 @@ def _extension_sentence(study: StudyRecord, seal: Seal) -> str:
 
 def _place(place: Place, choice: SealedChoice | None = None) -> str:
     arm, context, search = place
-    where = f" with {wording.context_text(context)}" if context.factors else ""
+    where = wording.with_context(context)
     where += f", search {search + 1}" if search else ""
     gain = f" (expected gain {choice.remaining_gain:.4f})" if choice and choice.remaining_gain is not None else ""
     return f"{arm}{where}{gain}"

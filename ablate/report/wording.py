@@ -108,6 +108,11 @@ def context_text(context: Context) -> str:
     return ", ".join(_factor(key, value) for key, value in context.factors) or "all trials"
 
 
+def with_context(context: Context) -> str:
+    """The same behind what it belongs to, `` with 10 % of the data``; nothing where there is one context only."""
+    return f" with {context_text(context)}" if context.factors else ""
+
+
 def share_text(context: Context) -> str:
     """A context in few words, for a cell of a table."""
     return context_text(context).replace(" of the data", "")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import special
 
 from ablate.stats import spending
+from ablate.stats.prospect import prospect
 from ablate.stats.two_source import TwoSource
 
 _N_DRAWS = 4000
@@ -88,7 +88,8 @@ def course(
         blocks[is_open] = n_blocks
         is_open &= ~found & ~equivalent
         if n_blocks < most:
-            chance = _prospect(estimate, spreads, n_blocks, most, level, margin)
+            error, last_error = (math.hypot(spreads.patients, spreads.seeds / math.sqrt(n)) for n in (n_blocks, most))
+            chance = prospect(estimate, error=error, last_error=last_error, level=level, margin=margin)
             is_open &= ~(chance < futility)
     return Course(float(found.mean()), float(equivalent.mean()), float(blocks.mean()))
 
@@ -141,23 +142,3 @@ def _half(spreads: Spreads, ratio: Float[np.ndarray, "draw"], n_blocks: int, lev
         for spread in _SPREADS
     ]
     return np.asarray(np.interp(ratio, _SPREADS, halves))
-
-
-def _prospect(
-    estimate: Float[np.ndarray, "draw"],
-    spreads: Spreads,
-    n_blocks: int,
-    most: int,
-    level: float,
-    margin: float | None,
-) -> Float[np.ndarray, "draw"]:
-    """Chance that the last look decides, given this one, as ``judge`` has it."""
-    last = math.hypot(spreads.patients, spreads.seeds / math.sqrt(most))
-    half = -float(special.ndtri(level / 2)) * last
-    now = math.hypot(spreads.patients, spreads.seeds / math.sqrt(n_blocks))
-    spread = math.sqrt(max(now**2 - last**2, 1e-18))
-    chance = 1 - special.ndtr((half - estimate) / spread) + special.ndtr((-half - estimate) / spread)
-    if margin is not None and half < margin:
-        inside = min(margin - half, half)
-        chance = chance + special.ndtr((inside - estimate) / spread) - special.ndtr((-inside - estimate) / spread)
-    return np.asarray(chance)

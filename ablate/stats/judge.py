@@ -19,6 +19,7 @@ from ablate.stats.family import Family, joint
 from ablate.stats.graph import Levels, Place, levels
 from ablate.stats.hypothesis_test import MOST_FLIPPED, sign_flip, tost
 from ablate.stats.metrics import METRICS
+from ablate.stats.prospect import prospect
 
 Key = tuple[str, str, str]  # context, contrast and metric
 
@@ -102,9 +103,12 @@ def _of_whole_level(contrast: Contrast, own: float, whole: float) -> Contrast:
     if own == whole or math.isnan(contrast.p_adjusted):
         return contrast
     p = min(1.0, contrast.p_adjusted * whole / own) if own > 0 else 1.0
-    # Rounding must not part the p-value from what is claimed.
-    p = min(p, whole) if contrast.p_adjusted <= own else max(p, math.nextafter(whole, 1))
-    return replace(contrast, p_adjusted=p)
+    return replace(contrast, p_adjusted=_on_its_side(p, whole, is_claimed=contrast.p_adjusted <= own))
+
+
+def _on_its_side(p_adjusted: float, alpha: float, *, is_claimed: bool) -> float:
+    """Rounding must not part the p-value from what is claimed."""
+    return min(p_adjusted, alpha) if is_claimed else max(p_adjusted, math.nextafter(alpha, 1))
 
 
 def _through_looks(
@@ -348,8 +352,7 @@ class _Study:
         adjusted = min(1.0, of_family * alpha / level)
         if not is_first:
             adjusted = max(adjusted, self.p_adjusted((context, name, "auroc")))
-        # Rounding must not part the p-value from what is claimed.
-        return min(adjusted, alpha) if self.p(key) <= self.limit(key) else max(adjusted, math.nextafter(alpha, 1))
+        return _on_its_side(adjusted, alpha, is_claimed=self.p(key) <= self.limit(key))
 
     def contrast(self, key: Key, evaluation: Evaluation, *, is_settled: bool) -> Contrast:
         context, name, metric = key
@@ -438,24 +441,12 @@ def _verdict(difference: float, claim: Claim, *, claims: bool, within: bool) -> 
 
 
 def _prospect(answer: _Answer, alone: float, margin: float | None) -> float:
-    """Probability that the last planned look leaves out zero, or lies within the margin, given the latest.
-
-    The difference then varies about the present one with what the further blocks take from its variance. Nothing is
-    spent by asking: stopping for want of prospect is never binding.
-    """
+    """That of a contrast with its latest effect."""
     effect = answer.effects[-1]
     last_error = math.sqrt(effect.sd_patients**2 + effect.sd_seeds**2 / answer.most_blocks)
-    half = -float(special.ndtri(alone / 2)) * last_error
-    spread = math.sqrt(max(effect.reference.error**2 - last_error**2, 1e-18))
-
-    def below(value: float) -> float:
-        return float(special.ndtr((value - effect.difference) / spread))
-
-    chance = 1 - below(half) + below(-half)
-    if margin is not None and half < margin:
-        inside = min(margin - half, half)
-        chance += below(inside) - below(-inside)
-    return min(1.0, chance)
+    return float(
+        prospect(effect.difference, error=effect.reference.error, last_error=last_error, level=alone, margin=margin)
+    )
 
 
 def _relative(

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ablate.ecg.split import TaskData
 from ablate.outcome import OWN_STAGE
@@ -21,9 +22,9 @@ from ablate.stats.effect import Effect
 from ablate.stats.evaluation import evaluate
 from ablate.stats.metrics import both_outcomes
 from ablate.store.study_tables import StudyTables
-from ablate.study.inference import declaration
 from ablate.study.plan import CONFIRM, SEARCH, confirming, plan
 from ablate.study.routine import SUBSET
+from ablate.study.seal import declared
 from ablate.study.search import fixed_params
 from ablate.study.spec import Spec
 from ablate.study.update_count import UpdateCount, update_counts
@@ -108,8 +109,7 @@ def pace_of(past: StudyTables, data: TaskData) -> float | None:
     """Seconds for a record's pass through training, the median over past trials; None where there is none."""
     own = past.seconds[past.seconds["stage"] == OWN_STAGE].set_index("slot_id")["seconds"]
     if not own.empty:
-        paces = (own / past.scores["n_train"]).replace([np.inf, 0], np.nan).dropna()
-        return None if paces.empty else float(paces.median())
+        return _median_pace(own / past.scores["n_train"])
     tuned = past.seconds[past.seconds["stage"] == "finetune"].set_index("slot_id")["seconds"]
     epochs = past.params.get("ft_epochs")
     if tuned.empty or epochs is None:
@@ -117,8 +117,12 @@ def pace_of(past: StudyTables, data: TaskData) -> float | None:
     n_all = len(data.val_rows)
     n_val = past.scores["n_val"].replace(0, n_all) if "n_val" in past.scores else n_all  # older results lack it
     passes = epochs * (past.scores["n_train"] + EVALUATION * n_val)
-    paces = (tuned / passes).replace([np.inf, 0], np.nan).dropna()
-    return None if paces.empty else float(paces.median())
+    return _median_pace(tuned / passes)
+
+
+def _median_pace(paces: pd.Series) -> float | None:
+    known = paces.replace([np.inf, 0], np.nan).dropna()
+    return None if known.empty else float(known.median())
 
 
 def _passes(spec: Spec, data: TaskData, slot: Any) -> float:
@@ -143,35 +147,28 @@ def _sights(spec: Spec, data: TaskData, past: StudyTables | None, pace_s: float 
     """For each context in the declared order; none without contrasts or with too few blocks to test."""
     if spec.budget.replicates < MIN_TEST_BLOCKS or not spec.contrasts:
         return []
-    declared = declaration(
-        spec.inference,
-        weights={contrast.name: contrast.weights() for contrast in spec.contrasts},
-        context=spec.context,
-        arms=list(spec.arms),
-        replicates=spec.budget.replicates,
-        margins=spec.margin.model_dump(),
-    ).stages()[0]
-    return [_sight(spec, data, past, pace_s, declared, context) for context in declared.contexts]
+    looks = declared(spec, None).stages()[0]
+    return [_sight(spec, data, past, pace_s, looks, context) for context in looks.contexts]
 
 
 def _sight(
-    spec: Spec, data: TaskData, past: StudyTables | None, pace_s: float | None, declared: Declaration, key: str
+    spec: Spec, data: TaskData, past: StudyTables | None, pace_s: float | None, own: Declaration, key: str
 ) -> Sight:
-    context, first = json.loads(key), declared.families[0]
+    context, first = json.loads(key), own.families[0]
     source, spreads = _spreads(spec, data, past, context)
     margin, n_contrasts = spec.margin.auroc, len(first.contrasts)
-    level = declared.shares()[key, first.name] / n_contrasts
-    level = level or declared.alpha / n_contrasts  # without a reserve it has what the first context sets free
-    size = detectable(spreads, looks=declared.looks, level=level, power=_POWER)
+    level = own.shares()[key, first.name] / n_contrasts
+    level = level or own.alpha / n_contrasts  # without a reserve it has what the first context sets free
+    size = detectable(spreads, looks=own.looks, level=level, power=_POWER)
     by_size = {
         true: course(
             true,
             spreads,
-            looks=declared.looks,
+            looks=own.looks,
             level=level,
             margin=margin,
-            futility=spec.inference.futility if len(declared.looks) > 1 else 0.0,
-            equivalence_level=declared.alpha / n_contrasts,
+            futility=spec.inference.futility if len(own.looks) > 1 else 0.0,
+            equivalence_level=own.alpha / n_contrasts,
         )
         for true in (0.0, margin, size)
     }
@@ -206,9 +203,8 @@ def _spreads(
     """Of the contrast that varies most, by earlier validation predictions in this context; or as presumed."""
     effects = [] if past is None else _past_effects(spec, data, past, context)
     if past is None or not effects:
-        n_positive = data.val_labels.sum(axis=0)
-        scored = (n_positive > 0) & (n_positive < len(data.val_rows))
-        patients = presumed_patient_sd(n_positive[scored], len(data.val_rows))  # fold 10 is like fold 9
+        n_positive = data.val_labels.sum(axis=0)[both_outcomes(data.val_labels)]
+        patients = presumed_patient_sd(n_positive, len(data.val_rows))  # fold 10 is like fold 9
         return Source.PRESUMED, Spreads(_PRESUMED_SEEDS_SD, patients)
     widest = max(effects, key=lambda each: each.sd_seeds**2 / spec.budget.replicates + each.sd_patients**2)
     is_own = past.name.partition("@")[0] == spec.name.partition("@")[0]

@@ -13,9 +13,8 @@ from ablate.stats.judge import judge
 from ablate.store.slot import PlannedSlot, Slot, SlotState
 from ablate.store.store import Store
 from ablate.study.confirmed import Replicate, counts, evaluate_confirmed
-from ablate.study.inference import declaration
 from ablate.study.plan import CONFIRM, confirming, contexts
-from ablate.study.seal import Seal
+from ablate.study.seal import Seal, declared
 from ablate.study.spec import Spec
 
 _MAY_COME = (SlotState.WAITING, SlotState.LEASED, SlotState.CANCELLED)
@@ -76,16 +75,9 @@ def judged_so_far(store: Store, spec: Spec, slots: Sequence[Slot]) -> list[Contr
         evaluation = evaluate_confirmed(tables, spec, seal.inference, replicates, arms) if arms else None
         if evaluation is not None:
             evaluations[key] = evaluation
-    declared = declaration(
-        seal.inference,
-        weights={contrast.name: contrast.weights() for contrast in seal.contrasts},
-        context=spec.context,
-        arms=list(spec.arms),
-        replicates=spec.budget.replicates,
-        margins=seal.margin.model_dump(),
-        extensions=seal.extensions,
+    return judge(
+        declared(spec, seal), evaluations, refused=refused, unsettled=unsettled_arms(spec, seal), is_over=False
     )
-    return judge(declared, evaluations, refused=refused, unsettled=unsettled_arms(spec, seal), is_over=False)
 
 
 def still_needed(contrasts: Sequence[Contrast], spec: Spec) -> set[tuple[str, str]]:

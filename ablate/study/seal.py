@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ablate.study.inference import Inference
+from ablate.stats.declaration import Declaration
+from ablate.study.inference import Inference, declaration
 from ablate.study.plan import chain
-from ablate.study.spec import ContrastSpec, Margin
+from ablate.study.spec import ContrastSpec, Margin, Spec
 
 
 class _Sealed(BaseModel):
@@ -70,3 +71,17 @@ class Seal(_Sealed):
     def choice(self, arm: str, context: Mapping[str, Any], search: int = 0) -> SealedChoice | None:
         """What ``arm`` is confirmed with in ``context`` by one of its searches; None where the whole search failed."""
         return self.chosen.get(chain(arm, context, search))
+
+
+def declared(spec: Spec, seal: Seal | None) -> Declaration:
+    """What ``judge`` is told of a study: as it was sealed, or before that as its file says."""
+    fixed = spec if seal is None else seal
+    return declaration(
+        fixed.inference,
+        weights={contrast.name: contrast.weights() for contrast in fixed.contrasts},
+        context=spec.context,
+        arms=list(spec.arms),
+        replicates=spec.budget.replicates,
+        margins=fixed.margin.model_dump(),
+        extensions=() if seal is None else seal.extensions,
+    )
