@@ -47,6 +47,16 @@ class TaskData:
     external: "ExternalData | None" = None
     n_window: int | None = None
 
+    @property
+    def scored(self) -> dict[str, tuple[Int[np.ndarray, "record"], Bool[np.ndarray, "record class"]]]:
+        """Rows and labels that a trial is scored on, by split: ``val``, and what a permit has opened beside it."""
+        splits = {"val": (self.val_rows, self.val_labels)}
+        if self.test_labels is not None:
+            splits["test"] = self.test_rows, self.test_labels
+        if self.external is not None:
+            splits["external"] = self.external.rows, self.external.labels
+        return splits
+
 
 @dataclass(frozen=True)
 class ExternalData:

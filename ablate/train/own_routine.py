@@ -377,14 +377,11 @@ def _records(data: TaskData, positions: Int[np.ndarray, "part"], beside: Mapping
 def _outcome(
     code: PinnedCode, data: TaskData, params: Mapping[str, Any], given: Given, *, seed: int, machine: Machine
 ) -> Outcome:
-    labels = {"val": data.val_labels, "test": data.test_labels}
-    labels |= {} if data.external is None else {"external": data.external.labels}
     scores: dict[str, float] = {}
     by_class: dict[str, ClassScores] = {}
     notes: list[str] = []
     for name, array in given.probabilities.items():
-        truth = labels[name]
-        assert truth is not None
+        _, truth = data.scored[name]
         scores |= macro_scores(name, truth, array, array)  # an own routine chooses its epoch itself
         by_class[name] = class_scores(data.classes, truth, array)
         notes += missing_note(name, data.classes, truth)

@@ -36,23 +36,19 @@ def assess(learner: Learner, course: Course, trial: Trial) -> Assessment:
     """Score the epoch that ``epoch_choice`` chooses, and the last one beside it."""
     chosen, last = course.chosen(trial.params.epoch_choice), course.last
     assert last is not None
-    data = trial.data
-    scores = macro_scores("val", data.val_labels, chosen.probabilities, last.probabilities)
-    by_class = {"val": class_scores(data.classes, data.val_labels, chosen.probabilities)}
-    trial.notes.extend(missing_note("val", data.classes, data.val_labels))
-    test = None
-    if data.test_labels is not None:
-        test, test_last = _predicted(learner, chosen, last, trial, data.test_rows)
-        scores |= macro_scores("test", data.test_labels, test, test_last)
-        by_class["test"] = class_scores(data.classes, data.test_labels, test)
-        trial.notes.extend(missing_note("test", data.classes, data.test_labels))
-    external = None
-    if data.external is not None:
-        external, external_last = _predicted(learner, chosen, last, trial, data.external.rows)
-        scores |= macro_scores("external", data.external.labels, external, external_last)
-        by_class["external"] = class_scores(data.classes, data.external.labels, external)
-        trial.notes.extend(missing_note("external", data.classes, data.external.labels))
-    return Assessment(chosen.epoch, scores, by_class, chosen.probabilities, test, external)
+    scores: dict[str, float] = {}
+    by_class: dict[str, ClassScores] = {}
+    probabilities: dict[str, Probabilities] = {}
+    for split, (rows, labels) in trial.data.scored.items():
+        known = chosen.probabilities, last.probabilities  # of the validation records, from training
+        of_chosen, of_last = known if split == "val" else _predicted(learner, chosen, last, trial, rows)
+        probabilities[split] = of_chosen
+        scores |= macro_scores(split, labels, of_chosen, of_last)
+        by_class[split] = class_scores(trial.data.classes, labels, of_chosen)
+        trial.notes.extend(missing_note(split, trial.data.classes, labels))
+    return Assessment(
+        chosen.epoch, scores, by_class, probabilities["val"], probabilities.get("test"), probabilities.get("external")
+    )
 
 
 def _predicted(
